@@ -1,0 +1,172 @@
+"""The interaction of the decoupled features, with each other and with the memory."""
+
+import keras
+from keras import ops
+
+from care_keras.layers.initializers import kernel_initializer
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Interaction(keras.layers.Layer):
+    """An inverted bottleneck that lets all channels and neighbours interact.
+
+    BatchNorm, 1x1 conv (expand), GELU, 3x3 depthwise conv, dropout, 1x1 conv
+    (project), plus the input. Source: arXiv 2411.16170, the shape that both
+    interactions of the dual interaction module share.
+
+    Args:
+        expansion_ratio: Hidden channels over input channels.
+        project: If false the projection and the residual are left out and the
+            expanded features returned, as the last block of the network does.
+        dropout: Dropout rate before the projection.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, height, width, channels)`. Output shape: the same, or
+    `(batch, height, width, expansion_ratio * channels)` if not `project`.
+    """
+
+    def __init__(
+        self,
+        expansion_ratio: int = 4,
+        project: bool = True,
+        dropout: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if expansion_ratio < 1:
+            raise ValueError(
+                "`expansion_ratio` must be at least 1. "
+                f"Received: expansion_ratio={expansion_ratio}"
+            )
+        self.expansion_ratio = expansion_ratio
+        self.project = project
+        self.dropout = dropout
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        hidden = self.expansion_ratio * channels
+        hidden_shape = (*input_shape[:-1], hidden)
+        options = {"dtype": self.dtype_policy}
+        self.norm = keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, name="norm", **options
+        )
+        self.expand = keras.layers.Conv2D(
+            hidden, 1, kernel_initializer=kernel_initializer(), name="expand", **options
+        )
+        self.depthwise = keras.layers.DepthwiseConv2D(
+            3,
+            padding="same",
+            depthwise_initializer=kernel_initializer(),
+            name="depthwise",
+            **options,
+        )
+        self.dropout_layer = keras.layers.Dropout(self.dropout, name="dropout", **options)
+        self.norm.build(input_shape)
+        self.expand.build(input_shape)
+        self.depthwise.build(hidden_shape)
+        if self.project:
+            self.projection = keras.layers.Conv2D(
+                channels,
+                1,
+                kernel_initializer=kernel_initializer(),
+                name="projection",
+                **options,
+            )
+            self.projection.build(hidden_shape)
+
+    def call(self, inputs, training=None):
+        x = self.norm(inputs, training=training)
+        x = ops.gelu(self.expand(x), approximate=False)
+        x = self.dropout_layer(self.depthwise(x), training=training)
+        if not self.project:
+            return x
+        return self.projection(x) + inputs
+
+    def compute_output_shape(self, input_shape):
+        if self.project:
+            return input_shape
+        return (*input_shape[:-1], self.expansion_ratio * input_shape[-1])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "expansion_ratio": self.expansion_ratio,
+            "project": self.project,
+            "dropout": self.dropout,
+        }
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class DualInteraction(keras.layers.Layer):
+    """Inter1 among the mixed features, Inter2 between them and the memory.
+
+    `features' = Inter1(features)`, `output = Inter2([memory | features'])`. It
+    is Inter2 that writes the memory carried to the next block. Source: arXiv
+    2411.16170, dual interaction module.
+
+    Args:
+        inter1_expansion_ratio: Expansion of the first interaction.
+        inter2_expansion_ratio: Expansion of the second.
+        project: If false, Inter2 has no projection and no residual.
+        dropout: Dropout rate inside both.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Inputs: a pair `(memory, features)` of shapes
+    `(batch, height, width, memory_channels)` and
+    `(batch, height, width, feature_channels)`. Output shape:
+    `(batch, height, width, memory_channels + feature_channels)`, times
+    `inter2_expansion_ratio` in the channels if not `project`.
+    """
+
+    def __init__(
+        self,
+        inter1_expansion_ratio: int = 4,
+        inter2_expansion_ratio: int = 4,
+        project: bool = True,
+        dropout: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.inter1_expansion_ratio = inter1_expansion_ratio
+        self.inter2_expansion_ratio = inter2_expansion_ratio
+        self.project = project
+        self.dropout = dropout
+        self.inter1 = Interaction(
+            inter1_expansion_ratio,
+            dropout=dropout,
+            dtype=self.dtype_policy,
+            name="inter1",
+        )
+        self.inter2 = Interaction(
+            inter2_expansion_ratio,
+            project=project,
+            dropout=dropout,
+            dtype=self.dtype_policy,
+            name="inter2",
+        )
+
+    def build(self, input_shape):
+        memory_shape, features_shape = input_shape
+        self.inter1.build(features_shape)
+        self.inter2.build((*features_shape[:-1], memory_shape[-1] + features_shape[-1]))
+
+    def call(self, inputs, training=None):
+        memory, features = inputs
+        features = self.inter1(features, training=training)
+        joined = ops.concatenate([memory, features], axis=-1)
+        return self.inter2(joined, training=training)
+
+    def compute_output_shape(self, input_shape):
+        memory_shape, features_shape = input_shape
+        return self.inter2.compute_output_shape(
+            (*features_shape[:-1], memory_shape[-1] + features_shape[-1])
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "inter1_expansion_ratio": self.inter1_expansion_ratio,
+            "inter2_expansion_ratio": self.inter2_expansion_ratio,
+            "project": self.project,
+            "dropout": self.dropout,
+        }

@@ -1,0 +1,155 @@
+"""One record per model: architecture, and how its images are prepared."""
+
+import dataclasses
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a model's input; the one record every tool reads.
+
+    The image is resized (aspect ratio kept) so that the centre crop takes
+    `crop_ratio` of its short side, cropped, and normalized per channel as
+    `(pixel / 255 - mean) / std`.
+
+    Attributes:
+        height: Input height in pixels.
+        width: Input width in pixels.
+        mean: Per RGB channel, in units of full scale (pixel / 255).
+        std: Per RGB channel, in the same units.
+        crop_ratio: Crop size over resized size, in (0, 1].
+        interpolation: `"bicubic"`, `"bilinear"` or `"nearest"`.
+    """
+
+    height: int
+    width: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    crop_ratio: float = 0.875
+    interpolation: str = "bicubic"
+
+    def __post_init__(self):
+        # Tuples also when read from JSON, so that records compare equal.
+        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
+        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
+        if self.height < 1 or self.width < 1:
+            raise ValueError(
+                "The image size must be positive. "
+                f"Received: height={self.height}, width={self.width}"
+            )
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                "`mean` and `std` need three values each, `std` above 0. "
+                f"Received: mean={self.mean}, std={self.std}"
+            )
+        if not 0.0 < self.crop_ratio <= 1.0:
+            raise ValueError(
+                f"`crop_ratio` must be in (0, 1]. Received: crop_ratio={self.crop_ratio}"
+            )
+        if self.interpolation not in ("bicubic", "bilinear", "nearest"):
+            raise ValueError(
+                "`interpolation` must be bicubic, bilinear or nearest. "
+                f"Received: interpolation={self.interpolation!r}"
+            )
+
+    def to_dict(self) -> dict:
+        """As plain JSON types."""
+        return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+
+@dataclasses.dataclass(frozen=True)
+class CAREConfig:
+    """The architecture of one CARE model, and its preprocessing.
+
+    Attributes:
+        name: Name of the model, `"care_s0"`.
+        depths: Blocks per stage.
+        channels: Width `d = memory + features = 4g` per stage.
+        expansion_ratios: `(Inter1, Inter2)` per stage.
+        head_dims: Channels of an attention head per stage; `None` where the
+            stage's global branch is the 11x1 + 1x11 depthwise pair.
+        stem_stride: Size and stride of the stem's patches in pixels, a power
+            of two.
+        preprocessing: How its images are prepared.
+        classes: Number of classes of its published or bundled weights.
+        layer_scale_init: Initial value of the layer scale.
+    """
+
+    name: str
+    depths: tuple[int, ...]
+    channels: tuple[int, ...]
+    expansion_ratios: tuple[tuple[int, int], ...]
+    head_dims: tuple[int | None, ...]
+    stem_stride: int
+    preprocessing: Preprocessing
+    classes: int = 1000
+    layer_scale_init: float = 1e-6
+
+    def backbone_kwargs(self) -> dict:
+        """The arguments of `CAREBackbone` that this record holds."""
+        return {
+            "depths": self.depths,
+            "channels": self.channels,
+            "expansion_ratios": self.expansion_ratios,
+            "head_dims": self.head_dims,
+            "stem_stride": self.stem_stride,
+            "layer_scale_init": self.layer_scale_init,
+        }
+
+
+_IMAGENET_224 = Preprocessing(height=224, width=224)
+
+# The published models: arXiv 2411.16170, table 1 and its released code.
+CARE_S0 = CAREConfig(
+    name="care_s0",
+    depths=(2, 4, 8, 4),
+    channels=(32, 64, 128, 256),
+    expansion_ratios=((2, 2), (2, 4), (4, 4), (4, 4)),
+    head_dims=(None, None, 16, 32),
+    stem_stride=4,
+    preprocessing=_IMAGENET_224,
+)
+CARE_S1 = CAREConfig(
+    name="care_s1",
+    depths=(3, 6, 10, 6),
+    channels=(32, 64, 128, 256),
+    expansion_ratios=((2, 4), (2, 4), (4, 4), (4, 4)),
+    head_dims=(None, None, 16, 32),
+    stem_stride=4,
+    preprocessing=_IMAGENET_224,
+)
+CARE_S2 = CAREConfig(
+    name="care_s2",
+    depths=(3, 6, 10, 6),
+    channels=(32, 64, 192, 384),
+    expansion_ratios=((4, 4), (4, 4), (4, 4), (4, 4)),
+    head_dims=(None, None, 16, 32),
+    stem_stride=4,
+    preprocessing=_IMAGENET_224,
+)
+
+# For 32x32 images: the same block on a finer stem, three stages at strides 2,
+# 4 and 8, and a layer scale that a short training can move.
+CARE_NANO = CAREConfig(
+    name="care_nano",
+    depths=(2, 4, 2),
+    channels=(48, 96, 192),
+    expansion_ratios=((2, 2), (2, 2), (2, 2)),
+    head_dims=(None, 8, 16),
+    stem_stride=2,
+    preprocessing=Preprocessing(
+        height=32,
+        width=32,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+        crop_ratio=1.0,
+    ),
+    classes=10,
+    layer_scale_init=0.1,
+)
+
+CONFIGS = {
+    config.name.removeprefix("care_"): config for config in (CARE_S0, CARE_S1, CARE_S2, CARE_NANO)
+}
