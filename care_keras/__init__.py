@@ -1,0 +1,30 @@
+"""CARE Transformer in Keras 3: layers, models, training and conversion to TFLite.
+
+Importing the package registers its classes, so that
+`keras.models.load_model("model.keras")` needs no `custom_objects`.
+"""
+
+from care_keras import layers, models
+from care_keras.models import (
+    CARE_S0,
+    CARE_S1,
+    CARE_S2,
+    CAREBackbone,
+    CAREClassifier,
+    CARE_Nano,
+    load_preset,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CAREBackbone",
+    "CAREClassifier",
+    "CARE_Nano",
+    "CARE_S0",
+    "CARE_S1",
+    "CARE_S2",
+    "layers",
+    "load_preset",
+    "models",
+]

@@ -1,0 +1,22 @@
+"""CARE models: configs, backbone, classifier and the functions that build them."""
+
+from care_keras.models.care_backbone import CAREBackbone
+from care_keras.models.care_classifier import CAREClassifier
+from care_keras.models.config import CONFIGS, CAREConfig, Preprocessing
+from care_keras.models.factories import CARE_S0, CARE_S1, CARE_S2, CARE_Nano, build_model
+from care_keras.models.presets import PRESETS, load_preset
+
+__all__ = [
+    "CONFIGS",
+    "PRESETS",
+    "CAREBackbone",
+    "CAREClassifier",
+    "CAREConfig",
+    "CARE_Nano",
+    "CARE_S0",
+    "CARE_S1",
+    "CARE_S2",
+    "Preprocessing",
+    "build_model",
+    "load_preset",
+]

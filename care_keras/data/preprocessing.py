@@ -1,0 +1,100 @@
+"""The one way an image becomes a model's input: training, conversion, evaluation, phones.
+
+Pillow resizes, with antialiasing, as the pipeline that the published weights
+were evaluated with does.
+"""
+
+import io
+import math
+import os
+
+import numpy as np
+from PIL import Image
+
+from care_keras.models.config import Preprocessing
+
+_RESAMPLING = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+}
+
+
+def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
+    """Decodes an encoded image.
+
+    Args:
+        source: A path, or the encoded bytes.
+
+    Returns:
+        uint8 RGB array of shape `(height, width, 3)`.
+
+    Raises:
+        ValueError: If it cannot be decoded as an image.
+    """
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
+    try:
+        with Image.open(stream) as image:
+            return np.asarray(image.convert("RGB"))
+    # Pillow's decoders raise many types on damaged files; a bomb is refused too.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"Cannot decode the image. Received: {name} ({error})") from error
+
+
+def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Resizes an image and cuts the centre out, as uint8 pixels.
+
+    The aspect ratio is kept: the image is scaled until `crop_ratio` of it
+    covers the input size, and the centre of the input size is taken.
+
+    Args:
+        image: uint8 RGB array of shape `(any height, any width, 3)`.
+        preprocessing: The model's record.
+
+    Returns:
+        uint8 array of shape `(preprocessing.height, preprocessing.width, 3)`.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(
+            "`image` must be uint8 of shape (height, width, 3). "
+            f"Received: dtype={image.dtype}, shape={image.shape}"
+        )
+    height, width = image.shape[:2]
+    crop_height, crop_width = preprocessing.height, preprocessing.width
+    target_height = math.floor(crop_height / preprocessing.crop_ratio)
+    target_width = math.floor(crop_width / preprocessing.crop_ratio)
+    # The side that needs the larger scale is met exactly, the other rounded down.
+    if target_height * width >= target_width * height:
+        resized = (max(crop_width, target_height * width // height), target_height)
+    else:
+        resized = (target_width, max(crop_height, target_width * height // width))
+    if resized != (width, height):
+        resampling = _RESAMPLING[preprocessing.interpolation]
+        image = np.asarray(Image.fromarray(image).resize(resized, resampling))
+    top = round((image.shape[0] - crop_height) / 2)
+    left = round((image.shape[1] - crop_width) / 2)
+    return image[top : top + crop_height, left : left + crop_width]
+
+
+def normalize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Maps uint8 pixels to the float32 input: `(pixel / 255 - mean) / std`.
+
+    Args:
+        pixels: uint8 array of shape `(..., 3)`.
+        preprocessing: The model's record.
+    """
+    scale, offset = normalization(preprocessing)
+    return pixels.astype(np.float32) * scale + offset
+
+
+def normalization(preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """`normalize` as float32 `(scale, offset)` per channel: `pixel * scale + offset`."""
+    std = np.asarray(preprocessing.std, np.float64)
+    mean = np.asarray(preprocessing.mean, np.float64)
+    return (1.0 / (255.0 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+def prepare(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """`resize_and_crop`, then `normalize`: one image to one float32 input."""
+    return normalize(resize_and_crop(image, preprocessing), preprocessing)

@@ -1,0 +1,136 @@
+"""The image classifier: a backbone under two heads."""
+
+import keras
+
+from care_keras.layers import DualClassifierHead
+from care_keras.models.care_backbone import CAREBackbone
+from care_keras.models.config import Preprocessing
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class CAREClassifier(keras.Model):
+    """A CARE backbone with the label head and the distillation head.
+
+    The functional graph is that of inference: images to the activation of the
+    two heads' averaged logits. Called with `training=True` the model returns
+    `{"head": ..., "dist_head": ...}` instead.
+
+    `compile` takes one loss, and `fit` takes either
+
+    - plain labels: each head learns from them (weights 1/2), so that their
+      average is meaningful, or
+    - a dict `{"head": labels, "dist_head": teacher_targets}`: the loss is
+      `(1 - distillation_alpha) * loss(labels, head) + distillation_alpha *
+      loss(teacher_targets, dist_head)`, the paper's hard distillation.
+
+    Metrics are computed on the average of both outputs against the labels.
+
+    Args:
+        backbone: A `CAREBackbone`.
+        classes: Number of classes.
+        classifier_activation: Activation of the logits, `None` for logits.
+        dropout: Dropout rate before the dense layers.
+        distillation_alpha: Weight of the distillation head's loss.
+        preprocessing: A `Preprocessing` record, or a dict of its fields: how
+            images are prepared for these weights. Tools read it from here.
+        labels: Names of the classes, in order, or `None`.
+        **kwargs: Arguments of `keras.Model`, and the `dtype` policy.
+
+    Input shape: `(batch, height, width, 3)`. Output: `(batch, classes)`.
+
+    Raises:
+        ValueError: If `labels` does not name each class once, or
+            `distillation_alpha` is outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        backbone: CAREBackbone,
+        classes: int = 1000,
+        classifier_activation=None,
+        dropout: float = 0.0,
+        distillation_alpha: float = 0.5,
+        preprocessing=None,
+        labels=None,
+        dtype=None,
+        **kwargs,
+    ):
+        if labels is not None and len(labels) != classes:
+            raise ValueError(
+                "`labels` must name each class. "
+                f"Received: {len(labels)} labels for classes={classes}"
+            )
+        if not 0.0 <= distillation_alpha <= 1.0:
+            raise ValueError(
+                "`distillation_alpha` must be in [0, 1]. "
+                f"Received: distillation_alpha={distillation_alpha}"
+            )
+        dtype = keras.dtype_policies.get(dtype or backbone.dtype_policy)
+        head = DualClassifierHead(
+            classes,
+            activation=classifier_activation,
+            dropout=dropout,
+            dtype=dtype,
+            name="classifier",
+        )
+        inputs = keras.Input(backbone.image_shape, name="images")
+        super().__init__(inputs=inputs, outputs=head(backbone(inputs)), dtype=dtype, **kwargs)
+        self.backbone = backbone
+        self.classifier = head
+        self.classes = classes
+        self.classifier_activation = head.activation
+        self.dropout = dropout
+        self.distillation_alpha = distillation_alpha
+        if isinstance(preprocessing, dict):
+            preprocessing = Preprocessing(**preprocessing)
+        self.preprocessing = preprocessing
+        self.labels = None if labels is None else tuple(labels)
+
+    def call(self, inputs, training=None, mask=None):
+        if training:
+            features = self.backbone(inputs, training=True)
+            return self.classifier(features, training=True)
+        return super().call(inputs, training=False)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if not isinstance(y_pred, dict):
+            return super().compute_loss(x, _labels_of(y), y_pred, sample_weight, training)
+        if isinstance(y, dict):
+            dist_targets, alpha = y["dist_head"], self.distillation_alpha
+        else:
+            dist_targets, alpha = y, 0.5
+        args = (sample_weight, training)
+        label_loss = super().compute_loss(x, _labels_of(y), y_pred["head"], *args)
+        dist_loss = super().compute_loss(x, dist_targets, y_pred["dist_head"], *args)
+        return (1.0 - alpha) * label_loss + alpha * dist_loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if isinstance(y_pred, dict):
+            y_pred = (y_pred["head"] + y_pred["dist_head"]) / 2.0
+        return super().compute_metrics(x, _labels_of(y), y_pred, sample_weight)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["backbone"] = keras.saving.deserialize_keras_object(
+            config["backbone"], custom_objects=custom_objects
+        )
+        return cls(**config)
+
+    def get_config(self):
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "classes": self.classes,
+            "classifier_activation": keras.activations.serialize(self.classifier_activation),
+            "dropout": self.dropout,
+            "distillation_alpha": self.distillation_alpha,
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.to_dict(),
+            "labels": None if self.labels is None else list(self.labels),
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+        }
+
+
+def _labels_of(y):
+    return y["head"] if isinstance(y, dict) else y

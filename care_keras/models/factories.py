@@ -1,0 +1,189 @@
+"""`CARE_S0(...)` and its siblings, in the manner of `keras.applications`."""
+
+import os
+
+import keras
+
+from care_keras.models import config as configs
+from care_keras.models.care_backbone import CAREBackbone
+from care_keras.models.care_classifier import CAREClassifier
+from care_keras.models.presets import PRESETS, load_preset
+
+
+def build_model(
+    config: configs.CAREConfig,
+    include_top: bool = True,
+    weights: str | None = None,
+    input_shape: tuple | None = None,
+    pooling: str | None = None,
+    classes: int | None = None,
+    classifier_activation="softmax",
+    drop_path_rate: float = 0.0,
+    name: str | None = None,
+    dtype=None,
+    labels: tuple[str, ...] | None = None,
+) -> keras.Model:
+    """Builds the model that a config describes; `CARE_S0` and the others call it.
+
+    See `CARE_S0` for the arguments, the result and the errors; `labels` names
+    the classes.
+    """
+    classes = config.classes if classes is None else classes
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"`pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}")
+    backbone = CAREBackbone(
+        **config.backbone_kwargs(),
+        drop_path_rate=drop_path_rate,
+        image_shape=input_shape or (None, None, 3),
+        dtype=dtype,
+        name="backbone" if include_top else (name or config.name),
+    )
+    if include_top:
+        model = CAREClassifier(
+            backbone,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            preprocessing=config.preprocessing,
+            labels=labels,
+            name=name or config.name,
+        )
+    elif pooling is None:
+        model = backbone
+    else:
+        pool = {
+            "avg": keras.layers.GlobalAveragePooling2D,
+            "max": keras.layers.GlobalMaxPooling2D,
+        }[pooling]
+        model = keras.Model(
+            backbone.inputs, pool(name=f"{pooling}_pool")(backbone.output), name=backbone.name
+        )
+    if weights is not None:
+        _load_weights(model, backbone, config, weights)
+    return model
+
+
+def _load_weights(model, backbone, config, weights):
+    """Copies weights from a preset, or from a `.keras` or `.weights.h5` file, into `model`."""
+    weights = os.fspath(weights)
+    preset = PRESETS.get(f"{config.name}_{weights}")
+    if preset is None and not os.path.isfile(weights):
+        names = [key.removeprefix(f"{config.name}_") for key in PRESETS if key.startswith(config.name + "_")]
+        raise ValueError(
+            f"`weights` must be None, a file, or one of {names} for {config.name}. "
+            f"Received: weights={weights!r}"
+        )
+    if preset is None and weights.endswith(".h5"):
+        model.load_weights(weights)
+        return
+    source = load_preset(preset.name) if preset else keras.models.load_model(weights, compile=False)
+    if isinstance(model, CAREClassifier):
+        if not isinstance(source, CAREClassifier) or source.classes != model.classes:
+            raise ValueError(
+                "The weights are of another class count: pass `classes` to match, or "
+                "`include_top=False`. "
+                f"Received: weights={weights!r}, classes={model.classes}"
+            )
+        model.set_weights(source.get_weights())
+    else:
+        source_backbone = source if isinstance(source, CAREBackbone) else source.backbone
+        backbone.set_weights(source_backbone.get_weights())
+
+
+def CARE_S0(
+    include_top: bool = True,
+    weights: str | None = None,
+    input_shape: tuple | None = None,
+    pooling: str | None = None,
+    classes: int | None = None,
+    classifier_activation="softmax",
+    drop_path_rate: float = 0.0,
+    name: str | None = None,
+    dtype=None,
+) -> keras.Model:
+    """CARE-S0: 7.34 M parameters, 0.72 GMACs at 224x224, published top-1 78.4 %.
+
+    Source: arXiv 2411.16170, table 1.
+
+    Args:
+        include_top: Whether to put the classifier heads on the backbone.
+        weights: `None` for random weights, a `.keras` file of this
+            architecture (see `python -m care_keras.weights`), a `.weights.h5`
+            file of this very model, or the name of bundled weights.
+        input_shape: `(height, width, 3)`; `None`, the default, leaves height
+            and width open.
+        pooling: Without top: `None` returns the `CAREBackbone` and so 4D
+            features and `pyramid_outputs`; `"avg"` or `"max"` pools them.
+        classes: Number of classes; by default that of the published weights.
+        classifier_activation: Activation of the top; `None` returns logits.
+        drop_path_rate: Rate of stochastic depth at the last block.
+        name: Name of the model.
+        dtype: Dtype policy, `"mixed_float16"` for instance.
+
+    Returns:
+        A `CAREClassifier`; without top a `CAREBackbone` or a pooled
+        `keras.Model`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the weights do not fit.
+    """
+    return build_model(
+        configs.CARE_S0,
+        include_top,
+        weights,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        drop_path_rate,
+        name,
+        dtype,
+    )
+
+
+def _sibling(config, function_name, summary):
+    """A factory with the signature of `CARE_S0` for another config."""
+
+    def factory(
+        include_top=True,
+        weights=None,
+        input_shape=None,
+        pooling=None,
+        classes=None,
+        classifier_activation="softmax",
+        drop_path_rate=0.0,
+        name=None,
+        dtype=None,
+    ):
+        return build_model(
+            config,
+            include_top,
+            weights,
+            input_shape,
+            pooling,
+            classes,
+            classifier_activation,
+            drop_path_rate,
+            name,
+            dtype,
+        )
+
+    factory.__name__ = factory.__qualname__ = function_name
+    factory.__doc__ = f"{summary}\n\n    Arguments, result and errors are those of `CARE_S0`.\n    "
+    return factory
+
+
+CARE_S1 = _sibling(
+    configs.CARE_S1,
+    "CARE_S1",
+    "CARE-S1: 9.60 M parameters, 1.03 GMACs at 224x224, published top-1 80.1 %.",
+)
+CARE_S2 = _sibling(
+    configs.CARE_S2,
+    "CARE_S2",
+    "CARE-S2: 19.48 M parameters, 1.92 GMACs at 224x224, published top-1 82.1 %.",
+)
+CARE_Nano = _sibling(
+    configs.CARE_NANO,
+    "CARE_Nano",
+    'CARE-Nano for 32x32 images; `weights="cifar10"` loads the bundled ones.',
+)
