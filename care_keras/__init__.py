@@ -9,10 +9,12 @@ from care_keras.models import (
     CARE_S0,
     CARE_S1,
     CARE_S2,
+    CARE_Nano,
     CAREBackbone,
     CAREClassifier,
-    CARE_Nano,
+    decode_predictions,
     load_preset,
+    preprocess_input,
 )
 
 __version__ = "0.1.0"
@@ -24,7 +26,9 @@ __all__ = [
     "CARE_S0",
     "CARE_S1",
     "CARE_S2",
+    "decode_predictions",
     "layers",
     "load_preset",
     "models",
+    "preprocess_input",
 ]

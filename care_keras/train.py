@@ -12,7 +12,9 @@ from absl import flags
 from care_keras import cli
 
 _MODEL = flags.DEFINE_string("model", "nano", "Name of the config: s0, s1, s2, nano.")
-_DATA = flags.DEFINE_string("data", "tfds:cifar10", "tfds:NAME, a folder of class folders, bundled.")
+_DATA = flags.DEFINE_string(
+    "data", "tfds:cifar10", "tfds:NAME, a folder of class folders, bundled."
+)
 _TRAIN_SPLIT = flags.DEFINE_string("train_split", "train", "Split to train on.")
 _EVAL_SPLIT = flags.DEFINE_string("eval_split", "test", "Split to evaluate on; never trained on.")
 _EVAL_EVERY = flags.DEFINE_integer("eval_every", 1, "Epochs between evaluations.", lower_bound=1)
@@ -20,7 +22,9 @@ _RUN_DIR = flags.DEFINE_string("run_dir", "", "Folder of the run (default: runs/
 _EPOCHS = flags.DEFINE_integer("epochs", 30, "Epochs in all.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images per step.", lower_bound=1)
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", 2e-3, "Peak learning rate.", lower_bound=0.0)
-_WARMUP_EPOCHS = flags.DEFINE_float("warmup_epochs", 1.0, "Epochs of linear warm-up.", lower_bound=0)
+_WARMUP_EPOCHS = flags.DEFINE_float(
+    "warmup_epochs", 1.0, "Epochs of linear warm-up.", lower_bound=0
+)
 _WEIGHT_DECAY = flags.DEFINE_float(
     "weight_decay", 0.05, "Decoupled decay of conv and dense kernels.", lower_bound=0.0
 )
@@ -40,6 +44,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation
 
 
 def main() -> None:
+    """The command."""
     from care_keras.training.trainer import TrainingConfig, train
 
     train(

@@ -9,7 +9,7 @@ import math
 import os
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from care_keras.models.config import Preprocessing
 
@@ -19,9 +19,22 @@ _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
 }
 
+# EXIF orientation to what brings the image upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 
 def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
-    """Decodes an encoded image.
+    """Decodes an encoded image, upright as its EXIF orientation says.
+
+    Transparency is dropped, 16-bit greyscale scaled to 8 bits.
 
     Args:
         source: A path, or the encoded bytes.
@@ -36,10 +49,24 @@ def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
     name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
     try:
         with Image.open(stream) as image:
-            return np.asarray(image.convert("RGB"))
+            if image.mode.startswith("I;16"):
+                # Pillow's own conversion clips at 255.
+                grey = (np.asarray(image) >> 8).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=-1)
+            turn = _TURNS.get(_orientation(image))
+            image = image.convert("RGB")
+            return np.asarray(image if turn is None else image.transpose(turn))
     # Pillow's decoders raise many types on damaged files; a bomb is refused too.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"Cannot decode the image. Received: {name} ({error})") from error
+
+
+def _orientation(image: Image.Image):
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    # Damaged EXIF raises many types, and is no reason to refuse the pixels.
+    except Exception:
+        return None
 
 
 def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

@@ -4,16 +4,20 @@
 `tfds:NAME[:SPLIT]` or `bundled[:SPLIT]` becomes images.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Callable
 
 import numpy as np
+from absl import logging
 
 from care_keras.data.preprocessing import decode_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SPLIT_NAMES = ("train", "test", "val", "validation")
 BUNDLED_SAMPLE = pathlib.Path(__file__).parent.parent / "assets" / "cifar10_sample.npz"
 
 
@@ -72,8 +76,10 @@ def open_source(spec: str, split: str = "test") -> Source:
             `tfds:NAME[:SPLIT]` for a prepared TFDS data set (found by
             `TFDS_DATA_DIR` or in TFDS's default folder), else a folder: images
             in one subfolder per class, or unlabelled images directly in it.
-        split: Split to open where `spec` names none; a folder with subfolders
-            `train`, `test` or `val` of class folders is entered likewise.
+        split: Split to open where `spec` names none. In a folder it is the
+            subfolder of that name, if the subfolders are splits: if they hold
+            class folders, or are called train, test, val or validation. `val`
+            and `validation` serve as `test` where there is none.
 
     Returns:
         A `Source`.
@@ -87,7 +93,12 @@ def open_source(spec: str, split: str = "test") -> Source:
     if kind == "tfds":
         name, _, named_split = rest.partition(":")
         return _open_tfds(name, named_split or split)
-    return _open_folder(pathlib.Path(spec), split)
+    if not spec:
+        raise ValueError("Name a folder, tfds:NAME or bundled. Received: ''")
+    try:
+        return _open_folder(pathlib.Path(spec), split)
+    except OSError as error:
+        raise ValueError(f"Cannot read the folder: {error.strerror}. Received: {spec!r}") from error
 
 
 def _open_bundled(split: str) -> Source:
@@ -100,14 +111,8 @@ def _open_bundled(split: str) -> Source:
         labels = archive[f"{split}_labels"].astype(np.int64)
         class_names = tuple(str(name) for name in archive["class_names"])
         item_names = tuple(str(name) for name in archive[f"{split}_names"])
-    return Source(
-        f"bundled:{split}",
-        len(labels),
-        lambda i: decode_image(data[offsets[i] : offsets[i + 1]]),
-        labels,
-        class_names,
-        item_names,
-    )
+    images = [data[start:end] for start, end in itertools.pairwise(offsets)]
+    return _source(f"bundled:{split}", images, labels, class_names, item_names)
 
 
 def _open_tfds(name: str, split: str) -> Source:
@@ -115,82 +120,124 @@ def _open_tfds(name: str, split: str) -> Source:
 
     if not name:
         raise ValueError("Name the data set: tfds:NAME[:SPLIT]. Received: 'tfds:'")
-    try:
-        builder = tfds.builder(name)
-        # Encoded images: decoding is left to `decode_image`, the same for all sources.
-        dataset = builder.as_dataset(
-            split=split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False
-        )
-    # TFDS raises from many hierarchies (DatasetNotFoundError, AssertionError, ...).
-    except Exception as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ValueError(
-            f"Cannot open {name!r}, split {split!r}, with TFDS: {first_line} "
-            "(is it prepared under TFDS_DATA_DIR?)"
-        ) from error
     images, labels, names = [], [], []
-    for i, example in enumerate(tfds.as_numpy(dataset)):
-        if "image" not in example:
-            raise ValueError(f"The data set has no feature 'image'. Received: tfds:{name}")
-        images.append(bytes(example["image"]))
-        labels.append(example.get("label", -1))
-        names.append(example["id"].decode() if "id" in example else f"{split}[{i}]")
-    labelled = "label" in builder.info.features
-    return Source(
+    if True:
+        try:
+            builder = tfds.builder(name)
+            # Encoded images: decoding is left to `decode_image`, the same for all sources.
+            dataset = builder.as_dataset(
+                split=split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False
+            )
+            for i, example in enumerate(tfds.as_numpy(dataset)):
+                images.append(bytes(example["image"]))
+                labels.append(example.get("label", -1))
+                names.append(str(example["id"], "utf-8") if "id" in example else f"{split}[{i}]")
+        # TFDS raises from many hierarchies (DatasetNotFoundError, AssertionError, ...).
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [repr(error)]
+            raise ValueError(
+                f"Cannot open {name!r}, split {split!r}, with TFDS: {lines[0]} "
+                "(is it prepared under TFDS_DATA_DIR, with images?)"
+            ) from error
+    features = builder.info.features
+    feature = features["label"] if "label" in features else None
+    # Hidden labels, as test splits may have them, are -1.
+    labelled = isinstance(feature, tfds.features.ClassLabel) and min(labels, default=-1) >= 0
+    return _source(
         f"tfds:{name}:{split}",
-        len(images),
-        lambda i: decode_image(images[i]),
+        images,
         np.asarray(labels, np.int64) if labelled else None,
-        tuple(builder.info.features["label"].names) if labelled else None,
+        tuple(feature.names) if labelled else None,
         tuple(names),
     )
+
+
+@contextlib.contextmanager
+def _without_absl_info():
+    """TFDS reports each step of opening a data set."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _open_folder(folder: pathlib.Path, split: str) -> Source:
     if not folder.is_dir():
         raise ValueError(f"No such folder of images. Received: {os.fspath(folder)!r}")
-    if not _class_folders(folder) and not _images_in(folder):
+    folder = _split_folder(folder, split)
+    # Empty ones too: leaving them out would shift the indices of the classes behind them.
+    class_folders = _subfolders(folder) if _holding_images(folder) else []
+    if class_folders:
+        found = [_images_below(path) for path in class_folders]
+        paths = [path for of_class in found for path in of_class]
+        labels = np.repeat(np.arange(len(found)), [len(of_class) for of_class in found])
+        class_names = tuple(path.name for path in class_folders)
+    else:
+        paths, labels, class_names = _images_in(folder), None, None
+    if not paths:
         raise ValueError(
             f"No image ({', '.join(IMAGE_SUFFIXES)}) in the folder. Received: {os.fspath(folder)!r}"
         )
-    split_folders = (split, "val", "validation") if split == "test" else (split,)
-    for name in split_folders:
-        if _class_folders(folder / name):
-            folder = folder / name
-            break
-    class_folders = _class_folders(folder)
-    if not class_folders:
-        paths, labels, class_names = _images_in(folder), None, None
-    else:
-        class_names = tuple(path.name for path in class_folders)
-        paths, labels = [], []
-        for index, class_folder in enumerate(class_folders):
-            found = _images_in(class_folder)
-            paths += found
-            labels += [index] * len(found)
-        labels = np.asarray(labels, np.int64)
+    names = tuple(os.fspath(path) for path in paths)
+    return _source(os.fspath(folder), names, labels, class_names, names)
+
+
+def _split_folder(folder: pathlib.Path, split: str) -> pathlib.Path:
+    """The subfolder of the split, or `folder` itself where it has no splits."""
+    subfolders = _holding_images(folder)
+    splits = [path.name for path in subfolders if _holding_images(path)]
+    if all(path.name in SPLIT_NAMES for path in subfolders):
+        splits = [path.name for path in subfolders]
+    for name in (split, "val", "validation") if split == "test" else (split,):
+        if name in splits:
+            return folder / name
+    if splits and len(splits) == len(subfolders):
+        raise ValueError(
+            f"The folder has the splits {', '.join(splits)}: open the folder of one of them. "
+            f"Received: split={split!r}, folder={os.fspath(folder)!r}"
+        )
+    return folder
+
+
+def _source(name, encoded, labels, class_names, item_names):
+    """A source of what `decode_image` takes: paths, or encoded bytes."""
     return Source(
-        os.fspath(folder),
-        len(paths),
-        lambda i: decode_image(paths[i]),
-        labels,
-        class_names,
-        tuple(os.fspath(path) for path in paths),
+        name, len(encoded), lambda i: decode_image(encoded[i]), labels, class_names, item_names
     )
 
 
-def _images_in(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+def _subfolders(folder):
+    return sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
 
 
-def _class_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and _has_images(path))
+def _holding_images(folder):
+    """Its subfolders with images in them, at any depth."""
+    return [
+        path
+        for path in _subfolders(folder)
+        if any(True for _ in _iterate_images(path)) or _holding_images(path)
+    ]
 
 
-def _has_images(folder: pathlib.Path) -> bool:
-    return any(
-        path.suffix.lower() in IMAGE_SUFFIXES or (path.is_dir() and _has_images(path))
+def _iterate_images(folder):
+    # Names with a leading dot are other programs' (macOS's resource forks, for one).
+    return (
+        path
         for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
     )
+
+
+def _images_in(folder):
+    return sorted(_iterate_images(folder))
+
+
+def _images_below(folder):
+    below = [_images_below(path) for path in _subfolders(folder)]
+    return [*_images_in(folder), *itertools.chain.from_iterable(below)]

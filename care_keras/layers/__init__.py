@@ -7,6 +7,7 @@ from care_keras.layers.dual_classifier_head import ClassifierHead, DualClassifie
 from care_keras.layers.dual_interaction import DualInteraction, Interaction
 from care_keras.layers.layer_scale import LayerScale
 from care_keras.layers.linear_attention import LinearAttention
+from care_keras.layers.pointwise_conv2d import PointwiseConv2D
 
 __all__ = [
     "AsymmetricDecoupledMixer",
@@ -18,4 +19,5 @@ __all__ = [
     "Interaction",
     "LayerScale",
     "LinearAttention",
+    "PointwiseConv2D",
 ]

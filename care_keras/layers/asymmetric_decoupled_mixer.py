@@ -78,10 +78,10 @@ class AsymmetricDecoupledMixer(keras.layers.Layer):
             name=name,
         )
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         x_global, x_3x3, x_7x7 = ops.split(inputs, 3, axis=-1)
         if self.global_branch == "attention":
-            x_global = self.attention(x_global)
+            x_global = self.attention(x_global, training=training)
         else:
             x_global = self.strip_conv_vertical(x_global) + self.strip_conv_horizontal(x_global)
         return ops.concatenate(

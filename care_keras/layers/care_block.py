@@ -94,7 +94,8 @@ class CAREBlock(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         memory, features = ops.split(inputs, [self.memory_channels], axis=-1)
-        x = self.interaction((memory, self.mixer(features)), training=training)
+        features = self.mixer(features, training=training)
+        x = self.interaction((memory, features), training=training)
         if self.last:
             return x
         return self.drop_path(self.layer_scale(x), training=training) + inputs

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from care_keras.layers.initializers import kernel_initializer
+from care_keras.layers.pointwise_conv2d import PointwiseConv2D
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -35,8 +36,7 @@ class Interaction(keras.layers.Layer):
         super().__init__(**kwargs)
         if expansion_ratio < 1:
             raise ValueError(
-                "`expansion_ratio` must be at least 1. "
-                f"Received: expansion_ratio={expansion_ratio}"
+                f"`expansion_ratio` must be at least 1. Received: expansion_ratio={expansion_ratio}"
             )
         self.expansion_ratio = expansion_ratio
         self.project = project
@@ -50,9 +50,7 @@ class Interaction(keras.layers.Layer):
         self.norm = keras.layers.BatchNormalization(
             momentum=0.9, epsilon=1e-5, name="norm", **options
         )
-        self.expand = keras.layers.Conv2D(
-            hidden, 1, kernel_initializer=kernel_initializer(), name="expand", **options
-        )
+        self.expand = PointwiseConv2D(hidden, name="expand", **options)
         self.depthwise = keras.layers.DepthwiseConv2D(
             3,
             padding="same",
@@ -65,22 +63,16 @@ class Interaction(keras.layers.Layer):
         self.expand.build(input_shape)
         self.depthwise.build(hidden_shape)
         if self.project:
-            self.projection = keras.layers.Conv2D(
-                channels,
-                1,
-                kernel_initializer=kernel_initializer(),
-                name="projection",
-                **options,
-            )
+            self.projection = PointwiseConv2D(channels, name="projection", **options)
             self.projection.build(hidden_shape)
 
     def call(self, inputs, training=None):
         x = self.norm(inputs, training=training)
-        x = ops.gelu(self.expand(x), approximate=False)
+        x = ops.gelu(self.expand(x, training=training), approximate=False)
         x = self.dropout_layer(self.depthwise(x), training=training)
         if not self.project:
             return x
-        return self.projection(x) + inputs
+        return self.projection(x, training=training) + inputs
 
     def compute_output_shape(self, input_shape):
         if self.project:

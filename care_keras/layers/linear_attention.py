@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from care_keras.layers.initializers import kernel_initializer
+from care_keras.layers.pointwise_conv2d import PointwiseConv2D
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -21,6 +21,11 @@ class LinearAttention(keras.layers.Layer):
 
     The products are accumulated in float32 under the 16-bit dtype policies, as
     sums over many tokens overflow float16.
+
+    `division_free` is an attribute that converters set before tracing the
+    layer, not part of its configuration: the same function, up to float
+    rounding, in operations that have int8 kernels (`elu` and `/` have none
+    that is safe). See `_attend_division_free`.
 
     Args:
         head_dim: Channels of one head; the input's channels are a multiple.
@@ -40,6 +45,7 @@ class LinearAttention(keras.layers.Layer):
             raise ValueError(f"`head_dim` must be positive. Received: head_dim={head_dim}")
         self.head_dim = head_dim
         self.epsilon = epsilon
+        self.division_free = False
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -48,28 +54,50 @@ class LinearAttention(keras.layers.Layer):
                 "The input's channels must be a multiple of `head_dim`. "
                 f"Received: channels={channels}, head_dim={self.head_dim}"
             )
-        self.query_key = keras.layers.Conv2D(
-            2 * channels,
-            1,
-            kernel_initializer=kernel_initializer(),
-            dtype=self.dtype_policy,
-            name="query_key",
-        )
+        self.query_key = PointwiseConv2D(2 * channels, dtype=self.dtype_policy, name="query_key")
         self.query_key.build(input_shape)
 
-    def call(self, inputs):
-        query, key = ops.split(self.query_key(inputs), 2, axis=-1)
-        query = self._split_heads(ops.elu(query) + 1.0)
-        key = self._split_heads(ops.elu(key) + 1.0)
+    def call(self, inputs, training=None):
+        query, key = ops.split(self.query_key(inputs, training=training), 2, axis=-1)
+        query = self._split_heads(self._feature_map(query))
+        key = self._split_heads(self._feature_map(key))
         value = self._split_heads(inputs)
+        if self.division_free:
+            outputs = self._attend_division_free(query, key, value)
+        else:
+            outputs = self._attend(query, key, value)
+        return self._merge_heads(outputs, inputs)
 
+    def _feature_map(self, x):
+        """`elu(x) + 1`, which is positive."""
+        if not self.division_free:
+            return ops.elu(x) + 1.0
+        # The converter has no int8 ELU; `x - relu(x)` is the negative part.
+        positive = ops.relu(x)
+        return positive + ops.exp(x - positive)
+
+    def _attend(self, query, key, value):
         tokens = ops.cast(ops.shape(key)[2], "float32")
         # (batch, heads, head_dim, head_dim): its size does not depend on N.
         key_value = ops.matmul(ops.swapaxes(key, -1, -2), value / tokens)
         key_mean = ops.mean(key, axis=2, keepdims=True)
         denominator = ops.sum(query * key_mean, axis=-1, keepdims=True) + self.epsilon
-        outputs = ops.matmul(query, key_value) / denominator
-        return self._merge_heads(outputs, inputs)
+        return ops.matmul(query, key_value) / denominator
+
+    def _attend_division_free(self, query, key, value):
+        """`query` divided by its denominator before the product, as `q * h * h`.
+
+        `h = denominator ** -1/2` is `exp(-log(denominator) / 2)`: int8 DIV aborts
+        where a divisor's code is its zero point, and dividing after the product
+        would spread the numerator's range over that of the denominator.
+        """
+        tokens = ops.cast(ops.shape(key)[2], "float32")
+        key_value = ops.matmul(ops.swapaxes(key, -1, -2), value)
+        # 1/N of both sums cancels but for epsilon.
+        key_sum = ops.mean(key, axis=2, keepdims=True) * tokens
+        denominator = ops.sum(query * key_sum, axis=-1, keepdims=True) + self.epsilon * tokens
+        inverse_root = ops.exp(-0.5 * ops.log(denominator))
+        return ops.matmul(query * inverse_root * inverse_root, key_value)
 
     def _split_heads(self, x):
         """(batch, height, width, channels) -> (batch, heads, tokens, head_dim)."""

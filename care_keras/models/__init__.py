@@ -4,6 +4,7 @@ from care_keras.models.care_backbone import CAREBackbone
 from care_keras.models.care_classifier import CAREClassifier
 from care_keras.models.config import CONFIGS, CAREConfig, Preprocessing
 from care_keras.models.factories import CARE_S0, CARE_S1, CARE_S2, CARE_Nano, build_model
+from care_keras.models.predictions import decode_predictions, preprocess_input
 from care_keras.models.presets import PRESETS, load_preset
 
 __all__ = [
@@ -18,5 +19,7 @@ __all__ = [
     "CARE_S2",
     "Preprocessing",
     "build_model",
+    "decode_predictions",
     "load_preset",
+    "preprocess_input",
 ]

@@ -61,7 +61,7 @@ class CAREBackbone(keras.Model):
         _check_arguments(depths, channels, expansion_ratios, head_dims, stem_stride, image_shape)
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
-        inputs = keras.Input(image_shape, name=kwargs.pop("input_name", "images"))
+        inputs = keras.Input(image_shape, name="images")
         x = _patch_conv(channels[0], stem_stride, dtype, "stem_conv")(inputs)
         x = _batch_norm(dtype, "stem_norm")(x)
         pyramid_outputs = {}
@@ -88,8 +88,10 @@ class CAREBackbone(keras.Model):
                 block_index += 1
             level = stem_stride.bit_length() - 1 + stage
             pyramid_outputs[f"P{level}"] = x
-        super().__init__(inputs=inputs, outputs=x, dtype=dtype, **kwargs)
+        super().__init__(inputs=inputs, outputs=x, **kwargs)
 
+        # Functional models take no `dtype`; without it the config would say float32.
+        self.dtype_policy = dtype
         self.pyramid_outputs = pyramid_outputs
         self.depths = tuple(depths)
         self.channels = tuple(channels)
@@ -101,9 +103,19 @@ class CAREBackbone(keras.Model):
         self.dropout = dropout
         self.image_shape = tuple(image_shape)
 
+    @property
+    def min_image_size(self) -> int:
+        """Smallest height and width, in pixels, that leaves a feature after every stage."""
+        return _min_image_size(self.depths, self.stem_stride)
+
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+        config = dict(config)
+        trainable = config.pop("trainable", True)
+        backbone = cls(**config)
+        # As an argument it would not reach the layers: Keras sets it before it tracks them.
+        backbone.trainable = trainable
+        return backbone
 
     def get_config(self):
         return {
@@ -148,7 +160,8 @@ def _check_arguments(depths, channels, expansion_ratios, head_dims, stem_stride,
     if min(depths) < 1 or any(width < 1 or width % 4 for width in channels):
         raise ValueError(
             "Each stage needs at least one block and a width that is a multiple of 4 "
-            f"(memory and three equal parts of features). Received: depths={depths}, channels={channels}"
+            "(memory and three equal parts of features). "
+            f"Received: depths={depths}, channels={channels}"
         )
     if stem_stride < 1 or stem_stride & (stem_stride - 1):
         raise ValueError(
@@ -159,9 +172,13 @@ def _check_arguments(depths, channels, expansion_ratios, head_dims, stem_stride,
             "`image_shape` must be (height, width, 3), RGB and channels last. "
             f"Received: image_shape={image_shape}"
         )
-    smallest = stem_stride * 2 ** (len(depths) - 1)
+    smallest = _min_image_size(depths, stem_stride)
     if any(size is not None and size < smallest for size in image_shape[:2]):
         raise ValueError(
             f"Images must be at least {smallest}x{smallest} pixels for this network. "
             f"Received: image_shape={image_shape}"
         )
+
+
+def _min_image_size(depths, stem_stride):
+    return stem_stride * 2 ** (len(depths) - 1)

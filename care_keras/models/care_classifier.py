@@ -74,7 +74,9 @@ class CAREClassifier(keras.Model):
             name="classifier",
         )
         inputs = keras.Input(backbone.image_shape, name="images")
-        super().__init__(inputs=inputs, outputs=head(backbone(inputs)), dtype=dtype, **kwargs)
+        super().__init__(inputs=inputs, outputs=head(backbone(inputs)), **kwargs)
+        # Functional models take no `dtype`; without it the config would say float32.
+        self.dtype_policy = dtype
         self.backbone = backbone
         self.classifier = head
         self.classes = classes
@@ -112,10 +114,15 @@ class CAREClassifier(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
+        trainable = config.pop("trainable", True)
         config["backbone"] = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
-        return cls(**config)
+        model = cls(**config)
+        # True would be passed on to all layers, and thaw a frozen backbone.
+        if not trainable:
+            model.trainable = False
+        return model
 
     def get_config(self):
         return {

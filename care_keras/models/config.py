@@ -147,7 +147,7 @@ CARE_NANO = CAREConfig(
         crop_ratio=1.0,
     ),
     classes=10,
-    layer_scale_init=0.1,
+    layer_scale_init=0.5,
 )
 
 CONFIGS = {

@@ -1,5 +1,6 @@
 """`CARE_S0(...)` and its siblings, in the manner of `keras.applications`."""
 
+import contextlib
 import os
 
 import keras
@@ -7,6 +8,7 @@ import keras
 from care_keras.models import config as configs
 from care_keras.models.care_backbone import CAREBackbone
 from care_keras.models.care_classifier import CAREClassifier
+from care_keras.models.loading import load_any
 from care_keras.models.presets import PRESETS, load_preset
 
 
@@ -54,9 +56,8 @@ def build_model(
             "avg": keras.layers.GlobalAveragePooling2D,
             "max": keras.layers.GlobalMaxPooling2D,
         }[pooling]
-        model = keras.Model(
-            backbone.inputs, pool(name=f"{pooling}_pool")(backbone.output), name=backbone.name
-        )
+        pooled = pool(name=f"{pooling}_pool", dtype=backbone.dtype_policy)(backbone.output)
+        model = keras.Model(backbone.inputs, pooled, name=backbone.name)
     if weights is not None:
         _load_weights(model, backbone, config, weights)
     return model
@@ -67,26 +68,53 @@ def _load_weights(model, backbone, config, weights):
     weights = os.fspath(weights)
     preset = PRESETS.get(f"{config.name}_{weights}")
     if preset is None and not os.path.isfile(weights):
-        names = [key.removeprefix(f"{config.name}_") for key in PRESETS if key.startswith(config.name + "_")]
+        names = [
+            key.removeprefix(f"{config.name}_")
+            for key in PRESETS
+            if key.startswith(config.name + "_")
+        ]
         raise ValueError(
             f"`weights` must be None, a file, or one of {names} for {config.name}. "
             f"Received: weights={weights!r}"
         )
     if preset is None and weights.endswith(".h5"):
-        model.load_weights(weights)
+        with _mismatch_named(weights, config):
+            model.load_weights(weights)
         return
-    source = load_preset(preset.name) if preset else keras.models.load_model(weights, compile=False)
-    if isinstance(model, CAREClassifier):
-        if not isinstance(source, CAREClassifier) or source.classes != model.classes:
-            raise ValueError(
-                "The weights are of another class count: pass `classes` to match, or "
-                "`include_top=False`. "
-                f"Received: weights={weights!r}, classes={model.classes}"
-            )
+    source = load_preset(preset.name) if preset else load_any(weights)
+    source_backbone = source if isinstance(source, CAREBackbone) else _backbone_of(source)
+    if source_backbone is None:
+        raise ValueError(f"The file holds no CARE model. Received: weights={weights!r}")
+    if not isinstance(model, CAREClassifier):
+        with _mismatch_named(weights, config):
+            backbone.set_weights(source_backbone.get_weights())
+        return
+    if not isinstance(source, CAREClassifier) or source.classes != model.classes:
+        raise ValueError(
+            "The weights are of another class count, or of a backbone alone: pass `classes` to "
+            "match, or `include_top=False`. "
+            f"Received: classes={model.classes}, weights={weights!r}"
+        )
+    with _mismatch_named(weights, config):
         model.set_weights(source.get_weights())
-    else:
-        source_backbone = source if isinstance(source, CAREBackbone) else source.backbone
-        backbone.set_weights(source_backbone.get_weights())
+
+
+def _backbone_of(source):
+    backbone = getattr(source, "backbone", None)
+    return backbone if isinstance(backbone, CAREBackbone) else None
+
+
+@contextlib.contextmanager
+def _mismatch_named(weights, config):
+    """Says which file does not fit, where Keras only says that shapes differ."""
+    try:
+        yield
+    # h5py's own errors of damaged files are OSErrors and KeyErrors.
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"The weights do not fit {config.name}: they are of another architecture, or the "
+            f"file is damaged. Received: weights={weights!r}"
+        ) from error
 
 
 def CARE_S0(

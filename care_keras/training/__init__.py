@@ -1,0 +1,1 @@
+"""What `python -m care_keras.train` is made of."""

@@ -27,15 +27,17 @@ def load_pixels(source: Source, preprocessing: Preprocessing) -> np.ndarray:
 def flip_and_crop(
     pixels: np.ndarray, rng: np.random.Generator, size: int | None = None, padding: int = 4
 ) -> np.ndarray:
-    """Random horizontal flip, then a random crop of the image padded by `padding` pixels.
+    """Random horizontal flip, then a random crop.
 
-    The border is reflected, so that no black bars are learnt.
+    A crop of the full size is cut out of the image padded by `padding` pixels,
+    the border reflected so that no black bars are learnt; a smaller one out of
+    the image itself.
 
     Args:
         pixels: Array of shape `(batch, height, width, channels)`.
         rng: Source of the randomness.
         size: Height and width of the crop; `None` keeps those of the image.
-        padding: Pixels added on each side.
+        padding: Pixels added on each side of an image cropped to its own size.
 
     Returns:
         Array of shape `(batch, size, size, channels)` and the same dtype.
@@ -43,6 +45,8 @@ def flip_and_crop(
     count, height, width, _ = pixels.shape
     flip = rng.random(count) < 0.5
     pixels = np.where(flip[:, None, None, None], pixels[:, :, ::-1], pixels)
+    if size is not None:
+        padding = 0
     border = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     padded = np.pad(pixels, border, mode="reflect")
     crop_height, crop_width = size or height, size or width
@@ -123,7 +127,7 @@ class EvaluationBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
 
     def __len__(self):
-        return -(-len(self.pixels) // self.batch_size)
+        return (len(self.pixels) + self.batch_size - 1) // self.batch_size
 
     def __getitem__(self, index):
         chosen = slice(index * self.batch_size, (index + 1) * self.batch_size)

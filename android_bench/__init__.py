@@ -1,0 +1,1 @@
+"""Benchmarks of .tflite files on phones, over adb; run from a checkout."""

@@ -1,0 +1,1 @@
+"""Conversion to TFLite: `python -m care_keras.convert`."""

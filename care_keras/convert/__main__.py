@@ -1,0 +1,155 @@
+"""Converts a Keras model to TFLite: `python -m care_keras.convert --int8`.
+
+With no other flag: the bundled CIFAR-10 model, calibrated on bundled images,
+to `care_nano_cifar10_int8.tflite`. The file is opened again, run on held-out
+real images and compared with the Keras model; a JSON beside it says how to
+feed it.
+"""
+
+import os
+import pathlib
+import sys
+
+import keras
+from absl import flags
+
+from care_keras import cli
+from care_keras.table import format_table
+
+_MODEL = flags.DEFINE_string(
+    "model", "care_nano_cifar10", "A .keras file or a bundled model's name."
+)
+_PRECISION = flags.DEFINE_enum(
+    "precision", "float32", ["float32", "float16", "dynamic", "int8"], "Precision of the file."
+)
+_INT8 = flags.DEFINE_bool("int8", False, "Short for --precision=int8.")
+_CALIBRATION = flags.DEFINE_string(
+    "calibration", "bundled", "Images that set int8 ranges: DIR, tfds:NAME or bundled."
+)
+_EVALUATION = flags.DEFINE_string(
+    "evaluation", None, "Held-out images for the check (default: others of --calibration)."
+)
+_SAMPLES = flags.DEFINE_integer("samples", 100, "Calibration images, at most.", lower_bound=1)
+_CHECK_SAMPLES = flags.DEFINE_integer(
+    "check_samples",
+    None,
+    "Held-out images, at most (default: 5000 of 32x32, fewer if larger).",
+    lower_bound=1,
+)
+_INPUT = flags.DEFINE_enum(
+    "input",
+    None,
+    ["float", "rgb_uint8"],
+    "float: normalized float32 images; rgb_uint8: raw pixels, the preprocessing folded in "
+    "(default: rgb_uint8 for int8, else float).",
+)
+_BATCH = flags.DEFINE_integer("batch", 1, "Images per inference.", lower_bound=1)
+_SIZE = flags.DEFINE_string("size", None, "Input size in pixels: N or HxW (default: the model's).")
+_MEAN = flags.DEFINE_list("mean", None, "R,G,B mean in units of full scale (default: the model's).")
+_STD = flags.DEFINE_list("std", None, "R,G,B standard deviation, likewise.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the draws of images.")
+_OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
+
+
+def main() -> None:
+    """The command."""
+    # A converter has no use for a GPU, and TensorFlow's search for one prints errors.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    from care_keras.convert.job import ConversionJob, run_job
+
+    precision = "int8" if _INT8.value else _PRECISION.value
+    if _INT8.value and flags.FLAGS["precision"].present and _PRECISION.value != "int8":
+        raise cli.UserError(f"--int8 and --precision={_PRECISION.value} contradict each other")
+    stem = pathlib.Path(_MODEL.value).stem
+    job = ConversionJob(
+        model=_MODEL.value,
+        output=_output_path(_OUTPUT.value or f"{stem}_{precision}.tflite"),
+        precision=precision,
+        input_kind=_INPUT.value or ("rgb_uint8" if precision == "int8" else "float"),
+        batch=_BATCH.value,
+        size=_parse_size(_SIZE.value),
+        calibration=_CALIBRATION.value,
+        evaluation=_EVALUATION.value,
+        samples=_SAMPLES.value,
+        check_samples=_CHECK_SAMPLES.value,
+        mean=_parse_channels("mean", _MEAN.value),
+        std=_parse_channels("std", _STD.value),
+        seed=_SEED.value,
+    )
+    try:
+        result = run_job(job)
+    except ValueError as error:
+        raise cli.UserError(str(error)) from error
+    except OSError as error:
+        raise cli.UserError(f"cannot write {job.output}: {error.strerror or error}") from error
+    _report(job, result)
+
+
+def _report(job, result):
+    for warning in result.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    rows = [["keras", None, _percent(result.keras_top1), None, None]]
+    rows += [
+        [
+            check.name,
+            f"{check.size_bytes / 1e6:.2f} MB",
+            _percent(check.top1),
+            _percent(check.agreement),
+            f"{check.snr_db:.1f} dB",
+        ]
+        for check in result.checks
+    ]
+    print()
+    print(format_table(["model", "file size", "top-1", "agrees with keras", "output SNR"], rows))
+    print()
+    print(
+        f"checked on {result.checks[-1].images} held-out images; "
+        f"{result.seconds:.1f} s, peak memory {result.peak_memory_bytes / 1e9:.2f} GB"
+    )
+    print(f"wrote {job.output} and {job.output.with_suffix('.json').name}")
+
+
+def _percent(share):
+    return None if share is None else f"{share:.2%}"
+
+
+def _output_path(value):
+    path = pathlib.Path(value)
+    if path.suffix != ".tflite":
+        raise cli.UserError(f"--output must end in .tflite, not {value!r}")
+    if path.is_dir():
+        raise cli.UserError(f"--output={value} is a folder")
+    if not path.parent.is_dir():
+        raise cli.UserError(f"--output: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise cli.UserError(f"--output: the folder {path.parent} cannot be written to")
+    return path
+
+
+def _parse_size(value):
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
+        raise cli.UserError(f"--size must be N or HxW, in pixels, not {value!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def _parse_channels(name, values):
+    if values is None:
+        return None
+    try:
+        channels = tuple(float(value) for value in values)
+    except ValueError:
+        channels = ()
+    if len(channels) != 3 or (name == "std" and min(channels) <= 0):
+        raise cli.UserError(f"--{name} must be three numbers R,G,B, not {','.join(values)!r}")
+    return channels
+
+
+if __name__ == "__main__":
+    if keras.backend.backend() != "tensorflow":
+        # Only TensorFlow makes a .tflite; a .keras file loads the same in every backend.
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+        os.execve(sys.executable, sys.orig_argv, environment)
+    cli.run(main)

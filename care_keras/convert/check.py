@@ -1,0 +1,106 @@
+"""Holds a .tflite file against the Keras model, on images neither was fitted to."""
+
+import dataclasses
+import math
+import os
+
+import keras
+import numpy as np
+
+from care_keras.data.preprocessing import normalize
+from care_keras.litert import LiteRTModel
+from care_keras.metrics import snr_db, top1_agreement, top_k
+from care_keras.models import Preprocessing
+from care_keras.progress import progress
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckResult:
+    """How one file does on held-out images.
+
+    Attributes:
+        name: What was run: `"keras"`, `"float32"`, `"int8"`.
+        size_bytes: Size of the file.
+        images: Images it was run on.
+        top1: Share of labels it got right, or `None` without labels.
+        agreement: Share of images where it picks the Keras model's class.
+        snr_db: Of its outputs against the Keras model's, in dB.
+    """
+
+    name: str
+    size_bytes: int
+    images: int
+    top1: float | None
+    agreement: float
+    snr_db: float
+
+    def to_dict(self) -> dict:
+        """As plain JSON types; an infinite ratio, which JSON lacks, as `None`."""
+        result = dataclasses.asdict(self)
+        result["snr_db"] = self.snr_db if math.isfinite(self.snr_db) else None
+        return result
+
+
+def keras_outputs(
+    model: keras.Model, pixels: np.ndarray, preprocessing: Preprocessing
+) -> np.ndarray:
+    """What the Keras model returns for uint8 pixels: float32 `(images, classes)`."""
+    batch = 50
+    outputs = []
+    starts = range(0, len(pixels), batch)
+    for start in progress(starts, "running the Keras model, batch"):
+        inputs = normalize(pixels[start : start + batch], preprocessing)
+        outputs.append(keras.ops.convert_to_numpy(model.predict_on_batch(inputs)))
+    return np.concatenate(outputs).astype(np.float32)
+
+
+def check_file(
+    name: str,
+    path: str | os.PathLike,
+    input_kind: str,
+    preprocessing: Preprocessing,
+    pixels: np.ndarray,
+    labels: np.ndarray | None,
+    reference: np.ndarray,
+) -> CheckResult:
+    """Opens a .tflite file anew, runs it on held-out images and compares.
+
+    Args:
+        name: Name of the row.
+        path: The file.
+        input_kind: `"float"` or `"rgb_uint8"`, what the file takes.
+        preprocessing: The model's record.
+        pixels: uint8 images of shape `(images, height, width, 3)`.
+        labels: Their class indices, or `None`.
+        reference: The Keras model's outputs for them.
+
+    Raises:
+        ValueError: If the file does not run, gives values that are not finite,
+            or one and the same output for images that the Keras model tells
+            apart.
+    """
+    model = LiteRTModel(path)
+    batch = model.input.shape[0]
+    outputs = []
+    for start in progress(range(0, len(pixels), batch), f"running the {name} file, image"):
+        part = pixels[start : start + batch]
+        outputs.append(
+            model.predict(part if input_kind == "rgb_uint8" else normalize(part, preprocessing))
+        )
+    outputs = np.concatenate(outputs).reshape(reference.shape)
+    if not np.all(np.isfinite(outputs)):
+        raise ValueError(f"The {name} file gives values that are not finite on real images")
+    if _constant(outputs) and not _constant(reference):
+        raise ValueError(f"The {name} file gives the same output for every image")
+    return CheckResult(
+        name=name,
+        size_bytes=os.path.getsize(path),
+        images=len(pixels),
+        top1=None if labels is None else top_k(outputs, labels, 1),
+        agreement=top1_agreement(outputs, reference),
+        snr_db=snr_db(outputs, reference),
+    )
+
+
+def _constant(outputs):
+    return len(outputs) > 1 and bool(np.all(outputs == outputs[:1]))

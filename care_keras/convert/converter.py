@@ -1,0 +1,157 @@
+"""A Keras model to the bytes of a .tflite file. Needs the TensorFlow backend."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import keras
+import numpy as np
+
+from care_keras.convert.pixels import fold_preprocessing
+from care_keras.data.preprocessing import normalization, normalize
+from care_keras.layers import LinearAttention
+from care_keras.models import Preprocessing
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+INPUT_KINDS = ("float", "rgb_uint8")
+
+
+def convert_model(
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    precision: str = "float32",
+    input_kind: str = "float",
+    batch: int = 1,
+    calibration: Iterable[np.ndarray] | None = None,
+) -> bytes:
+    """Converts a model to TFLite.
+
+    Args:
+        model: From `(batch, height, width, 3)` images, normalized as
+            `preprocessing` says, to one tensor.
+        preprocessing: The model's record; its size is the file's input size.
+        precision: `"float32"`; `"float16"`, weights stored in half precision;
+            `"dynamic"`, int8 weights and float activations; or `"int8"`.
+        input_kind: `"float"`, normalized float32 images, or `"rgb_uint8"`, raw
+            pixels.
+        batch: Images per inference.
+        calibration: Of int8: uint8 images `(height, width, 3)` of the input's
+            size that set the ranges of the activations.
+
+    Returns:
+        Content of a .tflite file. Its input and output are float32, but
+        uint8 pixels with `"rgb_uint8"` and an int8 output with `"int8"`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the model cannot
+            take images of that size or cannot be expressed in TFLite.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"`precision` must be one of {PRECISIONS}. Received: {precision!r}")
+    if input_kind not in INPUT_KINDS:
+        raise ValueError(f"`input_kind` must be one of {INPUT_KINDS}. Received: {input_kind!r}")
+    if precision == "int8" and calibration is None:
+        raise ValueError("int8 needs images that set its ranges. Received: calibration=None")
+    import tensorflow as tf
+
+    integer = precision == "int8"
+    forward = _forward_function(model, preprocessing, input_kind, integer)
+    # An int8 model's uint8 input is the converter's doing; others cast in the graph.
+    pixels_in_graph = input_kind == "rgb_uint8" and not integer
+    signature = tf.TensorSpec(
+        (batch, preprocessing.height, preprocessing.width, 3),
+        tf.uint8 if pixels_in_graph else tf.float32,
+        name="images",
+    )
+    with _division_free_attention(model if integer else None):
+        module = _frozen_module(forward, signature)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve_concrete], module)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if integer:
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: _representative_inputs(
+            calibration, preprocessing, input_kind, batch
+        )
+        converter.inference_output_type = tf.int8
+        if input_kind == "rgb_uint8":
+            converter.inference_input_type = tf.uint8
+    try:
+        return converter.convert()
+    # The converter raises types of its own; their first line says what it could not do.
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [repr(error)]
+        raise ValueError(f"TFLite cannot express the model: {lines[0]}") from error
+
+
+def _forward_function(model, preprocessing, input_kind, integer) -> Callable:
+    """Images of `input_kind` to the model's output, as a function of TensorFlow tensors."""
+    import tensorflow as tf
+
+    if input_kind == "float":
+        return lambda images: model(images, training=False)
+    folded = fold_preprocessing(model, preprocessing)
+    if folded is not None:
+        if integer:
+            for layer in _attention_layers(folded):
+                layer.division_free = True
+        return lambda images: folded(tf.cast(images, tf.float32), training=False)
+    scale, offset = normalization(preprocessing)
+    return lambda images: model(tf.cast(images, tf.float32) * scale + offset, training=False)
+
+
+def _attention_layers(model):
+    """Every `LinearAttention` in a model, however deep."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, LinearAttention)]
+
+
+@contextlib.contextmanager
+def _division_free_attention(model: keras.Model | None) -> Iterator[None]:
+    """Lets the attention of `model` be traced in its division-free form."""
+    layers = [] if model is None else _attention_layers(model)
+    for layer in layers:
+        layer.division_free = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.division_free = False
+
+
+def _frozen_module(forward, signature):
+    """A `tf.Module` with the traced function, its variables made constants.
+
+    The converter leaves the variables of a Keras 3 model as resources
+    otherwise (VAR_HANDLE); the module gives the file a signature with names.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    try:
+        traced = tf.function(forward).get_concrete_function(signature)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [repr(error)]
+        raise ValueError(
+            f"The model cannot take images of shape {tuple(signature.shape)}: {lines[0]}"
+        ) from error
+    frozen = convert_variables_to_constants_v2(traced)
+    module = tf.Module()
+    module.serve = tf.function(lambda images: {"outputs": frozen(images)[0]})
+    module.serve_concrete = module.serve.get_concrete_function(signature)
+    return module
+
+
+def _representative_inputs(calibration, preprocessing, input_kind, batch):
+    for index, pixels in enumerate(calibration):
+        if input_kind == "float":
+            values = normalize(pixels, preprocessing)
+        else:
+            values = pixels.astype(np.float32)
+            if index == 0:
+                # Both ends in one corner, so that the range is 0 to 255 and codes are pixels.
+                values[0, 0], values[0, 1] = 0.0, 255.0
+        yield [np.repeat(values[None], batch, axis=0)]

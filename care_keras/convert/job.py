@@ -1,0 +1,274 @@
+"""The conversion job: load, convert, check, and only then leave files behind."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import resource
+import tempfile
+import time
+
+import keras
+import numpy as np
+
+from care_keras.convert.check import CheckResult, check_file, keras_outputs
+from care_keras.convert.converter import convert_model
+from care_keras.convert.images import open_calibration_and_held_out, read_pixels
+from care_keras.convert.native_output import captured_native_output
+from care_keras.convert.sidecar import activation_name, describe, sidecar_path
+from care_keras.files import atomic_path, write_atomically
+from care_keras.metrics import top_k
+from care_keras.models import CAREBackbone, Preprocessing
+from care_keras.models.loading import load_any
+from care_keras.progress import progress
+
+# Pixels in all that the check runs by default: 5000 images of 32x32, 102 of 224x224.
+_CHECK_PIXELS = 5000 * 32 * 32
+_FEWEST_CHECKED = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionJob:
+    """What `python -m care_keras.convert` was asked for; the flags name the fields.
+
+    Attributes:
+        model: Preset or path of a `.keras` file.
+        output: Path of the .tflite file.
+        precision: `"float32"`, `"float16"`, `"dynamic"` or `"int8"`.
+        input_kind: `"float"` or `"rgb_uint8"`.
+        batch: Images per inference.
+        size: `(height, width)`, or `None` for the model's own.
+        calibration: Images that set int8 ranges; held-out ones for the check.
+        evaluation: Other held-out images, or `None`.
+        samples: Calibration images, at most.
+        check_samples: Held-out images, at most; `None` for as many as take
+            some seconds.
+        mean: Per RGB channel in units of full scale, for a model with no
+            record of its own.
+        std: Likewise.
+        seed: Seed of the draws of images.
+    """
+
+    model: str
+    output: pathlib.Path
+    precision: str
+    input_kind: str
+    batch: int = 1
+    size: tuple[int, int] | None = None
+    calibration: str = "bundled"
+    evaluation: str | None = None
+    samples: int = 100
+    check_samples: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionResult:
+    """What came of it.
+
+    Attributes:
+        checks: One row per file that was run, the written one last.
+        keras_top1: Of the Keras model on the same images, or `None`.
+        warnings: Lines for the user.
+        seconds: Wall time of the whole job.
+        peak_memory_bytes: Largest resident memory of the process.
+    """
+
+    checks: list[CheckResult]
+    keras_top1: float | None
+    warnings: list[str]
+    seconds: float
+    peak_memory_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _HeldOut:
+    """Images that nothing was fitted to, with the Keras model's outputs for them."""
+
+    name: str
+    pixels: np.ndarray
+    labels: np.ndarray | None
+    reference: np.ndarray
+
+
+def run_job(job: ConversionJob) -> ConversionResult:
+    """Converts, checks what was written on real images, and writes the sidecar.
+
+    A float32 file is made and checked beside any other precision, to compare
+    with, and removed again.
+
+    Raises:
+        ValueError: If anything given cannot be used; no file is left then.
+        OSError: If the output cannot be written.
+    """
+    started = time.monotonic()
+    warnings: list[str] = []
+    print(f"loading {job.model}", flush=True)
+    model = load_any(job.model)
+    preprocessing = model_preprocessing(model, job, warnings)
+    calibration, held_out = _read_images(job, model, preprocessing, warnings)
+
+    def convert_and_check(precision, input_kind, path):
+        print(f"converting to {precision}", flush=True)
+        with captured_native_output():
+            content = convert_model(
+                model,
+                preprocessing,
+                precision,
+                input_kind,
+                job.batch,
+                None if calibration is None else progress(calibration, "calibrating, image"),
+            )
+            path.write_bytes(content)
+            return check_file(
+                precision,
+                path,
+                input_kind,
+                preprocessing,
+                held_out.pixels,
+                held_out.labels,
+                held_out.reference,
+            )
+
+    checks = []
+    if job.precision != "float32":
+        with tempfile.TemporaryDirectory() as folder:
+            checks.append(
+                convert_and_check("float32", "float", pathlib.Path(folder) / "float32.tflite")
+            )
+    with atomic_path(job.output) as written:
+        checks.append(convert_and_check(job.precision, job.input_kind, written))
+        result = ConversionResult(
+            checks=checks,
+            keras_top1=_keras_top1(held_out),
+            warnings=warnings,
+            seconds=time.monotonic() - started,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+        sidecar = describe(
+            written,
+            job.output.name,
+            job.input_kind,
+            job.precision,
+            preprocessing,
+            getattr(model, "labels", None),
+            activation_name(model),
+        )
+        sidecar |= _figures(job, calibration, held_out, result)
+        write_atomically(sidecar_path(job.output), json.dumps(sidecar, indent=2) + "\n")
+    return result
+
+
+def model_preprocessing(
+    model: keras.Model, job: ConversionJob, warnings: list[str]
+) -> Preprocessing:
+    """The model's own record, with the size, mean and std that were asked for.
+
+    A model that carries none takes pixels from 0 to 255 as they are, as those
+    of `keras.applications` with their own rescaling do, unless `mean` and
+    `std` say otherwise.
+
+    Raises:
+        ValueError: If the model does not take images, or not of that size.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            "The model must have one input and one output. "
+            f"Received: {len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        )
+    shape = model.inputs[0].shape
+    if len(shape) != 4 or shape[-1] != 3:
+        raise ValueError(
+            "The model must take images (batch, height, width, 3). "
+            f"Received: an input of shape {tuple(shape)}"
+        )
+    record = getattr(model, "preprocessing", None)
+    size = job.size or (record and (record.height, record.width)) or tuple(shape[1:3])
+    if None in size:
+        raise ValueError("The model takes any size: choose one with --size=HxW")
+    fixed = [want for want, have in zip(size, shape[1:3], strict=True) if have not in (None, want)]
+    if fixed:
+        raise ValueError(
+            f"The model takes images of {shape[1]}x{shape[2]} pixels only. "
+            f"Received: size={size[0]}x{size[1]}"
+        )
+    backbone = getattr(model, "backbone", model)
+    if isinstance(backbone, CAREBackbone) and min(size) < backbone.min_image_size:
+        raise ValueError(
+            f"The model takes images of at least {backbone.min_image_size} pixels a side. "
+            f"Received: size={size[0]}x{size[1]}"
+        )
+    if record is None:
+        if job.mean is None and job.std is None:
+            warnings.append(
+                "the model does not say how its images are prepared: it is fed pixels from "
+                "0 to 255 as they are; --mean and --std say otherwise"
+            )
+        record = Preprocessing(*size, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    return dataclasses.replace(
+        record,
+        height=size[0],
+        width=size[1],
+        mean=job.mean or record.mean,
+        std=job.std or record.std,
+    )
+
+
+def _read_images(job, model, preprocessing, warnings):
+    """uint8 calibration images, or `None` unless int8; and the held-out ones."""
+    check_samples = job.check_samples or max(
+        _FEWEST_CHECKED, _CHECK_PIXELS // (preprocessing.height * preprocessing.width)
+    )
+    calibration_source, check_source, warning = open_calibration_and_held_out(
+        job.calibration, job.evaluation, job.samples, check_samples, job.seed
+    )
+    if warning:
+        warnings.append(warning)
+    calibration = None
+    if job.precision == "int8":
+        calibration, _ = read_pixels(
+            calibration_source,
+            preprocessing,
+            f"reading calibration images of {calibration_source.name}",
+        )
+    pixels, labels = read_pixels(
+        check_source, preprocessing, f"reading held-out images of {check_source.name}"
+    )
+    with captured_native_output():
+        reference = keras_outputs(model, pixels, preprocessing)
+    if labels is not None and not _labels_fit(model, check_source, reference):
+        warnings.append(f"no top-1: the classes of {check_source.name} are not the model's")
+        labels = None
+    return calibration, _HeldOut(check_source.name, pixels, labels, reference)
+
+
+def _labels_fit(model, source, reference):
+    """Whether a source's class indices mean what the model's outputs mean."""
+    names = getattr(model, "labels", None)
+    if names is not None:
+        return source.class_names == names
+    return reference.ndim == 2 and reference.shape[-1] == len(source.class_names)
+
+
+def _keras_top1(held_out):
+    return None if held_out.labels is None else top_k(held_out.reference, held_out.labels, 1)
+
+
+def _figures(job, calibration, held_out, result):
+    """The part of the sidecar that says where ranges and figures come from."""
+    return {
+        "model": os.path.basename(job.model),
+        "calibration": None
+        if calibration is None
+        else {"source": job.calibration, "images": len(calibration), "seed": job.seed},
+        "check": {
+            "source": held_out.name,
+            "images": len(held_out.pixels),
+            "keras_top1": result.keras_top1,
+            "files": [check.to_dict() for check in result.checks],
+        },
+        "conversion_seconds": round(result.seconds, 1),
+        "peak_memory_bytes": result.peak_memory_bytes,
+    }

@@ -1,0 +1,82 @@
+"""The JSON beside a .tflite file: all that an app needs to feed it and read it."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import os
+import pathlib
+import platform
+
+import keras
+
+from care_keras.litert import LiteRTModel, TensorInfo
+from care_keras.models import Preprocessing
+
+_PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")
+
+
+def sidecar_path(model_path: str | os.PathLike) -> pathlib.Path:
+    """`model.tflite` -> `model.json`."""
+    return pathlib.Path(model_path).with_suffix(".json")
+
+
+def describe(
+    path: str | os.PathLike,
+    file_name: str,
+    input_kind: str,
+    precision: str,
+    preprocessing: Preprocessing,
+    labels: tuple[str, ...] | None,
+    activation: str | None,
+) -> dict:
+    """What the file is, read from the file itself, as plain JSON types.
+
+    Args:
+        path: Where the file is now.
+        file_name: Name it will have.
+        input_kind: `"float"` or `"rgb_uint8"`.
+        precision: Precision it was converted with.
+        preprocessing: The model's record.
+        labels: Names of the classes, or `None`.
+        activation: Name of the output's activation, or `None` if unknown.
+    """
+    content = pathlib.Path(path).read_bytes()
+    model = LiteRTModel(content)
+    steps = "resize keeping the aspect ratio, centre crop"
+    if input_kind == "float":
+        steps += ", (pixel / 255 - mean) / std"
+    return {
+        "file": file_name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size_bytes": len(content),
+        "precision": precision,
+        "input": {**_tensor(model.input), "kind": input_kind, "signature_name": "images"},
+        "output": {
+            **_tensor(model.output),
+            "signature_name": "outputs",
+            "activation": activation,
+        },
+        "preprocessing": {**preprocessing.to_dict(), "steps": steps},
+        "labels": None if labels is None else list(labels),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def activation_name(model: keras.Model) -> str | None:
+    """Name of a classifier's activation, `"linear"` for logits; `None` if the model has none."""
+    activation = getattr(model, "classifier_activation", None)
+    return None if activation is None else getattr(activation, "__name__", str(activation))
+
+
+def _tensor(info: TensorInfo) -> dict:
+    return {
+        "name": info.name,
+        "shape": list(info.shape),
+        "dtype": info.dtype.name,
+        "scale": info.scale or None,
+        "zero_point": info.zero_point if info.scale else None,
+    }

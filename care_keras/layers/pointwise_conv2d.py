@@ -1,0 +1,42 @@
+"""A 1x1 convolution whose training step is a matrix product."""
+
+import keras
+from keras import ops
+
+from care_keras.layers.initializers import kernel_initializer
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class PointwiseConv2D(keras.layers.Conv2D):
+    """A 1x1 `Conv2D` that is computed as a matrix product in training.
+
+    The values and the weights are those of `Conv2D`. The gradients of a 1x1
+    convolution take a CPU several times longer than those of the product, and
+    are most of a training step; at inference it stays a convolution, the
+    operation that mobile runtimes know best.
+
+    Args:
+        filters: Output channels.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, height, width, channels)`. Output shape: `(batch,
+    height, width, filters)`.
+    """
+
+    def __init__(self, filters: int, **kwargs):
+        kwargs.setdefault("kernel_initializer", kernel_initializer())
+        super().__init__(filters, kernel_size=1, **kwargs)
+
+    def call(self, inputs, training=None):
+        if not training:
+            return super().call(inputs)
+        batch, height, width, channels = ops.shape(inputs)
+        rows = ops.reshape(inputs, (-1, channels))
+        kernel = ops.reshape(self.kernel, (channels, self.filters))
+        outputs = ops.matmul(rows, kernel) + self.bias
+        return ops.reshape(outputs, (batch, height, width, self.filters))
+
+    def get_config(self):
+        config = super().get_config()
+        del config["kernel_size"]
+        return config

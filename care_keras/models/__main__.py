@@ -1,0 +1,21 @@
+"""Lists the models and what they cost: `python -m care_keras.models --size=224,448x336`."""
+
+from absl import flags
+
+from care_keras import cli
+from care_keras.models.listing import report
+
+_MODEL = flags.DEFINE_string("model", "all", "Name of the config (s0, s1, s2, nano), or all.")
+_SIZE = flags.DEFINE_list(
+    "size", [], "Image sizes, 224 or HEIGHTxWIDTH, comma separated (default: each model's own)."
+)
+_LAYERS = flags.DEFINE_bool("layers", False, "Break each model down by stage.")
+
+
+def main() -> None:
+    """Prints the table that the flags ask for."""
+    print(report(_MODEL.value, _SIZE.value, _LAYERS.value))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,70 @@
+"""`preprocess_input` and `decode_predictions`, in the manner of `keras.applications`."""
+
+import keras
+import numpy as np
+
+from care_keras.models.config import CARE_S0, Preprocessing
+
+
+def preprocess_input(x, preprocessing: Preprocessing | None = None):
+    """Normalizes pixels the way the weights expect: `(pixel / 255 - mean) / std`.
+
+    Resizing and cropping are left to the caller;
+    `care_keras.data.preprocessing.prepare` does the whole.
+
+    Args:
+        x: RGB pixels from 0 to 255 of shape `(..., 3)`, a NumPy array or a
+            tensor of the backend.
+        preprocessing: The model's record (`model.preprocessing`); by default
+            that of the ImageNet models.
+
+    Returns:
+        Floats of the same shape, a NumPy array if `x` is one.
+
+    Raises:
+        ValueError: If the last axis is not RGB.
+    """
+    if x.shape[-1] != 3:
+        raise ValueError(f"`x` must hold RGB in its last axis. Received: shape={tuple(x.shape)}")
+    record = preprocessing or CARE_S0.preprocessing
+    if isinstance(x, np.ndarray):
+        # Imported here, as Pillow is of no use to whoever only builds a model.
+        from care_keras.data.preprocessing import normalize
+
+        return normalize(x, record)
+    x = keras.ops.cast(x, "float32")
+    mean = np.asarray(record.mean, np.float32)
+    std = np.asarray(record.std, np.float32)
+    return (x / 255.0 - mean) / std
+
+
+def decode_predictions(predictions, top: int = 5, labels=None) -> list[list[tuple]]:
+    """Names the best classes of each prediction.
+
+    Args:
+        predictions: Probabilities or logits of shape `(batch, classes)`.
+        top: Classes per image.
+        labels: Names of the classes (`model.labels`). By default the 1000 of
+            ImageNet, whose names Keras downloads once, pinned by a hash.
+
+    Returns:
+        Per image a list of `(class_id, name, score)`, best first, as
+        `keras.applications` gives it: the WordNet id for ImageNet, the index
+        for `labels`.
+
+    Raises:
+        ValueError: If the shape does not fit the names.
+    """
+    predictions = keras.ops.convert_to_numpy(predictions)
+    if labels is None:
+        return keras.applications.imagenet_utils.decode_predictions(predictions, top=top)
+    if predictions.ndim != 2 or predictions.shape[-1] != len(labels):
+        raise ValueError(
+            f"`predictions` must be of shape (batch, {len(labels)}). "
+            f"Received: shape={predictions.shape}"
+        )
+    best = np.argsort(-predictions, axis=-1)[:, :top]
+    return [
+        [(int(i), labels[i], float(row[i])) for i in indices]
+        for row, indices in zip(predictions, best, strict=True)
+    ]

@@ -1,0 +1,34 @@
+"""Imports of packages that only some commands need."""
+
+import importlib
+from types import ModuleType
+
+
+class MissingDependencyError(ImportError):
+    """An optional package is needed and not installed."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Imports an optional dependency at the moment it is needed.
+
+    Args:
+        module: Name of the module, `"torch"` or `"safetensors.numpy"`.
+        extra: The extra of this package that installs it.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        MissingDependencyError: If it is not installed; the message names the
+            extra to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        # A module that is missing inside an installed package is another fault.
+        if error.name not in (package, module):
+            raise
+        raise MissingDependencyError(
+            f"{package} is needed for this and not installed: pip install 'care_keras[{extra}]'"
+        ) from None

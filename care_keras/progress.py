@@ -1,0 +1,48 @@
+"""A progress line that suits a terminal and a log file alike."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def progress(items: Iterable[_T], label: str, total: int | None = None) -> Iterator[_T]:
+    """Yields `items` and shows how far it is and how fast.
+
+    In a terminal one line is rewritten; elsewhere a line is printed at each
+    quarter, so that logs stay short.
+
+    Args:
+        items: What to go through.
+        label: What is being done, `"decoding"`.
+        total: Number of items; `len(items)` if not given.
+    """
+    total = len(items) if total is None else total  # type: ignore[arg-type]
+    terminal = sys.stdout.isatty()
+    started = shown = time.monotonic()
+    next_quarter = 1
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if terminal and (now - shown > 0.1 or done == total):
+            shown = now
+            _show(f"\r{_line(label, done, total, now - started)}\033[K")
+        elif not terminal and done * 4 >= next_quarter * total:
+            next_quarter = done * 4 // max(total, 1) + 1
+            _show(_line(label, done, total, now - started) + "\n")
+    if terminal and done:
+        _show("\n")
+
+
+def _line(label, done, total, seconds):
+    rate = done / seconds if seconds > 0 else float("inf")
+    return f"{label} {done}/{total} ({rate:.3g}/s)"
+
+
+def _show(text):
+    sys.stdout.write(text)
+    sys.stdout.flush()

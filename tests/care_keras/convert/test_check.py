@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from care_keras.convert.check import CheckResult, check_file
+from care_keras.convert.converter import convert_model
+from care_keras.data.preprocessing import normalize
+
+
+@pytest.fixture(scope="module")
+def written(small_model, preprocessing, tmp_path_factory):
+    path = tmp_path_factory.mktemp("check") / "model.tflite"
+    path.write_bytes(convert_model(small_model, preprocessing))
+    return path
+
+
+@pytest.fixture(scope="module")
+def reference(small_model, preprocessing, photos):
+    return small_model.predict(normalize(photos, preprocessing), verbose=0)
+
+
+def test_figures_are_those_of_the_outputs(written, preprocessing, photos, reference):
+    labels = reference.argmax(-1)
+    labels[:16] = (labels[:16] + 1) % 10
+    result = check_file("float32", written, "float", preprocessing, photos, labels, reference)
+    assert result.images == 64 and result.size_bytes == written.stat().st_size
+    assert result.agreement == 1.0 and result.top1 == 0.75 and result.snr_db > 80
+
+
+def test_another_model_s_outputs_do_not_agree(written, preprocessing, photos, reference):
+    result = check_file("x", written, "float", preprocessing, photos, None, -reference)
+    assert result.agreement < 0.5 and result.snr_db < 0 and result.top1 is None
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path, preprocessing, photos, reference):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"no model" * 100)
+    with pytest.raises(ValueError, match="LiteRT cannot open the model"):
+        check_file("x", path, "float", preprocessing, photos, None, reference)
+
+
+def test_constant_output_is_refused(small_model, tmp_path, preprocessing, photos, reference):
+    dead = small_model.__class__.from_config(small_model.get_config())
+    dead.set_weights([np.zeros_like(value) for value in small_model.get_weights()])
+    path = tmp_path / "dead.tflite"
+    path.write_bytes(convert_model(dead, preprocessing))
+    with pytest.raises(ValueError, match="the same output for every image"):
+        check_file("x", path, "float", preprocessing, photos, None, reference)
+
+
+def test_an_infinite_ratio_is_null_in_json():
+    result = CheckResult("x", 1, 1, None, 1.0, float("inf"))
+    assert result.to_dict()["snr_db"] is None

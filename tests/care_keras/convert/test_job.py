@@ -1,0 +1,157 @@
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from care_keras.convert.job import ConversionJob, run_job
+from care_keras.litert import LiteRTModel
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """The main job, on fewer images: the bundled model to int8."""
+    output = tmp_path_factory.mktemp("converted") / "nano_int8.tflite"
+    job = ConversionJob(
+        "care_nano_cifar10", output, "int8", "rgb_uint8", samples=200, check_samples=600
+    )
+    return output, run_job(job)
+
+
+def test_bundled_model_stays_right_in_int8(converted):
+    _, result = converted
+    float32, int8 = result.checks
+    assert (float32.name, int8.name) == ("float32", "int8")
+    assert result.keras_top1 > 0.8
+    assert float32.agreement > 0.998 and float32.snr_db > 80
+    assert int8.agreement > 0.9 and int8.top1 > result.keras_top1 - 0.05
+    assert int8.size_bytes < 0.5 * float32.size_bytes
+
+
+def test_sidecar_describes_the_file(converted):
+    output, result = converted
+    sidecar = json.loads(output.with_suffix(".json").read_text())
+    model = LiteRTModel(output)
+    assert sidecar["size_bytes"] == output.stat().st_size
+    assert sidecar["input"]["kind"] == "rgb_uint8"
+    assert sidecar["input"]["dtype"] == "uint8" and sidecar["input"]["shape"] == [1, 32, 32, 3]
+    assert sidecar["output"]["scale"] == model.output.scale
+    assert sidecar["output"]["zero_point"] == model.output.zero_point
+    assert sidecar["output"]["activation"] == "linear"
+    assert sidecar["labels"][0] == "airplane" and len(sidecar["labels"]) == 10
+    assert sidecar["calibration"] == {"source": "bundled:train", "images": 200, "seed": 0}
+    assert sidecar["check"]["source"] == "bundled:test"
+    assert sidecar["check"]["files"][1]["agreement"] == result.checks[1].agreement
+    assert sidecar["versions"]["tensorflow"]
+
+
+def test_only_the_file_and_its_sidecar_are_left(converted):
+    output, _ = converted
+    assert {path.name for path in output.parent.iterdir()} == {output.name, "nano_int8.json"}
+
+
+def small_job(tmp_path, model, **changes):
+    """A quick float32 job on a model that is saved first."""
+    path = tmp_path / "in" / "model.keras"
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(model, keras.Model):
+        model.save(path)
+    elif model is not None:
+        path.write_bytes(model)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    settings = {
+        "model": str(path),
+        "output": tmp_path / "out" / "model.tflite",
+        "precision": "float32",
+        "input_kind": "float",
+        "check_samples": 20,
+    }
+    return ConversionJob(**{**settings, **changes})
+
+
+def foreign_model():
+    inputs = keras.Input((20, 20, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+    return keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(x)))
+
+
+def test_a_model_that_is_none_of_ours_converts(tmp_path):
+    result = run_job(small_job(tmp_path, foreign_model()))
+    assert result.checks[0].agreement == 1.0
+    assert any("fed pixels from 0 to 255" in warning for warning in result.warnings)
+
+
+def test_pixels_into_a_model_that_is_none_of_ours(tmp_path):
+    job = small_job(
+        tmp_path, foreign_model(), input_kind="rgb_uint8", mean=(0.5,) * 3, std=(0.5,) * 3
+    )
+    result = run_job(job)
+    assert result.checks[0].agreement == 1.0 and not result.warnings
+    assert LiteRTModel(job.output).input.dtype == np.uint8
+
+
+def test_size_and_batch_are_those_asked_for(tmp_path, small_model):
+    job = small_job(tmp_path, small_model, size=(40, 24), batch=2)
+    run_job(job)
+    assert LiteRTModel(job.output).input.shape == (2, 40, 24, 3)
+
+
+def with_broken_weights(model):
+    model = model.__class__.from_config(model.get_config())
+    model.weights[0].assign(model.weights[0] * np.nan)
+    return model
+
+
+def two_outputs():
+    inputs = keras.Input((20, 20, 3))
+    return keras.Model(inputs, [keras.layers.Flatten()(inputs), inputs])
+
+
+def a_vector_model():
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, keras.layers.Dense(2)(inputs))
+
+
+@pytest.mark.parametrize(
+    "make_model, changes, message",
+    [
+        (None, {}, "No such model file"),
+        (b"no model", {}, "Not a .keras file"),
+        (with_broken_weights, {}, "NaN or infinite weights: "),
+        (two_outputs, {}, "one input and one output"),
+        (a_vector_model, {}, "must take images"),
+        (foreign_model, {"size": (32, 32)}, "20x20 pixels only"),
+        ("small", {"size": (7, 64)}, "at least 8 pixels a side"),
+        ("small", {"precision": "int8", "calibration": "no/such/folder"}, "No such folder"),
+        ("small", {"precision": "int8", "calibration": "EMPTY"}, "No image"),
+        ("small", {"precision": "int8", "calibration": "BROKEN"}, "None of the 1 images"),
+        ("small", {"calibration": "tfds:no_such_data_set"}, "no_such_data_set"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_leaves_no_file(
+    tmp_path, small_model, make_model, changes, message
+):
+    if make_model in ("small", with_broken_weights):
+        model = small_model if make_model == "small" else with_broken_weights(small_model)
+    else:
+        model = make_model() if callable(make_model) else make_model
+    for name, content in (("EMPTY", None), ("BROKEN", b"no image")):
+        (tmp_path / name).mkdir()
+        if content:
+            (tmp_path / name / "a.jpg").write_bytes(content)
+        changes = {k: str(tmp_path / name) if v == name else v for k, v in changes.items()}
+    job = small_job(tmp_path, model, **changes)
+    with pytest.raises(ValueError, match=message) as error:
+        run_job(job)
+    assert "\n" not in str(error.value)
+    assert not list(job.output.parent.iterdir())
+
+
+def test_a_truncated_model_file(tmp_path, small_model):
+    job = small_job(tmp_path, small_model)
+    path = pathlib.Path(job.model)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match="Not a .keras file, or a damaged one"):
+        run_job(job)
+    assert not list(job.output.parent.iterdir())

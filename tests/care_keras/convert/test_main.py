@@ -1,0 +1,62 @@
+"""The command as a user runs it; a process each, so few of them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import care_keras
+
+ROOT = pathlib.Path(care_keras.__file__).parent.parent
+
+
+def run(cwd, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "care_keras.convert", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        timeout=300,
+    )
+
+
+def test_int8_with_no_other_flag_in_any_backend(tmp_path):
+    # Under another backend the command starts itself anew with TensorFlow's.
+    result = run(tmp_path, "--int8", "--check_samples=100", KERAS_BACKEND="torch")
+    if "No module named 'torch'" in result.stderr:
+        result = run(tmp_path, "--int8", "--check_samples=100")
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "care_nano_cifar10_int8.tflite",
+        "care_nano_cifar10_int8.json",
+    }
+    lines = result.stdout.splitlines()
+    header = next(line for line in lines if line.startswith("model "))
+    assert "file size" in header and "top-1" in header and "agrees with keras" in header
+    for name in ("keras", "float32", "int8"):
+        assert any(line.startswith(f"{name} ") and "%" in line for line in lines)
+    assert "peak memory" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--model=missing.keras"], "No such model file"),
+        (["--output=missing/a.tflite"], "there is no folder missing"),
+        (["--output=a.bin"], "must end in .tflite"),
+        (["--size=12by12"], "--size must be N or HxW"),
+        (["--int8", "--precision=float16"], "contradict"),
+        (["--precision=int3"], "--precision"),
+        (["model.keras"], "unexpected argument 'model.keras'"),
+    ],
+)
+def test_bad_use_is_one_line_and_exit_code_2(tmp_path, arguments, message):
+    result = run(tmp_path, *arguments)
+    assert result.returncode == 2
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0]
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())

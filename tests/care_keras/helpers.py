@@ -1,0 +1,72 @@
+"""What many tests share: tiny networks, random weights, inference."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from care_keras.models import CAREBackbone, CAREClassifier, CAREConfig, Preprocessing
+
+# Two stages, one of each kind of block, for images whose sides differ.
+TINY = CAREConfig(
+    name="care_tiny",
+    depths=(1, 1),
+    channels=(8, 16),
+    expansion_ratios=((1, 2), (2, 3)),
+    head_dims=(None, 2),
+    stem_stride=4,
+    preprocessing=Preprocessing(
+        height=16, width=24, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3), crop_ratio=1.0
+    ),
+    classes=3,
+    layer_scale_init=0.1,
+)
+
+# Off where it only costs compilation time.
+JIT_COMPILE = keras.backend.backend() == "jax"
+
+
+def tiny_backbone(**kwargs) -> CAREBackbone:
+    """A backbone of `TINY`, or of what `kwargs` replace, with random weights."""
+    backbone = CAREBackbone(**{**TINY.backbone_kwargs(), **kwargs})
+    randomize_weights(backbone)
+    return backbone
+
+
+def tiny_classifier(dtype=None, **kwargs) -> CAREClassifier:
+    """A classifier on the tiny backbone with random weights."""
+    model = CAREClassifier(tiny_backbone(dtype=dtype), **{"classes": TINY.classes, **kwargs})
+    randomize_weights(model)
+    return model
+
+
+def random_images(count: int = 4, height: int = 16, width: int = 24, seed: int = 0) -> np.ndarray:
+    """Inputs as preprocessing leaves them: about zero mean and unit variance."""
+    shape = (count, height, width, 3)
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def randomize_weights(layer: keras.layers.Layer, seed: int = 3) -> None:
+    """Draws every weight anew, so that no default value hides a fault."""
+    rng = np.random.default_rng(seed)
+    for weight in layer.weights:
+        if weight.name == "moving_variance":
+            value = rng.uniform(0.5, 1.5, weight.shape)
+        elif weight.name == "gamma":
+            value = rng.uniform(0.5, 1.0, weight.shape)
+        else:
+            value = rng.normal(0.0, 0.3, weight.shape)
+        weight.assign(value)
+
+
+def numpy_of(outputs) -> np.ndarray:
+    """A tensor of any float dtype as float32 in NumPy."""
+    return ops.convert_to_numpy(ops.cast(outputs, "float32"))
+
+
+def infer(layer, inputs):
+    """`layer(inputs, training=False)`; compiled as a whole by JAX, which is quicker there."""
+    if keras.backend.backend() != "jax":
+        return layer(inputs, training=False)
+    import jax
+
+    return jax.jit(lambda x: layer(x, training=False))(inputs)

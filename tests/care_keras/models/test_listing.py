@@ -1,0 +1,58 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import care_keras
+from care_keras import cli
+from care_keras.models.listing import report
+
+ROOT = pathlib.Path(care_keras.__file__).parent.parent
+
+
+def test_one_row_per_model_and_size():
+    lines = report("nano", ["32", "64x48"]).splitlines()
+    assert lines[0].split("  ")[0] == "model"
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["care_nano", "32x32", "790,468"],
+        ["care_nano", "64x48", "790,468"],
+    ]
+
+
+def test_the_default_size_is_the_models_own_and_stages_sum_up():
+    lines = report("nano", layers=True).splitlines()
+    assert lines[0] == "care_nano at 32x32"
+    assert [line.split()[0] for line in lines[3:]] == [
+        "stem",
+        "stage1",
+        "stage2",
+        "stage3",
+        "classifier",
+        "total",
+    ]
+
+
+@pytest.mark.parametrize(
+    "model, sizes, message",
+    [
+        ("s9", [], "--model must be all or one of s0, s1, s2, nano, not 's9'"),
+        ("nano", ["32", "0x"], "--size takes 224 or HEIGHTxWIDTH"),
+        ("nano", ["7"], "--size=7x7 is too small: care_nano needs at least 8x8"),
+        ("nano", ["0"], "--size=0x0 is too small"),
+    ],
+)
+def test_mistakes_are_named(model, sizes, message):
+    with pytest.raises(cli.UserError, match=message):
+        report(model, sizes)
+
+
+def test_command_line():
+    command = [sys.executable, "-m", "care_keras.models", "--model=nano", "--size=32,7"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "error: --size=7x7 is too small" in result.stderr
+    assert "Traceback" not in result.stderr

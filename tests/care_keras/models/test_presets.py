@@ -1,0 +1,44 @@
+import keras
+import numpy as np
+import pytest
+
+import care_keras
+from care_keras.data.preprocessing import prepare
+from care_keras.data.sources import open_source
+from care_keras.metrics import top_k
+from care_keras.models import PRESETS, load_preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_card_says_how_the_weights_came_to_be(name):
+    card = PRESETS[name].read_card()
+    assert card["command"].startswith("python -m care_keras.train ")
+    assert card["images"] == 10_000 and 0 < card["top1"] < 1
+    assert {"seed", "date", "backend"} <= set(card)
+    assert PRESETS[name].file.stat().st_size <= 4_000_000
+
+
+def test_bundled_model_is_as_right_as_its_card_says():
+    model = load_preset("care_nano_cifar10")
+    source = open_source("bundled", "test").take(range(1000))
+    images = np.stack([prepare(source[i], model.preprocessing) for i in range(1000)])
+    outputs = keras.ops.convert_to_numpy(model.predict(images, batch_size=250, verbose=0))
+    # Three standard errors of 1000 draws.
+    assert (
+        abs(top_k(outputs, source.labels, 1) - PRESETS["care_nano_cifar10"].read_card()["top1"])
+        < 0.035
+    )
+    assert model.labels == source.class_names
+
+
+def test_the_factory_gives_the_same_weights():
+    built = care_keras.CARE_Nano(weights="cifar10", classifier_activation=None)
+    for ours, theirs in zip(built.weights, load_preset("care_nano_cifar10").weights, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs)
+        )
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="must be one of .*care_nano_cifar10.*Received: name='x'"):
+        load_preset("x")

@@ -1,0 +1,67 @@
+"""The command as a user runs it; a process each, so few of them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import care_keras
+from care_keras.models import CONFIGS, build_model
+from care_keras.weights import checkpoint_entries
+
+ROOT = pathlib.Path(care_keras.__file__).parent.parent
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "care_keras.weights", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_a_checkpoint_becomes_a_keras_file(weights_rule, safetensors_file, tmp_path, monkeypatch):
+    # Only the shapes matter here, and random values take long to draw.
+    monkeypatch.setattr(
+        keras.initializers.TruncatedNormal,
+        "__call__",
+        lambda self, shape, dtype=None: keras.ops.zeros(shape, dtype),
+    )
+    entries = checkpoint_entries(build_model(CONFIGS["nano"]))
+    shapes = {entry.name: list(entry.shape) for entry in entries}
+    checkpoint = safetensors_file(weights_rule.make_state_dict(shapes))
+    output = tmp_path / "care.keras"
+    result = run("--arch=nano", f"--checkpoint={checkpoint}", f"--output={output}", "--classes=3")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{output}: ")
+    assert "new heads for 3 classes" in result.stdout
+    assert result.stdout.endswith(" MB\n")
+    assert keras.models.load_model(output).classes == 3
+
+
+class Malicious:
+    """Unpickling it runs a command, unless the reader refuses."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.file}",)
+
+
+def test_a_malicious_checkpoint_ends_in_one_line(tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch not installed")
+    mark = tmp_path / "executed"
+    torch.save({"state_dict": Malicious(mark)}, tmp_path / "a.pth")
+    output = tmp_path / "care.keras"
+    result = run("--arch=s0", f"--checkpoint={tmp_path / 'a.pth'}", f"--output={output}")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert "error: The checkpoint holds posix.system, which is not data" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not mark.exists()
+    assert not output.exists()

@@ -1,0 +1,56 @@
+"""Real data for the tests: `CARE_KERAS_TEST_DATA` names its folder.
+
+The folder holds `golden/`, `tfds/` and `imagenet_sample/`. Tests that need one
+of them are skipped without it, or fail if `CARE_KERAS_REQUIRE_DATA=1`.
+"""
+
+import os
+import pathlib
+
+import pytest
+
+# Tiny models spend their time in XLA's compiler, not in what it compiles.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
+def _data_folder(name: str) -> pathlib.Path:
+    root = os.environ.get("CARE_KERAS_TEST_DATA")
+    if root and pathlib.Path(root, name).is_dir():
+        return pathlib.Path(root, name)
+    reason = f"needs the folder {name}/ in CARE_KERAS_TEST_DATA={root or ''}"
+    if os.environ.get("CARE_KERAS_REQUIRE_DATA") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> pathlib.Path:
+    """Golden vectors of the published implementation."""
+    return _data_folder("golden")
+
+
+@pytest.fixture(scope="session")
+def imagenet_folder() -> pathlib.Path:
+    """One real photo per ImageNet class, in image-folder layout under `val`."""
+    return _data_folder("imagenet_sample")
+
+
+@pytest.fixture(scope="session")
+def tfds_folder() -> pathlib.Path:
+    """Prepared TFDS data sets; TFDS finds them while the tests run."""
+    folder = _data_folder("tfds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", os.fspath(folder))
+        yield folder
+
+
+def pytest_collection_modifyitems(items):
+    """Skips what makes a .tflite under the backends that cannot."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        return
+    skip = pytest.mark.skip(reason="only the TensorFlow backend makes a .tflite")
+    for item in items:
+        if {"convert", "tflite"} & set(item.path.parent.parts[-1:]):
+            item.add_marker(skip)

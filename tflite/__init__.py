@@ -1,0 +1,1 @@
+"""Tools that run and read .tflite files on this machine, from a checkout."""
