@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test lint format clean
 
+demo: export TF_CPP_MIN_LOG_LEVEL ?= 3
 demo: $(VENV)/.demo
 	$(BIN)/python -m care_keras.convert --int8
 

@@ -18,7 +18,7 @@ from care_keras.convert.native_output import captured_native_output
 from care_keras.convert.sidecar import activation_name, describe, sidecar_path
 from care_keras.files import atomic_path, write_atomically
 from care_keras.metrics import top_k
-from care_keras.models import CAREBackbone, Preprocessing
+from care_keras.models import PRESETS, CAREBackbone, Preprocessing
 from care_keras.models.loading import load_any
 from care_keras.progress import progress
 
@@ -228,6 +228,11 @@ def _read_images(job, model, preprocessing, warnings):
         warnings.append(warning)
     calibration = None
     if job.precision == "int8":
+        if job.calibration == "bundled" and job.model not in PRESETS:
+            warnings.append(
+                "calibrated on the bundled CIFAR-10 images of 32x32 pixels; "
+                "--calibration=DIR with images like the app's gives better ranges"
+            )
         calibration, _ = read_pixels(
             calibration_source,
             preprocessing,

@@ -121,7 +121,7 @@ def _open_tfds(name: str, split: str) -> Source:
     if not name:
         raise ValueError("Name the data set: tfds:NAME[:SPLIT]. Received: 'tfds:'")
     images, labels, names = [], [], []
-    if True:
+    with _without_absl_info():
         try:
             builder = tfds.builder(name)
             # Encoded images: decoding is left to `decode_image`, the same for all sources.
@@ -139,8 +139,7 @@ def _open_tfds(name: str, split: str) -> Source:
                 f"Cannot open {name!r}, split {split!r}, with TFDS: {lines[0]} "
                 "(is it prepared under TFDS_DATA_DIR, with images?)"
             ) from error
-    features = builder.info.features
-    feature = features["label"] if "label" in features else None
+    feature = dict(builder.info.features.items()).get("label")
     # Hidden labels, as test splits may have them, are -1.
     labelled = isinstance(feature, tfds.features.ClassLabel) and min(labels, default=-1) >= 0
     return _source(

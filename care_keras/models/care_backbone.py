@@ -15,7 +15,7 @@ class CAREBackbone(keras.Model):
     `"P2"`, `"P3"`, ... (level = log2 of the stride) to the symbolic output of
     each stage, as KerasHub's `FeaturePyramidBackbone` has it:
 
-        keras.Model(backbone.inputs, backbone.pyramid_outputs)
+        keras.Model(backbone.input, backbone.pyramid_outputs)
 
     Source: CARE Transformer, arXiv 2411.16170, figure 2.
 
