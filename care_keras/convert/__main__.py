@@ -29,11 +29,16 @@ _CALIBRATION = flags.DEFINE_string(
 _EVALUATION = flags.DEFINE_string(
     "evaluation", None, "Held-out images for the check (default: others of --calibration)."
 )
-_SAMPLES = flags.DEFINE_integer("samples", 100, "Calibration images, at most.", lower_bound=1)
+_SAMPLES = flags.DEFINE_integer(
+    "samples",
+    None,
+    "Calibration images, at most (default: 200 of 32x32, 50 of 224x224).",
+    lower_bound=1,
+)
 _CHECK_SAMPLES = flags.DEFINE_integer(
     "check_samples",
     None,
-    "Held-out images, at most (default: 5000 of 32x32, fewer if larger).",
+    "Held-out images, at most (default: 3222 of 32x32, 65 of 224x224).",
     lower_bound=1,
 )
 _INPUT = flags.DEFINE_enum(

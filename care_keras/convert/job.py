@@ -22,9 +22,10 @@ from care_keras.models import PRESETS, CAREBackbone, Preprocessing
 from care_keras.models.loading import load_any
 from care_keras.progress import progress
 
-# Pixels in all that the check runs by default: 5000 images of 32x32, 102 of 224x224.
-_CHECK_PIXELS = 5000 * 32 * 32
-_FEWEST_CHECKED = 50
+# How many images are used by default, so that a model of 224x224 takes no minute: at most this
+# many pixels in all, within the bounds on the number of images.
+_CALIBRATION_PIXELS, _CALIBRATION_IMAGES = 2_500_000, (50, 200)
+_CHECK_PIXELS, _CHECK_IMAGES = 3_300_000, (50, 5000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +41,9 @@ class ConversionJob:
         size: `(height, width)`, or `None` for the model's own.
         calibration: Images that set int8 ranges; held-out ones for the check.
         evaluation: Other held-out images, or `None`.
-        samples: Calibration images, at most.
-        check_samples: Held-out images, at most; `None` for as many as take
-            some seconds.
+        samples: Calibration images, at most; `None` for as many as take some
+            seconds.
+        check_samples: Held-out images, likewise.
         mean: Per RGB channel in units of full scale, for a model with no
             record of its own.
         std: Likewise.
@@ -57,7 +58,7 @@ class ConversionJob:
     size: tuple[int, int] | None = None
     calibration: str = "bundled"
     evaluation: str | None = None
-    samples: int = 100
+    samples: int | None = None
     check_samples: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -218,11 +219,10 @@ def model_preprocessing(
 
 def _read_images(job, model, preprocessing, warnings):
     """uint8 calibration images, or `None` unless int8; and the held-out ones."""
-    check_samples = job.check_samples or max(
-        _FEWEST_CHECKED, _CHECK_PIXELS // (preprocessing.height * preprocessing.width)
-    )
+    samples = job.samples or _affordable(preprocessing, _CALIBRATION_PIXELS, *_CALIBRATION_IMAGES)
+    check_samples = job.check_samples or _affordable(preprocessing, _CHECK_PIXELS, *_CHECK_IMAGES)
     calibration_source, check_source, warning = open_calibration_and_held_out(
-        job.calibration, job.evaluation, job.samples, check_samples, job.seed
+        job.calibration, job.evaluation, samples, check_samples, job.seed
     )
     if warning:
         warnings.append(warning)
@@ -247,6 +247,10 @@ def _read_images(job, model, preprocessing, warnings):
         warnings.append(f"no top-1: the classes of {check_source.name} are not the model's")
         labels = None
     return calibration, _HeldOut(check_source.name, pixels, labels, reference)
+
+
+def _affordable(preprocessing, pixels, fewest, most):
+    return min(max(pixels // (preprocessing.height * preprocessing.width), fewest), most)
 
 
 def _labels_fit(model, source, reference):

@@ -2,15 +2,17 @@
 
 import dataclasses
 import datetime
+import functools
 import json
 import pathlib
+import shlex
 
 import keras
 
 from care_keras.cli import UserError
 from care_keras.data.sources import open_source
 from care_keras.files import atomic_path, write_atomically
-from care_keras.models import CONFIGS, build_model
+from care_keras.models import CONFIGS, CAREClassifier, build_model
 from care_keras.training.batches import EvaluationBatches, TrainingBatches, load_pixels
 from care_keras.training.checkpoint import Checkpoint
 from care_keras.training.progress import ProgressLines
@@ -67,32 +69,14 @@ def train(config: TrainingConfig) -> dict:
         What `result.json` holds.
 
     Raises:
-        UserError: If the data, the model name or the folder cannot be used.
+        UserError: If the flags, the data or the folder cannot be used, or the
+            loss stops being a number.
     """
     if config.model not in CONFIGS:
         raise UserError(f"--model must be one of {', '.join(CONFIGS)}, not {config.model!r}")
     care_config = CONFIGS[config.model]
-    preprocessing = care_config.preprocessing
-    try:
-        train_source = open_source(config.data, config.train_split)
-        eval_source = open_source(config.data, config.eval_split)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    for source in (train_source, eval_source):
-        if source.labels is None:
-            raise UserError(f"{source.name} has no labels to train or evaluate with")
-    if len(train_source) < config.batch_size:
-        raise UserError(
-            f"--batch_size={config.batch_size} is more than the {len(train_source)} images "
-            f"of {train_source.name}"
-        )
+    train_source, eval_source = _open_sources(config)
     _prepare_run_dir(config)
-
-    print(f"{keras.backend.backend()} backend; training on {train_source.name}", flush=True)
-    train_pixels = load_pixels(train_source, preprocessing)
-    evaluation = EvaluationBatches(
-        load_pixels(eval_source, preprocessing), eval_source.labels, preprocessing, 250
-    )
 
     keras.utils.set_random_seed(config.seed)
     model = build_model(
@@ -102,6 +86,7 @@ def train(config: TrainingConfig) -> dict:
         drop_path_rate=config.drop_path,
         labels=train_source.class_names,
     )
+    _check_low_resolution(config, model)
     steps_per_epoch = len(train_source) // config.batch_size
     model.compile(
         optimizer=_optimizer(config, steps_per_epoch),
@@ -112,30 +97,109 @@ def train(config: TrainingConfig) -> dict:
     )
     checkpoint = Checkpoint(config.run_dir / "last.weights.h5", steps_per_epoch)
     epoch = checkpoint.restore(model)
+
+    print(f"{keras.backend.backend()} backend; training on {train_source.name}", flush=True)
+    try:
+        train_pixels = load_pixels(train_source, model.preprocessing)
+        eval_pixels = load_pixels(eval_source, model.preprocessing)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    training = functools.partial(
+        TrainingBatches,
+        train_pixels,
+        train_source.labels,
+        model.preprocessing,
+        config.batch_size,
+        config.seed,
+    )
+    evaluation = EvaluationBatches(eval_pixels, eval_source.labels, model.preprocessing, 250)
     print(f"starting at epoch {epoch} of {config.epochs}", flush=True)
+    try:
+        _fit(config, model, checkpoint, epoch, training, evaluation)
+        return _write_result(config, model, evaluation, eval_source.name)
+    except OSError as error:
+        raise UserError(
+            f"--run_dir={config.run_dir} cannot be written to: {error.strerror or error}"
+        ) from error
+
+
+def _open_sources(config):
+    try:
+        train_source = open_source(config.data, config.train_split)
+        eval_source = open_source(config.data, config.eval_split)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    for source in (train_source, eval_source):
+        if source.labels is None:
+            raise UserError(f"{source.name} has no labels to train or evaluate with")
+    if train_source.class_names != eval_source.class_names:
+        raise UserError(f"{train_source.name} and {eval_source.name} have different classes")
+    if set(train_source.item_names) & set(eval_source.item_names):
+        raise UserError(
+            f"{train_source.name} and {eval_source.name} share images: evaluation needs others "
+            "than training, by --train_split and --eval_split"
+        )
+    if len(train_source) < config.batch_size:
+        raise UserError(
+            f"--batch_size={config.batch_size} is more than the {len(train_source)} images "
+            f"of {train_source.name}"
+        )
+    return train_source, eval_source
+
+
+def _check_low_resolution(config, model):
+    largest = min(model.preprocessing.height, model.preprocessing.width)
+    smallest = model.backbone.min_image_size
+    if config.low_resolution_epochs > 0 and not smallest <= config.low_resolution <= largest:
+        raise UserError(
+            f"--low_resolution must be from {smallest} to {largest} pixels for "
+            f"--model={config.model}, not {config.low_resolution}"
+        )
+
+
+def _prepare_run_dir(config):
+    path = config.run_dir / "config.json"
+    settings = config.to_dict()
+    try:
+        config.run_dir.mkdir(parents=True, exist_ok=True)
+        before = json.loads(path.read_text()) if path.exists() else settings
+        # The folder itself may have been moved, or be named in another way.
+        compared = sorted(settings.keys() - {"run_dir"})
+        changed = [key for key in compared if before.get(key) != settings[key]]
+        if changed:
+            raise UserError(
+                f"{config.run_dir} holds a run with other settings ({', '.join(changed)}): "
+                "give its flags, or another --run_dir"
+            )
+        write_atomically(path, json.dumps(settings, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"--run_dir={config.run_dir} cannot be used: {error.strerror}") from error
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path} does not hold the settings of a run: delete it") from error
+
+
+def _fit(config, model, checkpoint, epoch, training, evaluation):
+    """Trains from `epoch` to the end; `training(first_epoch=, size=)` gives the batches."""
+    log = config.run_dir / "log.csv"
+    if epoch == 0:
+        log.unlink(missing_ok=True)
     callbacks = [
         checkpoint,
-        keras.callbacks.CSVLogger(config.run_dir / "log.csv", append=epoch > 0),
+        keras.callbacks.CSVLogger(log, append=True),
         keras.callbacks.TerminateOnNaN(),
-        ProgressLines(steps_per_epoch, config.batch_size),
+        ProgressLines(checkpoint.steps_per_epoch, config.batch_size),
     ]
+    low_resolution_end = min(config.low_resolution_epochs, config.epochs)
     # Two phases, as the shape of the batches changes between them.
-    for end, size in ((config.low_resolution_epochs, config.low_resolution), (config.epochs, None)):
+    for end, size in ((low_resolution_end, config.low_resolution), (config.epochs, None)):
         if epoch >= end:
             continue
-        batches = TrainingBatches(
-            train_pixels,
-            train_source.labels,
-            preprocessing,
-            config.batch_size,
-            config.seed,
-            first_epoch=epoch,
-            size=size,
-        )
         model.fit(
-            batches,
+            training(first_epoch=epoch, size=size),
             initial_epoch=epoch,
             epochs=end,
+            # Shuffled already; Keras would reorder the batches, not reproducibly.
+            shuffle=False,
             validation_data=evaluation,
             validation_freq=config.eval_every,
             callbacks=callbacks,
@@ -147,24 +211,6 @@ def train(config: TrainingConfig) -> dict:
                 "lower --learning_rate (the last checkpoint is from before)"
             )
         epoch = end
-    return _write_result(config, model, evaluation, eval_source.name)
-
-
-def _prepare_run_dir(config):
-    path = config.run_dir / "config.json"
-    try:
-        config.run_dir.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            before = json.loads(path.read_text())
-            changed = [key for key, value in config.to_dict().items() if before.get(key) != value]
-            if changed:
-                raise UserError(
-                    f"{config.run_dir} holds a run with other settings "
-                    f"({', '.join(sorted(changed))}): give its flags, or another --run_dir"
-                )
-        write_atomically(path, json.dumps(config.to_dict(), indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"--run_dir={config.run_dir} cannot be used: {error.strerror}") from error
 
 
 def _optimizer(config, steps_per_epoch):
@@ -184,14 +230,17 @@ def _optimizer(config, steps_per_epoch):
 
 def _write_result(config, model, evaluation, eval_name):
     _, accuracy = model.evaluate(evaluation, verbose=0)
+    # A copy that was not compiled: it carries no optimizer, and no loss to be known on loading.
+    trained = CAREClassifier.from_config(model.get_config())
+    trained.set_weights(model.get_weights())
     with atomic_path(config.run_dir / "model.keras") as temporary:
-        model.save(temporary, include_optimizer=False)
+        trained.save(temporary)
     flags = [f"--{key}={value}" for key, value in config.to_dict().items()]
     result = {
         "top1": round(float(accuracy), 4),
         "evaluated_on": eval_name,
         "images": len(evaluation.pixels),
-        "command": " ".join(["python -m care_keras.train", *flags]),
+        "command": f"python -m care_keras.train {shlex.join(flags)}",
         "seed": config.seed,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "backend": keras.backend.backend(),
