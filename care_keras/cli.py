@@ -35,6 +35,9 @@ def _parse_flags(argv):
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         _fail(str(error).splitlines()[0] + " (see --help)", 2)
+    except SystemExit:
+        # absl has printed the help that was asked for, and would call that a failure.
+        sys.exit(0)
     if len(rest) > 1:
         _fail(f"unexpected argument {rest[1]!r}: every option is a flag (see --help)", 2)
     return rest
@@ -53,5 +56,6 @@ def _guarded(main):
 
 def _fail(message, code):
     sys.stdout.flush()
-    print(f"error: {message}", file=sys.stderr)
+    line = " ".join(part.strip() for part in message.splitlines())
+    print(f"error: {line}", file=sys.stderr)
     sys.exit(code)

@@ -1,14 +1,12 @@
 """A Keras model to the bytes of a .tflite file. Needs the TensorFlow backend."""
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 
-from care_keras.convert.pixels import fold_preprocessing
+from care_keras.convert.inference_form import inference_form
 from care_keras.data.preprocessing import normalization, normalize
-from care_keras.layers import LinearAttention
 from care_keras.models import Preprocessing
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
@@ -62,8 +60,7 @@ def convert_model(
         tf.uint8 if pixels_in_graph else tf.float32,
         name="images",
     )
-    with _division_free_attention(model if integer else None):
-        module = _frozen_module(forward, signature)
+    module = _frozen_module(forward, signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve_concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if precision != "float32":
@@ -90,34 +87,14 @@ def _forward_function(model, preprocessing, input_kind, integer) -> Callable:
     """Images of `input_kind` to the model's output, as a function of TensorFlow tensors."""
     import tensorflow as tf
 
-    if input_kind == "float":
+    pixels = input_kind == "rgb_uint8"
+    ours = inference_form(model, preprocessing if pixels else None, division_free=integer)
+    if ours is not None:
+        return lambda images: ours(tf.cast(images, tf.float32), training=False)
+    if not pixels:
         return lambda images: model(images, training=False)
-    folded = fold_preprocessing(model, preprocessing)
-    if folded is not None:
-        if integer:
-            for layer in _attention_layers(folded):
-                layer.division_free = True
-        return lambda images: folded(tf.cast(images, tf.float32), training=False)
     scale, offset = normalization(preprocessing)
     return lambda images: model(tf.cast(images, tf.float32) * scale + offset, training=False)
-
-
-def _attention_layers(model):
-    """Every `LinearAttention` in a model, however deep."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, LinearAttention)]
-
-
-@contextlib.contextmanager
-def _division_free_attention(model: keras.Model | None) -> Iterator[None]:
-    """Lets the attention of `model` be traced in its division-free form."""
-    layers = [] if model is None else _attention_layers(model)
-    for layer in layers:
-        layer.division_free = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.division_free = False
 
 
 def _frozen_module(forward, signature):

@@ -5,6 +5,7 @@ from care_keras.layers.care_block import CAREBlock
 from care_keras.layers.drop_path import DropPath
 from care_keras.layers.dual_classifier_head import ClassifierHead, DualClassifierHead
 from care_keras.layers.dual_interaction import DualInteraction, Interaction
+from care_keras.layers.foldable_batch_normalization import FoldableBatchNormalization
 from care_keras.layers.layer_scale import LayerScale
 from care_keras.layers.linear_attention import LinearAttention
 from care_keras.layers.pointwise_conv2d import PointwiseConv2D
@@ -16,6 +17,7 @@ __all__ = [
     "DropPath",
     "DualClassifierHead",
     "DualInteraction",
+    "FoldableBatchNormalization",
     "Interaction",
     "LayerScale",
     "LinearAttention",

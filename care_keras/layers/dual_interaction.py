@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from care_keras.layers.foldable_batch_normalization import FoldableBatchNormalization
 from care_keras.layers.initializers import kernel_initializer
 from care_keras.layers.pointwise_conv2d import PointwiseConv2D
 
@@ -47,9 +48,7 @@ class Interaction(keras.layers.Layer):
         hidden = self.expansion_ratio * channels
         hidden_shape = (*input_shape[:-1], hidden)
         options = {"dtype": self.dtype_policy}
-        self.norm = keras.layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-5, name="norm", **options
-        )
+        self.norm = FoldableBatchNormalization(name="norm", **options)
         self.expand = PointwiseConv2D(hidden, name="expand", **options)
         self.depthwise = keras.layers.DepthwiseConv2D(
             3,

@@ -80,24 +80,23 @@ class LinearAttention(keras.layers.Layer):
         tokens = ops.cast(ops.shape(key)[2], "float32")
         # (batch, heads, head_dim, head_dim): its size does not depend on N.
         key_value = ops.matmul(ops.swapaxes(key, -1, -2), value / tokens)
-        key_mean = ops.mean(key, axis=2, keepdims=True)
-        denominator = ops.sum(query * key_mean, axis=-1, keepdims=True) + self.epsilon
-        return ops.matmul(query, key_value) / denominator
+        return ops.matmul(query, key_value) / self._denominator(query, key)
 
     def _attend_division_free(self, query, key, value):
-        """`query` divided by its denominator before the product, as `q * h * h`.
+        """The quotient as two products with `denominator ** -1/2`.
 
-        `h = denominator ** -1/2` is `exp(-log(denominator) / 2)`: int8 DIV aborts
-        where a divisor's code is its zero point, and dividing after the product
-        would spread the numerator's range over that of the denominator.
+        int8 DIV aborts where a divisor's code is its zero point; int8 RSQRT
+        has a value for it, its largest.
         """
         tokens = ops.cast(ops.shape(key)[2], "float32")
-        key_value = ops.matmul(ops.swapaxes(key, -1, -2), value)
-        # 1/N of both sums cancels but for epsilon.
-        key_sum = ops.mean(key, axis=2, keepdims=True) * tokens
-        denominator = ops.sum(query * key_sum, axis=-1, keepdims=True) + self.epsilon * tokens
-        inverse_root = ops.exp(-0.5 * ops.log(denominator))
-        return ops.matmul(query * inverse_root * inverse_root, key_value)
+        key_value = ops.matmul(ops.swapaxes(key, -1, -2), value / tokens)
+        inverse_root = ops.rsqrt(self._denominator(query, key))
+        return ops.matmul(query, key_value) * inverse_root * inverse_root
+
+    def _denominator(self, query, key):
+        """`q . mean_N(k) + epsilon`, of shape (batch, heads, tokens, 1)."""
+        key_mean = ops.mean(key, axis=2, keepdims=True)
+        return ops.sum(query * key_mean, axis=-1, keepdims=True) + self.epsilon
 
     def _split_heads(self, x):
         """(batch, height, width, channels) -> (batch, heads, tokens, head_dim)."""

@@ -2,7 +2,7 @@
 
 import keras
 
-from care_keras.layers import CAREBlock
+from care_keras.layers import CAREBlock, FoldableBatchNormalization
 from care_keras.layers.initializers import kernel_initializer
 
 
@@ -63,13 +63,15 @@ class CAREBackbone(keras.Model):
 
         inputs = keras.Input(image_shape, name="images")
         x = _patch_conv(channels[0], stem_stride, dtype, "stem_conv")(inputs)
-        x = _batch_norm(dtype, "stem_norm")(x)
+        x = FoldableBatchNormalization(dtype=dtype, name="stem_norm")(x)
         pyramid_outputs = {}
         block_index = 0
         drop_path_step = drop_path_rate / max(sum(depths) - 1, 1)
         for stage, depth in enumerate(depths):
             if stage > 0:
-                x = _batch_norm(dtype, f"stage{stage + 1}_downsample_norm")(x)
+                x = FoldableBatchNormalization(
+                    dtype=dtype, name=f"stage{stage + 1}_downsample_norm"
+                )(x)
                 x = _patch_conv(channels[stage], 2, dtype, f"stage{stage + 1}_downsample_conv")(x)
             inter1_ratio, inter2_ratio = expansion_ratios[stage]
             for block in range(depth):
@@ -143,10 +145,6 @@ def _patch_conv(filters, stride, dtype, name):
         dtype=dtype,
         name=name,
     )
-
-
-def _batch_norm(dtype, name):
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
 
 
 def _check_arguments(depths, channels, expansion_ratios, head_dims, stem_stride, image_shape):

@@ -16,6 +16,7 @@ from care_keras.models import CONFIGS, CAREClassifier, build_model
 from care_keras.training.batches import EvaluationBatches, TrainingBatches, load_pixels
 from care_keras.training.checkpoint import Checkpoint
 from care_keras.training.progress import ProgressLines
+from care_keras.training.seeding import EpochSeeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,6 +185,7 @@ def _fit(config, model, checkpoint, epoch, training, evaluation):
     if epoch == 0:
         log.unlink(missing_ok=True)
     callbacks = [
+        EpochSeeds(config.seed),
         checkpoint,
         keras.callbacks.CSVLogger(log, append=True),
         keras.callbacks.TerminateOnNaN(),

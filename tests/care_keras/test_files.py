@@ -1,0 +1,89 @@
+import os
+
+import pytest
+
+from care_keras.files import atomic_path, write_atomically
+
+
+@pytest.fixture
+def umask():
+    """A usual umask, whatever that of the process is."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("content", [b"\x00\xff", "grün\n", ""])
+def test_writes_bytes_and_text(tmp_path, content):
+    write_atomically(tmp_path / "file", content)
+    expected = content.encode() if isinstance(content, str) else content
+    assert (tmp_path / "file").read_bytes() == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_replaces_what_was_there(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("a longer text before")
+    write_atomically(os.fspath(path), "after")
+    assert path.read_text() == "after"
+
+
+def test_the_old_file_is_there_until_the_end(tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        temporary.write_text("new, not yet who")
+        assert path.read_text() == "old"
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_error_leaves_nothing_behind(tmp_path, error):
+    path = tmp_path / "model.keras"
+    for before in (None, "old"):
+        if before:
+            path.write_text(before)
+        with pytest.raises(error), atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise error
+        assert [file.read_text() for file in tmp_path.iterdir()] == ([before] if before else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("model.keras", ".keras"), ("last.weights.h5", ".weights.h5"), ("README", "")],
+)
+def test_the_temporary_file_is_beside_and_ends_alike(tmp_path, name, ending):
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("")
+        assert temporary.parent == tmp_path
+        assert temporary.name.endswith(ending)
+        assert bool(temporary.suffix) == bool(ending)
+        assert temporary.name.startswith(".")
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_permissions_follow_the_umask(tmp_path, umask, mask, mode):
+    os.umask(mask)
+    write_atomically(tmp_path / "file", "")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+    assert os.umask(mask) == mask
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "missing" / "file", "")
+
+
+def test_a_folder_in_the_way(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="file"):
+        write_atomically(tmp_path / "file", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_name_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_atomically("file", "text")
+    assert (tmp_path / "file").read_text() == "text"
