@@ -13,6 +13,9 @@ from care_keras.metrics import snr_db, top1_agreement, top_k
 from care_keras.models import Preprocessing
 from care_keras.progress import progress
 
+# Pixels of one batch of the Keras model: 32 images of 224x224.
+_BATCH_PIXELS = 32 * 224 * 224
+
 
 @dataclasses.dataclass(frozen=True)
 class CheckResult:
@@ -45,7 +48,8 @@ def keras_outputs(
     model: keras.Model, pixels: np.ndarray, preprocessing: Preprocessing
 ) -> np.ndarray:
     """What the Keras model returns for uint8 pixels: float32 `(images, classes)`."""
-    batch = 32
+    # Few large batches: eager operations on small ones cost more to start than to run.
+    batch = max(1, _BATCH_PIXELS // (pixels.shape[1] * pixels.shape[2]))
     outputs = []
     starts = range(0, len(pixels), batch)
     for start in progress(starts, "running the Keras model, batch"):
