@@ -86,6 +86,14 @@ class ConversionResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Calibration:
+    """Images that set int8 ranges."""
+
+    name: str
+    pixels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class _HeldOut:
     """Images that nothing was fitted to, with the Keras model's outputs for them."""
 
@@ -121,7 +129,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 precision,
                 input_kind,
                 job.batch,
-                None if calibration is None else progress(calibration, "calibrating, image"),
+                calibration and progress(calibration.pixels, "calibrating, image"),
             )
             path.write_bytes(content)
             return check_file(
@@ -219,7 +227,7 @@ def model_preprocessing(
 
 
 def _read_images(job, model, preprocessing, warnings):
-    """uint8 calibration images, or `None` unless int8; and the held-out ones."""
+    """The calibration images, or `None` unless int8; and the held-out ones."""
     samples = job.samples or _affordable(preprocessing, _CALIBRATION_PIXELS, *_CALIBRATION_IMAGES)
     check_samples = job.check_samples or _affordable(preprocessing, _CHECK_PIXELS, *_CHECK_IMAGES)
     calibration_source, check_source, warning = open_calibration_and_held_out(
@@ -234,11 +242,9 @@ def _read_images(job, model, preprocessing, warnings):
                 "calibrated on the bundled CIFAR-10 images of 32x32 pixels; "
                 "--calibration=DIR with images like the app's gives better ranges"
             )
-        calibration, _ = read_pixels(
-            calibration_source,
-            preprocessing,
-            f"reading calibration images of {calibration_source.name}",
-        )
+        name = calibration_source.name
+        label = f"reading calibration images of {name}"
+        calibration = _Calibration(name, read_pixels(calibration_source, preprocessing, label)[0])
     pixels, labels = read_pixels(
         check_source, preprocessing, f"reading held-out images of {check_source.name}"
     )
@@ -272,7 +278,11 @@ def _figures(job, calibration, held_out, result):
         "model": os.path.basename(job.model),
         "calibration": None
         if calibration is None
-        else {"source": job.calibration, "images": len(calibration), "seed": job.seed},
+        else {
+            "source": calibration.name,
+            "images": len(calibration.pixels),
+            "seed": job.seed,
+        },
         "check": {
             "source": held_out.name,
             "images": len(held_out.pixels),
