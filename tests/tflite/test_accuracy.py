@@ -7,7 +7,7 @@ from care_keras.convert.images import read_pixels
 from care_keras.convert.job import ConversionJob, run_job
 from care_keras.data.sources import open_source
 from care_keras.litert import LiteRTModel
-from tflite.evaluate import evaluate, read_sidecar
+from tflite.accuracy import evaluate, read_sidecar
 
 
 @pytest.fixture(scope="module")
