@@ -125,8 +125,10 @@ def test_a_killed_run_ends_as_an_unbroken_one(unbroken, images, tmp_path, monkey
     assert resumed["top1"] == result["top1"]
     expected = keras.models.load_model(run_dir / "model.keras")
     actual = keras.models.load_model(tmp_path / "model.keras")
+    # Of a bias before a BatchNorm the gradient is rounding noise, which Adam makes steps of; other
+    # masks, another order or rate would move weights by hundredths.
     for weight, other in zip(actual.get_weights(), expected.get_weights(), strict=True):
-        np.testing.assert_allclose(weight, other, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(weight, other, rtol=0, atol=5e-4)
     losses = [[float(row["loss"]) for row in log_of(folder)] for folder in (tmp_path, run_dir)]
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
