@@ -117,20 +117,7 @@ def _mismatch_named(weights, config):
         ) from error
 
 
-def CARE_S0(
-    include_top: bool = True,
-    weights: str | None = None,
-    input_shape: tuple | None = None,
-    pooling: str | None = None,
-    classes: int | None = None,
-    classifier_activation="softmax",
-    drop_path_rate: float = 0.0,
-    name: str | None = None,
-    dtype=None,
-) -> keras.Model:
-    """CARE-S0: 7.34 M parameters, 0.72 GMACs at 224x224, published top-1 78.4 %.
-
-    Source: arXiv 2411.16170, table 1.
+_DOCSTRING = """{summary}
 
     Args:
         include_top: Whether to put the classifier heads on the backbone.
@@ -154,34 +141,22 @@ def CARE_S0(
     Raises:
         ValueError: If an argument is out of its range, or the weights do not fit.
     """
-    return build_model(
-        configs.CARE_S0,
-        include_top,
-        weights,
-        input_shape,
-        pooling,
-        classes,
-        classifier_activation,
-        drop_path_rate,
-        name,
-        dtype,
-    )
 
 
-def _sibling(config, function_name, summary):
-    """A factory with the signature of `CARE_S0` for another config."""
+def _factory(config: configs.CAREConfig, function_name: str, summary: str):
+    """The function that users call for one config."""
 
     def factory(
-        include_top=True,
-        weights=None,
-        input_shape=None,
-        pooling=None,
-        classes=None,
+        include_top: bool = True,
+        weights: str | None = None,
+        input_shape: tuple | None = None,
+        pooling: str | None = None,
+        classes: int | None = None,
         classifier_activation="softmax",
-        drop_path_rate=0.0,
-        name=None,
+        drop_path_rate: float = 0.0,
+        name: str | None = None,
         dtype=None,
-    ):
+    ) -> keras.Model:
         return build_model(
             config,
             include_top,
@@ -196,21 +171,26 @@ def _sibling(config, function_name, summary):
         )
 
     factory.__name__ = factory.__qualname__ = function_name
-    factory.__doc__ = f"{summary}\n\n    Arguments, result and errors are those of `CARE_S0`.\n    "
+    factory.__doc__ = _DOCSTRING.format(summary=summary)
     return factory
 
 
-CARE_S1 = _sibling(
+CARE_S0 = _factory(
+    configs.CARE_S0,
+    "CARE_S0",
+    "CARE-S0: 7.34 M parameters, 0.72 GMACs at 224x224, published top-1 78.4 %.",
+)
+CARE_S1 = _factory(
     configs.CARE_S1,
     "CARE_S1",
     "CARE-S1: 9.60 M parameters, 1.03 GMACs at 224x224, published top-1 80.1 %.",
 )
-CARE_S2 = _sibling(
+CARE_S2 = _factory(
     configs.CARE_S2,
     "CARE_S2",
     "CARE-S2: 19.48 M parameters, 1.92 GMACs at 224x224, published top-1 82.1 %.",
 )
-CARE_Nano = _sibling(
+CARE_Nano = _factory(
     configs.CARE_NANO,
     "CARE_Nano",
     'CARE-Nano for 32x32 images; `weights="cifar10"` loads the bundled ones.',
