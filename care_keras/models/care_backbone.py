@@ -94,7 +94,7 @@ class CAREBackbone(keras.Model):
 
         # Functional models take no `dtype`; without it the config would say float32.
         self.dtype_policy = dtype
-        self.pyramid_outputs = pyramid_outputs
+        self._pyramid_outputs = pyramid_outputs
         self.depths = tuple(depths)
         self.channels = tuple(channels)
         self.expansion_ratios = tuple(tuple(pair) for pair in expansion_ratios)
@@ -104,6 +104,12 @@ class CAREBackbone(keras.Model):
         self.drop_path_rate = drop_path_rate
         self.dropout = dropout
         self.image_shape = tuple(image_shape)
+
+    @property
+    def pyramid_outputs(self) -> dict[str, keras.KerasTensor]:
+        """Level (`"P2"`, ...) to the symbolic output of its stage."""
+        # A dict that is an attribute is wrapped by Keras, and JAX cannot return the wrapper.
+        return dict(self._pyramid_outputs)
 
     @property
     def min_image_size(self) -> int:

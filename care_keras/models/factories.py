@@ -97,6 +97,9 @@ def _load_weights(model, backbone, config, weights):
         )
     with _mismatch_named(weights, config):
         model.set_weights(source.get_weights())
+    # Weights know how their images are prepared and what their classes are called.
+    model.preprocessing = source.preprocessing or model.preprocessing
+    model.labels = model.labels or source.labels
 
 
 def _backbone_of(source):

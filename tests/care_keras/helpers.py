@@ -1,5 +1,7 @@
 """What many tests share: tiny networks, random weights, inference."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -21,8 +23,11 @@ TINY = CAREConfig(
     layer_scale_init=0.1,
 )
 
-# Off where it only costs compilation time.
-JIT_COMPILE = keras.backend.backend() == "jax"
+# Compiling tiny models takes longer than running them uncompiled, but not under JAX.
+COMPILE = {
+    "jit_compile": keras.backend.backend() == "jax",
+    "run_eagerly": keras.backend.backend() == "tensorflow",
+}
 
 
 def tiny_backbone(**kwargs) -> CAREBackbone:
@@ -63,10 +68,22 @@ def numpy_of(outputs) -> np.ndarray:
     return ops.convert_to_numpy(ops.cast(outputs, "float32"))
 
 
-def infer(layer, inputs):
-    """`layer(inputs, training=False)`; compiled as a whole by JAX, which is quicker there."""
+def infer(layer, inputs, training=False):
+    """`layer(inputs)`; compiled as a whole by JAX, which is quicker there."""
     if keras.backend.backend() != "jax":
-        return layer(inputs, training=False)
+        return layer(inputs, training=training)
+    if not layer.built:
+        layer.build(keras.tree.map_structure(np.shape, inputs))
+    outputs, _ = _jitted(layer, training)(
+        [variable.value for variable in layer.trainable_variables],
+        [variable.value for variable in layer.non_trainable_variables],
+        inputs,
+    )
+    return outputs
+
+
+@functools.lru_cache(maxsize=16)
+def _jitted(layer, training):
     import jax
 
-    return jax.jit(lambda x: layer(x, training=False))(inputs)
+    return jax.jit(functools.partial(layer.stateless_call, training=training))

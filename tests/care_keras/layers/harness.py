@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tests.care_keras.helpers import JIT_COMPILE, infer, numpy_of, randomize_weights
+from tests.care_keras.helpers import COMPILE, infer, numpy_of, randomize_weights
 
 BATCH = 3
 
@@ -159,7 +159,7 @@ def check_training_moves_every_weight(case: LayerCase) -> None:
     inputs = case.inputs()
     targets = np.random.default_rng(5).normal(size=model(inputs).shape)
     before = [numpy_of(weight) for weight in layer.weights]
-    model.compile(keras.optimizers.Adam(1e-2), loss="mse", jit_compile=JIT_COMPILE)
+    model.compile(keras.optimizers.Adam(1e-2), loss="mse", **COMPILE)
     model.fit(inputs, targets, batch_size=BATCH, epochs=1, verbose=0)
     still = [
         weight.path

@@ -60,7 +60,7 @@ def test_inference_averages_the_logits_and_training_returns_both(activation, fun
     dist_head = reference_logits(layer.dist_head, inputs)
     expected = function((head + dist_head) / 2)
     np.testing.assert_allclose(numpy_of(infer(layer, inputs)), expected, rtol=1e-4, atol=1e-5)
-    outputs = layer(inputs, training=True)
+    outputs = infer(layer, inputs, training=True)
     assert set(outputs) == {"head", "dist_head"}
     np.testing.assert_allclose(numpy_of(outputs["head"]), function(head), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(

@@ -7,7 +7,7 @@ import pytest
 from care_keras.layers import CAREBlock
 from care_keras.models import CAREClassifier, Preprocessing
 from tests.care_keras.helpers import (
-    JIT_COMPILE,
+    COMPILE,
     TINY,
     infer,
     numpy_of,
@@ -25,8 +25,7 @@ def compiled(model, **kwargs):
     model.compile(
         optimizer=keras.optimizers.SGD(0.05),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=JIT_COMPILE,
-        **kwargs,
+        **{**COMPILE, **kwargs},
     )
     return model
 
@@ -40,17 +39,15 @@ def crossentropy(logits, labels):
 
 def training_logits(model):
     """Both heads' logits in training mode; batch statistics are those of `IMAGES`."""
-    outputs = model(IMAGES, training=True)
+    outputs = infer(model, IMAGES, training=True)
     return numpy_of(outputs["head"]), numpy_of(outputs["dist_head"])
 
 
 def test_inference_averages_the_heads():
     model = tiny_classifier()
     features = infer(model.backbone, IMAGES)
-    expected = (
-        numpy_of(model.classifier(features, training=True)["head"])
-        + numpy_of(model.classifier(features, training=True)["dist_head"])
-    ) / 2
+    heads = infer(model.classifier, features, training=True)
+    expected = (numpy_of(heads["head"]) + numpy_of(heads["dist_head"])) / 2
     np.testing.assert_allclose(numpy_of(infer(model, IMAGES)), expected, atol=1e-5)
     assert model.output_shape == (None, TINY.classes)
 
@@ -93,7 +90,8 @@ def test_sample_weights():
 
 @pytest.mark.parametrize("targets", [LABELS, {"head": LABELS, "dist_head": TEACHER}])
 def test_fit_evaluate_and_predict(targets):
-    model = compiled(tiny_classifier(), metrics=["sparse_categorical_accuracy"])
+    # In a graph, as users run it.
+    model = compiled(tiny_classifier(), metrics=["sparse_categorical_accuracy"], run_eagerly=False)
     averaged = np.mean(training_logits(model), axis=0)
     history = model.fit(IMAGES, targets, batch_size=4, epochs=2, verbose=0).history
     assert history["sparse_categorical_accuracy"][0] == pytest.approx(

@@ -31,8 +31,10 @@ def test_bundled_model_is_as_right_as_its_card_says():
     assert model.labels == source.class_names
 
 
-def test_the_factory_gives_the_same_weights():
+def test_the_factory_gives_the_same_weights_and_labels():
     built = care_keras.CARE_Nano(weights="cifar10", classifier_activation=None)
+    assert built.labels == load_preset("care_nano_cifar10").labels
+    assert built.labels[3] == "cat"
     for ours, theirs in zip(built.weights, load_preset("care_nano_cifar10").weights, strict=True):
         np.testing.assert_array_equal(
             keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs)

@@ -6,6 +6,7 @@ import pytest
 
 from care_keras.cli import UserError
 from care_keras.training.checkpoint import Checkpoint
+from tests.care_keras.helpers import COMPILE
 
 INPUTS = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
 TARGETS = INPUTS[:, :1]
@@ -14,7 +15,7 @@ STEPS = 4
 
 def compiled(units=8):
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(units), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.AdamW(0.01), loss="mse", jit_compile=False)
+    model.compile(keras.optimizers.AdamW(0.01), loss="mse", **COMPILE)
     return model
 
 

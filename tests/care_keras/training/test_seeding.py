@@ -4,7 +4,7 @@ import pytest
 
 from care_keras.layers import DropPath
 from care_keras.training.seeding import EpochSeeds
-from tests.care_keras.helpers import JIT_COMPILE
+from tests.care_keras.helpers import COMPILE
 
 
 class Masks(keras.callbacks.Callback):
@@ -24,7 +24,7 @@ def drawn(seed, first_epoch=0, epochs=3):
     inputs = keras.Input((1,))
     outputs = keras.layers.Dense(1, kernel_initializer="zeros", name="dense")(inputs)
     model = keras.Model(inputs, DropPath(0.5)(outputs))
-    model.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: y, jit_compile=JIT_COMPILE)
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda _, y: y, **COMPILE)
     masks = Masks()
     model.fit(
         np.zeros((16, 1), "float32"),

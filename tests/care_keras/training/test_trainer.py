@@ -24,6 +24,19 @@ def tiny_config():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_graphs():
+    """Steps that TensorFlow runs eagerly: tracing a graph takes longer than this training."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def write_split(folder, source, per_class, classes=("cat", "dog", "frog")):
     """Real images of some classes, in class folders."""
     for name in classes:
