@@ -40,6 +40,7 @@ _LOW_RESOLUTION = flags.DEFINE_integer(
 _LOW_RESOLUTION_EPOCHS = flags.DEFINE_integer(
     "low_resolution_epochs", 0, "How many epochs train on crops of --low_resolution."
 )
+_FROM = flags.DEFINE_string("from", "", "A .keras file whose weights the run starts from.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 
 
@@ -64,6 +65,7 @@ def main() -> None:
             drop_path=_DROP_PATH.value,
             low_resolution=_LOW_RESOLUTION.value,
             low_resolution_epochs=_LOW_RESOLUTION_EPOCHS.value,
+            start_from=_FROM.value,
             seed=_SEED.value,
         )
     )

@@ -123,7 +123,8 @@ def _open_tfds(name: str, split: str) -> Source:
     images, labels, names = [], [], []
     with _without_absl_info():
         try:
-            builder = tfds.builder(name)
+            # TFDS reads the variable once, when something first imports it; this reads it now.
+            builder = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
             # Encoded images: decoding is left to `decode_image`, the same for all sources.
             dataset = builder.as_dataset(
                 split=split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False

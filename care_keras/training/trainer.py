@@ -13,6 +13,7 @@ from care_keras.cli import UserError
 from care_keras.data.sources import open_source
 from care_keras.files import atomic_path, write_atomically
 from care_keras.models import CONFIGS, CAREClassifier, build_model
+from care_keras.models.loading import load_any
 from care_keras.training.batches import EvaluationBatches, TrainingBatches, load_pixels
 from care_keras.training.checkpoint import Checkpoint
 from care_keras.training.progress import ProgressLines
@@ -38,10 +39,15 @@ class TrainingConfig:
     drop_path: float = 0.0
     low_resolution: int = 0
     low_resolution_epochs: int = 0
+    start_from: str = ""
     seed: int = 0
 
     def to_dict(self) -> dict:
-        return dataclasses.asdict(self) | {"run_dir": str(self.run_dir)}
+        """The flags of `care_keras.train` by name, with their values."""
+        values = dataclasses.asdict(self) | {"run_dir": str(self.run_dir)}
+        # Python keeps the flag's name, `from`, to itself.
+        values["from"] = values.pop("start_from")
+        return values
 
 
 class SmoothedCrossentropy(keras.losses.Loss):
@@ -88,6 +94,8 @@ def train(config: TrainingConfig) -> dict:
         labels=train_source.class_names,
     )
     _check_low_resolution(config, model)
+    if config.start_from:
+        _start_from(config, model)
     steps_per_epoch = len(train_source) // config.batch_size
     model.compile(
         optimizer=_optimizer(config, steps_per_epoch),
@@ -156,6 +164,21 @@ def _check_low_resolution(config, model):
             f"--low_resolution must be from {smallest} to {largest} pixels for "
             f"--model={config.model}, not {config.low_resolution}"
         )
+
+
+def _start_from(config, model):
+    """Gives the model the weights of another file."""
+    try:
+        start = load_any(config.start_from)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    try:
+        model.set_weights(start.get_weights())
+    except ValueError as error:
+        raise UserError(
+            f"--from={config.start_from} holds another model than --model={config.model} with "
+            f"{model.classes} classes"
+        ) from error
 
 
 def _prepare_run_dir(config):
