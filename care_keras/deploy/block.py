@@ -1,0 +1,196 @@
+"""A CARE block and the classifier's heads, written on primitives."""
+
+import numpy as np
+
+from care_keras.deploy import primitives as p
+from care_keras.deploy.folding import (
+    array,
+    average_dense,
+    batch_norm_affine,
+    fold_affine_before_conv,
+    fold_layer_norm_into_dense,
+    split_wide_depthwise,
+)
+
+
+def lower_block(build, block, x, rewrites):
+    """A `CAREBlock` at inference: mixer, dual interaction, residual."""
+    name = block.name
+    memory_channels = block.memory_channels
+    part = (x.shape[-1] - memory_channels) // 3
+    memory = build.add(p.ChannelSlice, x, f"{name}_memory", 0, memory_channels)
+    parts = [
+        build.add(p.ChannelSlice, x, f"{name}_{kind}_part", memory_channels + i * part, part)
+        for i, kind in enumerate(("global", "local_3x3", "local_7x7"))
+    ]
+    features = lower_mixer(build, block.mixer, parts, f"{name}_mixer", rewrites)
+    inter1, inter2 = block.interaction.inter1, block.interaction.inter2
+    features = lower_interaction(build, inter1, features, f"{name}_inter1", rewrites)
+    joined = build.add(p.Concatenate, [memory, features], f"{name}_joined")
+    if block.last:
+        return lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites)
+    gamma = array(block.layer_scale.gamma)
+    if rewrites.fold_layer_scale:
+        update = lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites, gamma=gamma)
+    else:
+        update = lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites)
+        update = build.channel_scale(update, gamma, f"{name}_layer_scale")
+    return build.add(p.Add, [update, x], f"{name}_output")
+
+
+def lower_mixer(build, mixer, parts, name, rewrites):
+    """An `AsymmetricDecoupledMixer` of three parts of the channels."""
+    x_global, x_3x3, x_7x7 = parts
+    if mixer.global_branch == "attention":
+        x_global = lower_attention(build, mixer.attention, x_global, f"{name}_attention", rewrites)
+    else:
+        strips = [
+            _depthwise(build, mixer.strip_conv_vertical, x_global, f"{name}_strip_vertical"),
+            _depthwise(build, mixer.strip_conv_horizontal, x_global, f"{name}_strip_horizontal"),
+        ]
+        x_global = build.add(p.Add, strips, f"{name}_strip")
+    x_3x3 = _depthwise(build, mixer.local_conv_3x3, x_3x3, f"{name}_local_3x3")
+    x_7x7 = _wide_depthwise(build, mixer.local_conv_7x7, x_7x7, f"{name}_local_7x7", rewrites)
+    return build.add(p.Concatenate, [x_global, x_3x3, x_7x7], f"{name}_output")
+
+
+def lower_interaction(build, interaction, x, name, rewrites, gamma=None):
+    """An `Interaction`; with `gamma`, times that factor of each channel."""
+    hidden = x
+    kernel, bias = array(interaction.expand.kernel), array(interaction.expand.bias)
+    affine = batch_norm_affine(interaction.norm)
+    if rewrites.fold_batch_norm:
+        kernel, bias = fold_affine_before_conv(kernel, bias, *affine)
+    else:
+        norm = p.ChannelAffine(name=f"{name}_norm", dtype="float32")
+        hidden = build.call(norm, hidden, *affine)
+    hidden = build.conv(hidden, kernel, bias, f"{name}_expand")
+    hidden = build.add(p.Gelu, hidden, f"{name}_gelu")
+    hidden = _depthwise(build, interaction.depthwise, hidden, f"{name}_depthwise")
+    if not interaction.project:
+        return hidden
+    kernel, bias = array(interaction.projection.kernel), array(interaction.projection.bias)
+    if gamma is not None:
+        kernel, bias = kernel * gamma, bias * gamma
+        x = build.channel_scale(x, gamma, f"{name}_residual")
+    projection = build.conv(hidden, kernel, bias, f"{name}_projection")
+    return build.add(p.Add, [projection, x], f"{name}_output")
+
+
+def lower_attention(build, attention, x, name, rewrites):
+    """A `LinearAttention` over the pixels of `x`, all heads in one product.
+
+    `out = q (k^T v) / (q . sum(k) + N epsilon)`: numerator and denominator of
+    the layer's own formula, both times N. A mask keeps what belongs to one
+    head apart.
+    """
+    channels = x.shape[-1]
+    head_dim = attention.head_dim
+    convolution = attention.query_key
+    query_key = build.conv(x, array(convolution.kernel), array(convolution.bias), f"{name}_qk")
+    query_key = build.add(p.FlattenPixels, query_key, f"{name}_qk_pixels")
+    query_key = build.add(p.Elu, query_key, f"{name}_qk_elu")
+    query_key = build.add(p.AddOne, query_key, f"{name}_qk_positive")
+    query = build.add(p.ChannelSlice, query_key, f"{name}_query", 0, channels)
+    key = build.add(p.ChannelSlice, query_key, f"{name}_key", channels, channels)
+    value = build.add(p.FlattenPixels, x, f"{name}_value")
+
+    key_transposed = build.add(p.Transpose, key, f"{name}_key_transposed")
+    key_value = build.add(p.MatMul, [key_transposed, value], f"{name}_key_value_all")
+    key_value = build.add(p.HeadMask, key_value, f"{name}_key_value", head_dim)
+
+    key_mean = build.add(p.Mean, key, f"{name}_key_mean", (1,))
+    key_sum = build.add(p.SumOverPixels, [key_mean, key], f"{name}_key_sum", head_dim)
+    denominator = build.add(
+        p.MatMul, [query, key_sum], f"{name}_denominator_raw", transpose_b=True
+    )
+    denominator = build.add(
+        p.AddEpsilon, denominator, f"{name}_denominator", attention.epsilon, per_pixel=True
+    )
+    if rewrites.division_free:
+        # The query is divided before the product: after it the quotient would inherit the
+        # denominator's spread over the pixels, which costs int8 some 5 dB.
+        root = build.add(p.Rsqrt, denominator, f"{name}_root")
+        root = build.add(p.RepeatHeads, root, f"{name}_root_repeated", head_dim)
+        query = build.add(p.Multiply, [query, root], f"{name}_query_half")
+        query = build.add(p.Multiply, [query, root], f"{name}_query_normalized")
+        outputs = build.add(p.MatMul, [query, key_value], f"{name}_pixels")
+    else:
+        outputs = build.add(p.MatMul, [query, key_value], f"{name}_numerator")
+        denominator = build.add(p.RepeatHeads, denominator, f"{name}_divisor", head_dim)
+        outputs = build.add(p.Divide, [outputs, denominator], f"{name}_pixels")
+    return build.add(p.UnflattenPixels, [outputs, x], f"{name}_output")
+
+
+def lower_head(build, classifier, x, rewrites):
+    """A `DualClassifierHead` at inference: the activation of the averaged logits.
+
+    LayerNorm's sum of squares is a product of the row with itself, and its
+    division by the number of channels moves into the dense layer:
+    `(x - mean) / sqrt(var + e) = sqrt(C) (x - mean) / sqrt(sum of squares + C e)`.
+    """
+    name = classifier.name
+    x = build.add(p.Mean, x, f"{name}_mean", (1, 2))
+    x = build.add(p.Gelu, x, f"{name}_gelu")
+    channels = x.shape[-1]
+    center = build.add(p.Mean, x, f"{name}_channel_mean", (3,))
+    x = build.add(p.Subtract, [x, center], f"{name}_centered")
+    squares = build.add(p.MatMul, [x, x], f"{name}_squares_raw", transpose_b=True)
+    epsilon = channels * classifier.head.norm.epsilon
+    squares = build.add(p.AddEpsilon, squares, f"{name}_squares", epsilon)
+    root = build.add(p.Rsqrt, squares, f"{name}_root")
+    x = build.add(p.Multiply, [x, root], f"{name}_normalized")
+    heads = [
+        fold_layer_norm_into_dense(
+            array(head.dense.kernel) * np.sqrt(channels),
+            array(head.dense.bias),
+            array(head.norm.gamma),
+            array(head.norm.beta) / np.sqrt(channels),
+        )
+        for head in (classifier.head, classifier.dist_head)
+    ]
+    if rewrites.merge_heads:
+        logits = _dense(build, x, average_dense(*heads), f"{name}_logits")
+    else:
+        halves = [(kernel / 2.0, bias / 2.0) for kernel, bias in heads]
+        logits = build.add(
+            p.Add,
+            [_dense(build, x, halves[0], "head"), _dense(build, x, halves[1], "dist_head")],
+            f"{name}_logits",
+        )
+    logits = build.add(p.SqueezePixels, logits, f"{name}_output")
+    return _activation(build, classifier.activation, logits, name)
+
+
+def _activation(build, activation, logits, name):
+    kind = getattr(activation, "__name__", str(activation))
+    if kind == "linear":
+        return logits
+    if kind == "softmax":
+        return build.add(p.Softmax, logits, f"{name}_probabilities")
+    raise ValueError(
+        "The deploy form knows the activations None and 'softmax'. "
+        f"Received: classifier_activation={kind!r}"
+    )
+
+
+def _dense(build, x, dense, name):
+    """A dense layer as a 1x1 convolution, whose int8 kernel has a step for each class."""
+    kernel, bias = dense
+    return build.conv(x, kernel[None, None], bias, name)
+
+
+def _depthwise(build, conv, x, name):
+    return build.depthwise(x, array(conv.kernel), array(conv.bias), name)
+
+
+def _wide_depthwise(build, conv, x, name, rewrites):
+    if not rewrites.split_wide_depthwise:
+        return _depthwise(build, conv, x, name)
+    total = None
+    for i, (kernel, bias, dilation_rate) in enumerate(
+        split_wide_depthwise(array(conv.kernel), array(conv.bias))
+    ):
+        y = build.depthwise(x, kernel, bias, f"{name}_rows{i + 1}", dilation_rate)
+        total = y if total is None else build.add(p.Add, [total, y], f"{name}_sum{i}")
+    return total

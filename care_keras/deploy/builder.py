@@ -1,0 +1,42 @@
+"""Adds primitives with their weights to a functional graph."""
+
+import keras
+import numpy as np
+
+from care_keras.deploy import primitives
+
+
+class Builder:
+    """Each method adds one primitive and returns its symbolic output."""
+
+    def call(self, layer, inputs, *weights):
+        """Calls a layer and gives it its weights."""
+        outputs = layer(inputs)
+        if weights:
+            self.assign(layer, *weights)
+        return outputs
+
+    def assign(self, layer, *weights):
+        """Sets the weights of a layer from float64 arrays."""
+        layer.set_weights([np.asarray(weight, np.float32) for weight in weights])
+
+    def add(self, primitive, inputs, name, *args, **kwargs) -> keras.KerasTensor:
+        """A primitive without weights, by its class."""
+        return primitive(*args, name=name, dtype="float32", **kwargs)(inputs)
+
+    def conv(self, x, kernel, bias, name, strides=1) -> keras.KerasTensor:
+        """`Conv2D` with a kernel of shape `(size, size, channels, filters)`."""
+        size, _, _, filters = kernel.shape
+        layer = primitives.Conv2D(filters, size, strides, name=name, dtype="float32")
+        return self.call(layer, x, kernel, bias)
+
+    def depthwise(self, x, kernel, bias, name, dilation_rate=(1, 1)) -> keras.KerasTensor:
+        """`DepthwiseConv2D` with a kernel of shape `(height, width, channels, 1)`."""
+        layer = primitives.DepthwiseConv2D(
+            kernel.shape[:2], dilation_rate, name=name, dtype="float32"
+        )
+        return self.call(layer, x, kernel, bias)
+
+    def channel_scale(self, x, scale, name) -> keras.KerasTensor:
+        """`ChannelScale` with a factor for each channel."""
+        return self.call(primitives.ChannelScale(name=name, dtype="float32"), x, scale)

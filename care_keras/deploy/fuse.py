@@ -1,0 +1,159 @@
+"""fuse(): from the training form to the deploy form."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from care_keras.deploy import primitives
+from care_keras.deploy.block import lower_block, lower_head
+from care_keras.deploy.builder import Builder
+from care_keras.deploy.deploy_model import DeployModel
+from care_keras.deploy.folding import (
+    array,
+    batch_norm_affine,
+    fold_affine_after_conv,
+    fold_affine_before_conv,
+)
+from care_keras.layers import CAREBlock, DualClassifierHead
+
+
+@dataclasses.dataclass(frozen=True)
+class Rewrites:
+    """Which rewrites `fuse` makes; each can be turned off, to measure what it gives.
+
+    Attributes:
+        fold_batch_norm: Into the convolution beside it.
+        merge_heads: Both heads of the classifier, LayerNorm's factors
+            included, as one dense layer.
+        split_wide_depthwise: A 7x7 depthwise convolution as three of at most
+            25 taps.
+        division_free: Attention without DIV, one product for all heads.
+        fold_layer_scale: Into Inter2's projection and a scale of its residual.
+            Off by default: the block's sums take as many operations either
+            way, and int8 has one more tensor to round.
+    """
+
+    fold_batch_norm: bool = True
+    merge_heads: bool = True
+    split_wide_depthwise: bool = True
+    division_free: bool = True
+    fold_layer_scale: bool = False
+
+
+def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
+    """The deploy form of a CARE model: the same function, made for phones.
+
+    Takes a `CAREClassifier`, a `CAREBackbone`, `keras.Model(backbone.input,
+    backbone.pyramid_outputs)`, or any functional model with these inside, in
+    every backend. Layers that are none of CARE's are taken over as they are.
+    The result is float32, has fixed weights of its own, and leaves `model` as
+    it was.
+
+    Args:
+        model: A functional model of the training form.
+        rewrites: Which rewrites to make; all that pay by default.
+
+    Returns:
+        A `DeployModel` with the input and output structure of `model`.
+
+    Raises:
+        ValueError: If the model is not functional, or a deploy form already.
+    """
+    if isinstance(model, DeployModel):
+        raise ValueError(f"The model is a deploy form already. Received: model={model.name!r}")
+    if not hasattr(model, "operations"):
+        raise ValueError(
+            "Only functional models can be fused. "
+            f"Received: model={model.name!r} of {type(model).__name__}"
+        )
+    lowering = _Lowering(rewrites or Rewrites())
+    inputs = [
+        keras.Input(tensor.shape[1:], tensor.shape[0], tensor.dtype, name=tensor.name)
+        for tensor in model.inputs
+    ]
+    outputs = lowering.run_graph(model, inputs)
+    structure = inputs[0] if len(inputs) == 1 else inputs
+    return DeployModel(structure, outputs, name=f"{model.name}_deploy").describe(model)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Affine:
+    """`scale * tensor + offset`, still to be computed or folded."""
+
+    tensor: keras.KerasTensor
+    scale: np.ndarray
+    offset: np.ndarray
+    name: str
+
+
+class _Lowering:
+    """Replaces the operations of a functional model one by one."""
+
+    def __init__(self, rewrites):
+        self.rewrites = rewrites
+        self.builder = Builder()
+
+    def run_graph(self, model, inputs):
+        """The lowered outputs of a functional model for symbolic inputs."""
+        outputs = model._run_through_graph(inputs, call_fn=self._lower)
+        return keras.tree.map_structure(self._materialized, outputs)
+
+    def _lower(self, operation, *args, **kwargs):
+        if isinstance(operation, keras.layers.BatchNormalization):
+            return self._batch_norm(operation, args[0])
+        if _is_patch_conv(operation):
+            return self._conv(operation, args[0])
+        args, kwargs = keras.tree.map_structure(self._materialized, (args, kwargs))
+        if isinstance(operation, CAREBlock):
+            return lower_block(self.builder, operation, args[0], self.rewrites)
+        if isinstance(operation, DualClassifierHead):
+            return lower_head(self.builder, operation, args[0], self.rewrites)
+        if hasattr(operation, "operations"):
+            return self.run_graph(operation, list(args))
+        if not isinstance(operation, keras.layers.Layer):
+            return operation(*args, **kwargs)
+        copy = type(operation).from_config(operation.get_config())
+        outputs = copy(*args, **kwargs)
+        copy.set_weights(operation.get_weights())
+        return outputs
+
+    def _batch_norm(self, norm, x):
+        scale, offset = batch_norm_affine(norm)
+        before = norm.input._keras_history.operation
+        if not self.rewrites.fold_batch_norm:
+            return self._materialized(_Affine(self._materialized(x), scale, offset, norm.name))
+        if _is_patch_conv(before) and len(before._outbound_nodes) == 1:
+            conv = x._keras_history.operation
+            folded = fold_affine_after_conv(array(conv.kernel), array(conv.bias), scale, offset)
+            self.builder.assign(conv, *folded)
+            return x
+        return _Affine(self._materialized(x), scale, offset, norm.name)
+
+    def _conv(self, conv, x):
+        kernel = array(conv.kernel)
+        bias = array(conv.bias) if conv.use_bias else np.zeros(conv.filters)
+        if isinstance(x, _Affine):
+            kernel, bias = fold_affine_before_conv(kernel, bias, x.scale, x.offset)
+            x = x.tensor
+        return self.builder.conv(x, kernel, bias, conv.name, strides=conv.strides[0])
+
+    def _materialized(self, value):
+        """A value as a tensor: an affine map that met no convolution is computed."""
+        if not isinstance(value, _Affine):
+            return value
+        layer = primitives.ChannelAffine(name=value.name, dtype="float32")
+        return self.builder.call(layer, value.tensor, value.scale, value.offset)
+
+
+def _is_patch_conv(layer):
+    """Whether a layer is a plain convolution that pads nothing."""
+    return (
+        isinstance(layer, keras.layers.Conv2D)
+        and layer.padding == "valid"
+        and layer.data_format == "channels_last"
+        and layer.groups == 1
+        and set(layer.dilation_rate) == {1}
+        and len({*layer.kernel_size}) == len({*layer.strides}) == 1
+        and layer.activation is keras.activations.linear
+    )

@@ -1,0 +1,241 @@
+"""Sums, products and means."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class _Elementwise(keras.layers.Layer):
+    """Base: takes two tensors, of which one may have sizes of 1 that are repeated."""
+
+    def compute_output_shape(self, input_shape):
+        return tuple(
+            right if left == 1 else left for left, right in zip(*input_shape, strict=True)
+        )
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Add(_Elementwise):
+    """ADD of two tensors."""
+
+    def call(self, inputs):
+        return inputs[0] + inputs[1]
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Subtract(_Elementwise):
+    """SUB of two tensors."""
+
+    def call(self, inputs):
+        return inputs[0] - inputs[1]
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Multiply(_Elementwise):
+    """MUL of two tensors."""
+
+    def call(self, inputs):
+        return inputs[0] * inputs[1]
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Divide(_Elementwise):
+    """DIV of two tensors: in no deploy form unless asked for, as its int8 kernel can abort."""
+
+    def call(self, inputs):
+        return inputs[0] / inputs[1]
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class AddOne(keras.layers.Layer):
+    """ADD of the constant 1."""
+
+    def call(self, inputs):
+        return inputs + 1.0
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class AddEpsilon(keras.layers.Layer):
+    """ADD of a constant that keeps a positive number away from 0.
+
+    The quantized form leaves it out: it is far under one code, and RSQRT of
+    the code of 0 is the largest code.
+
+    Args:
+        epsilon: The constant.
+        per_pixel: If true it is multiplied by the size of axis 1.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, epsilon: float, per_pixel: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+        self.per_pixel = per_pixel
+
+    def call(self, inputs):
+        epsilon = self.epsilon
+        if self.per_pixel:
+            epsilon = epsilon * ops.cast(ops.shape(inputs)[1], inputs.dtype)
+        return inputs + epsilon
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon, "per_pixel": self.per_pixel}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class ChannelScale(keras.layers.Layer):
+    """A factor for each channel: MUL in float32, a 1x1 DEPTHWISE_CONV_2D in int8.
+
+    MUL's int8 constant has one step for all channels, a depthwise kernel one
+    for each, which holds every factor exactly.
+    """
+
+    channel_axis = 0
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="ones")
+
+    def call(self, inputs):
+        return inputs * self.forward_kernel()
+
+    def forward_kernel(self):
+        """The factors as they are used; the quantized form rounds them."""
+        return self.kernel
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class ChannelAffine(keras.layers.Layer):
+    """MUL and ADD of a constant for each channel: a BatchNorm that was not folded."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
+        self.offset = self.add_weight(name="offset", shape=(input_shape[-1],), initializer="zeros")
+
+    def call(self, inputs):
+        return inputs * self.scale + self.offset
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class MatMul(keras.layers.Layer):
+    """BATCH_MATMUL of two tensors.
+
+    Args:
+        transpose_b: Whether the last two axes of the second are swapped.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, transpose_b: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.transpose_b = transpose_b
+
+    def call(self, inputs):
+        left, right = inputs
+        return ops.matmul(left, ops.swapaxes(right, -1, -2) if self.transpose_b else right)
+
+    def compute_output_shape(self, input_shape):
+        left, right = input_shape
+        return (*left[:-1], right[-2] if self.transpose_b else right[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "transpose_b": self.transpose_b}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Mean(keras.layers.Layer):
+    """MEAN over some axes, which are kept with size 1.
+
+    Args:
+        axes: Axes, from 1.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, axes, **kwargs):
+        super().__init__(**kwargs)
+        self.axes = tuple(axes)
+
+    def call(self, inputs):
+        return ops.mean(inputs, axis=self.axes, keepdims=True)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(1 if axis in self.axes else size for axis, size in enumerate(input_shape))
+
+    def get_config(self):
+        return {**super().get_config(), "axes": list(self.axes)}
+
+
+class _PerHead(keras.layers.Layer):
+    """Base: `head_dim` channels make a head."""
+
+    def __init__(self, head_dim: int, **kwargs):
+        super().__init__(**kwargs)
+        self.head_dim = head_dim
+
+    def head_matrix(self, channels: int) -> np.ndarray:
+        """1 where a channel is of a head: float32 of shape `(heads, channels)`."""
+        return np.repeat(np.eye(channels // self.head_dim), self.head_dim, axis=1).astype("float32")
+
+    def get_config(self):
+        return {**super().get_config(), "head_dim": self.head_dim}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class HeadMask(_PerHead):
+    """MUL of `(batch, channels, channels)` by 1 within a head and 0 between heads.
+
+    One product of all channels with this mask does the work of one for each
+    head, without the transpositions that would bring heads to the front.
+    """
+
+    def mask(self, channels: int) -> np.ndarray:
+        heads = self.head_matrix(channels)
+        return heads.T @ heads
+
+    def call(self, inputs):
+        return inputs * ops.convert_to_tensor(self.mask(inputs.shape[-1]), inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class SumOverPixels(_PerHead):
+    """MUL of a mean by the number of pixels, one row a head.
+
+    Inputs: a list of the mean `(batch, 1, channels)` and of what it is the
+    mean of, `(batch, pixels, channels)`. Output: `(batch, heads, channels)`,
+    the sum over pixels in the channels of a row's head, 0 in the others.
+    """
+
+    def call(self, inputs):
+        mean, of = inputs
+        pixels = ops.cast(ops.shape(of)[1], mean.dtype)
+        heads = ops.convert_to_tensor(self.head_matrix(mean.shape[-1]), mean.dtype)
+        return mean * (heads * pixels)
+
+    def compute_output_shape(self, input_shape):
+        batch, _, channels = input_shape[0]
+        return (batch, channels // self.head_dim, channels)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class RepeatHeads(_PerHead):
+    """FULLY_CONNECTED that repeats `(..., heads)` for each channel of a head."""
+
+    def call(self, inputs):
+        heads = self.head_matrix(inputs.shape[-1] * self.head_dim)
+        return ops.matmul(inputs, ops.convert_to_tensor(heads, inputs.dtype))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] * self.head_dim)

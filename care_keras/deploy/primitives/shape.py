@@ -1,0 +1,94 @@
+"""Operations that move numbers and change none."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class ChannelSlice(keras.layers.Layer):
+    """STRIDED_SLICE of the last axis: channels `start` to `start + size`.
+
+    Args:
+        start: First channel.
+        size: Number of channels.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, start: int, size: int, **kwargs):
+        super().__init__(**kwargs)
+        self.start = start
+        self.size = size
+
+    def call(self, inputs):
+        return inputs[..., self.start : self.start + self.size]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.size)
+
+    def get_config(self):
+        return {**super().get_config(), "start": self.start, "size": self.size}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Concatenate(keras.layers.Layer):
+    """CONCATENATION of a list of tensors along the channels."""
+
+    def call(self, inputs):
+        return ops.concatenate(inputs, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class FlattenPixels(keras.layers.Layer):
+    """RESHAPE of `(batch, height, width, channels)` to `(batch, pixels, channels)`."""
+
+    def call(self, inputs):
+        batch, height, width, channels = ops.shape(inputs)
+        return ops.reshape(inputs, (batch, height * width, channels))
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        pixels = None if height is None or width is None else height * width
+        return (batch, pixels, channels)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class UnflattenPixels(keras.layers.Layer):
+    """RESHAPE back: `[pixels, like]` to the height and width of `like`.
+
+    Inputs: a list of `(batch, height * width, channels)` and of a map
+    `(batch, height, width, ...)`. Output: `(batch, height, width, channels)`.
+    """
+
+    def call(self, inputs):
+        pixels, like = inputs
+        batch, height, width = ops.shape(like)[:3]
+        return ops.reshape(pixels, (batch, height, width, pixels.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        pixels, like = input_shape
+        return (*like[:3], pixels[-1])
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class SqueezePixels(keras.layers.Layer):
+    """RESHAPE of `(batch, 1, 1, channels)` to `(batch, channels)`."""
+
+    def call(self, inputs):
+        return ops.reshape(inputs, (-1, inputs.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Transpose(keras.layers.Layer):
+    """TRANSPOSE of the last two axes."""
+
+    def call(self, inputs):
+        return ops.swapaxes(inputs, -1, -2)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-2], input_shape[-1], input_shape[-2])
