@@ -53,6 +53,9 @@ _SIZE = flags.DEFINE_string("size", None, "Input size in pixels: N or HxW (defau
 _MEAN = flags.DEFINE_list("mean", None, "R,G,B mean in units of full scale (default: the model's).")
 _STD = flags.DEFINE_list("std", None, "R,G,B standard deviation, likewise.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draws of images.")
+_ALLOW_FLOAT_FALLBACK = flags.DEFINE_bool(
+    "allow_float_fallback", False, "Accept an int8 file that is not integer-only."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
 
 
@@ -61,6 +64,7 @@ def main() -> None:
     # A converter has no use for a GPU, and TensorFlow's search for one prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     from care_keras.convert.job import ConversionJob, run_job
+    from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
 
     precision = "int8" if _INT8.value else _PRECISION.value
     if _INT8.value and flags.FLAGS["precision"].present and _PRECISION.value != "int8":
@@ -80,9 +84,12 @@ def main() -> None:
         mean=_parse_channels("mean", _MEAN.value),
         std=_parse_channels("std", _STD.value),
         seed=_SEED.value,
+        allow_float_fallback=_ALLOW_FLOAT_FALLBACK.value,
     )
     try:
         result = run_job(job)
+    except NotIntegerOnlyError as error:
+        raise cli.CheckError(str(error)) from error
     except ValueError as error:
         raise cli.UserError(str(error)) from error
     except OSError as error:
@@ -111,6 +118,9 @@ def _report(job, result):
         f"checked on {result.checks[-1].images} held-out images; "
         f"{result.seconds:.1f} s, peak memory {result.peak_memory_bytes / 1e9:.2f} GB"
     )
+    if job.precision == "int8":
+        integer_only = "not integer-only" if job.allow_float_fallback else "integer-only"
+        print(f"{integer_only}; runs on TFLite {result.runtime or '(unknown)'} and newer")
     print(f"wrote {job.output} and {job.output.with_suffix('.json').name}")
 
 

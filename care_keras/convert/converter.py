@@ -1,16 +1,40 @@
-"""A Keras model to the bytes of a .tflite file. Needs the TensorFlow backend."""
+"""A Keras model to the bytes of a .tflite file.
 
+CARE models go through their deploy form and are written by `care_keras.emit`,
+in every backend; other models, and `"dynamic"`, through TensorFlow's converter.
+"""
+
+import dataclasses
 from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 
-from care_keras.convert.inference_form import inference_form
 from care_keras.data.preprocessing import normalization, normalize
+from care_keras.deploy import DeployModel, fuse
+from care_keras.emit.emitter import emit_tflite
+from care_keras.layers import CAREBlock
 from care_keras.models import Preprocessing
+from care_keras.quantization import calibrate, is_quantized, quantize
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 INPUT_KINDS = ("float", "rgb_uint8")
+# Pixels of one batch of calibration: 8 images of 224x224, whose tensors take some 500 MB.
+_CALIBRATION_BATCH_PIXELS = 8 * 224 * 224
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedModel:
+    """A .tflite file.
+
+    Attributes:
+        content: Its bytes.
+        preprocessing: How images are prepared for it, where its input kind is
+            `"float"`.
+    """
+
+    content: bytes
+    preprocessing: Preprocessing
 
 
 def convert_model(
@@ -20,7 +44,7 @@ def convert_model(
     input_kind: str = "float",
     batch: int = 1,
     calibration: Iterable[np.ndarray] | None = None,
-) -> bytes:
+) -> ConvertedModel:
     """Converts a model to TFLite.
 
     Args:
@@ -33,11 +57,13 @@ def convert_model(
             pixels.
         batch: Images per inference.
         calibration: Of int8: uint8 images `(height, width, 3)` of the input's
-            size that set the ranges of the activations.
+            size that set the ranges of the activations. A quantized form has
+            its ranges, and needs none.
 
     Returns:
-        Content of a .tflite file. Its input and output are float32, but
-        uint8 pixels with `"rgb_uint8"` and an int8 output with `"int8"`.
+        The file. Its input and output are float32, but uint8 pixels with
+        `"rgb_uint8"`, and int8 with `"int8"`: codes of pixels, 0 to 255, for a
+        CARE model.
 
     Raises:
         ValueError: If an argument is out of its range, or the model cannot
@@ -47,12 +73,68 @@ def convert_model(
         raise ValueError(f"`precision` must be one of {PRECISIONS}. Received: {precision!r}")
     if input_kind not in INPUT_KINDS:
         raise ValueError(f"`input_kind` must be one of {INPUT_KINDS}. Received: {input_kind!r}")
-    if precision == "int8" and calibration is None:
+    if is_quantized(model) and precision != "int8":
+        raise ValueError(
+            f"A quantized form converts to int8 only. Received: precision={precision!r}"
+        )
+    if precision == "int8" and calibration is None and not is_quantized(model):
         raise ValueError("int8 needs images that set its ranges. Received: calibration=None")
+    if not _is_care(model):
+        content = _convert_by_tensorflow(
+            model, preprocessing, precision, input_kind, batch, calibration
+        )
+        return ConvertedModel(content, preprocessing)
+    deployed = _deploy_form(model, preprocessing)
+    size = (preprocessing.height, preprocessing.width)
+    if precision == "dynamic":
+        content = _convert_by_tensorflow(
+            deployed, preprocessing, precision, input_kind, batch, None
+        )
+        return ConvertedModel(content, preprocessing)
+    if precision == "int8":
+        if not is_quantized(deployed):
+            deployed = quantize(deployed)
+            calibrate(deployed, _batches(calibration))
+        return ConvertedModel(
+            emit_tflite(deployed, size, batch, input_kind), deployed.preprocessing
+        )
+    return ConvertedModel(
+        emit_tflite(deployed, size, batch, input_kind, weights=precision), preprocessing
+    )
+
+
+def _is_care(model):
+    """Whether a model has a deploy form, or is one."""
+    layers = model._flatten_layers() if hasattr(model, "operations") else []
+    return isinstance(model, DeployModel) or any(isinstance(layer, CAREBlock) for layer in layers)
+
+
+def _deploy_form(model, preprocessing):
+    if isinstance(model, DeployModel):
+        return model
+    deployed = fuse(model)
+    deployed.preprocessing = preprocessing
+    return deployed
+
+
+def _batches(images):
+    """Single images as float batches that fit into memory."""
+    batch = []
+    for image in images:
+        batch.append(image)
+        if len(batch) * image.shape[0] * image.shape[1] >= _CALIBRATION_BATCH_PIXELS:
+            yield np.stack(batch).astype(np.float32)
+            batch = []
+    if batch:
+        yield np.stack(batch).astype(np.float32)
+
+
+def _convert_by_tensorflow(model, preprocessing, precision, input_kind, batch, calibration):
+    """Any model, by TensorFlow's converter. Needs the TensorFlow backend."""
     import tensorflow as tf
 
     integer = precision == "int8"
-    forward = _forward_function(model, preprocessing, input_kind, integer)
+    forward = _forward_function(model, preprocessing, input_kind)
     # An int8 model's uint8 input is the converter's doing; others cast in the graph.
     pixels_in_graph = input_kind == "rgb_uint8" and not integer
     signature = tf.TensorSpec(
@@ -83,15 +165,11 @@ def convert_model(
         raise ValueError(f"TFLite cannot express the model: {lines[0]}") from error
 
 
-def _forward_function(model, preprocessing, input_kind, integer) -> Callable:
+def _forward_function(model, preprocessing, input_kind) -> Callable:
     """Images of `input_kind` to the model's output, as a function of TensorFlow tensors."""
     import tensorflow as tf
 
-    pixels = input_kind == "rgb_uint8"
-    ours = inference_form(model, preprocessing if pixels else None, division_free=integer)
-    if ours is not None:
-        return lambda images: ours(tf.cast(images, tf.float32), training=False)
-    if not pixels:
+    if input_kind == "float":
         return lambda images: model(images, training=False)
     scale, offset = normalization(preprocessing)
     return lambda images: model(tf.cast(images, tf.float32) * scale + offset, training=False)

@@ -18,9 +18,17 @@ from care_keras.convert.native_output import captured_native_output
 from care_keras.convert.sidecar import activation_name, describe, sidecar_path
 from care_keras.files import atomic_path, write_atomically
 from care_keras.metrics import top_k
-from care_keras.models import PRESETS, CAREBackbone, Preprocessing
+from care_keras.models import PRESETS, Preprocessing
 from care_keras.models.loading import load_any
 from care_keras.progress import progress
+from care_keras.quantization import is_quantized
+from care_keras.tflite_file.graph import read_graph
+from care_keras.tflite_file.integer_audit import (
+    NotIntegerOnlyError,
+    require_integer_only,
+    summarize_errors,
+)
+from care_keras.tflite_file.runtime_version import oldest_runtime
 
 # How many images are used by default, so that a model of 224x224 takes no minute: at most this
 # many pixels in all, within bounds on the number of images. More calibration images than that made
@@ -49,6 +57,8 @@ class ConversionJob:
             record of its own.
         std: Likewise.
         seed: Seed of the draws of images.
+        allow_float_fallback: Whether an int8 file may hold operations that are
+            not integer-only.
     """
 
     model: str
@@ -64,6 +74,7 @@ class ConversionJob:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     seed: int = 0
+    allow_float_fallback: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +85,8 @@ class ConversionResult:
         checks: One row per file that was run, the written one last.
         keras_top1: Of the Keras model on the same images, or `None`.
         warnings: Lines for the user.
+        runtime: The oldest TFLite runtime that has the file's operators, or
+            `None` if that is not known.
         seconds: Wall time of the whole job.
         peak_memory_bytes: Largest resident memory of the process.
     """
@@ -81,6 +94,7 @@ class ConversionResult:
     checks: list[CheckResult]
     keras_top1: float | None
     warnings: list[str]
+    runtime: str | None
     seconds: float
     peak_memory_bytes: int
 
@@ -123,7 +137,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
     def convert_and_check(precision, input_kind, path):
         print(f"converting to {precision}", flush=True)
         with captured_native_output():
-            content = convert_model(
+            converted = convert_model(
                 model,
                 preprocessing,
                 precision,
@@ -131,29 +145,34 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 job.batch,
                 calibration and progress(calibration.pixels, "calibrating, image"),
             )
-            path.write_bytes(content)
-            return check_file(
+            path.write_bytes(converted.content)
+            check = check_file(
                 precision,
                 path,
                 input_kind,
-                preprocessing,
+                converted.preprocessing,
                 held_out.pixels,
                 held_out.labels,
                 held_out.reference,
             )
+        return check, converted.preprocessing
 
     checks = []
-    if job.precision != "float32":
+    if job.precision != "float32" and not is_quantized(model):
         with tempfile.TemporaryDirectory() as folder:
-            checks.append(
-                convert_and_check("float32", "float", pathlib.Path(folder) / "float32.tflite")
-            )
+            path = pathlib.Path(folder) / "float32.tflite"
+            checks.append(convert_and_check("float32", "float", path)[0])
     with atomic_path(job.output) as written:
-        checks.append(convert_and_check(job.precision, job.input_kind, written))
+        check, file_preprocessing = convert_and_check(job.precision, job.input_kind, written)
+        checks.append(check)
+        graph = read_graph(written)
+        if job.precision == "int8":
+            _audit(graph, job, warnings)
         result = ConversionResult(
             checks=checks,
             keras_top1=_keras_top1(held_out),
             warnings=warnings,
+            runtime=oldest_runtime(graph).version,
             seconds=time.monotonic() - started,
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
@@ -162,13 +181,28 @@ def run_job(job: ConversionJob) -> ConversionResult:
             job.output.name,
             job.input_kind,
             job.precision,
-            preprocessing,
+            file_preprocessing,
             getattr(model, "labels", None),
             activation_name(model),
         )
         sidecar |= _figures(job, calibration, held_out, result)
         write_atomically(sidecar_path(job.output), json.dumps(sidecar, indent=2) + "\n")
     return result
+
+
+def _audit(graph, job, warnings):
+    """Holds an int8 file against what integer-only means."""
+    try:
+        require_integer_only(graph)
+    except NotIntegerOnlyError as error:
+        summary = summarize_errors(error.findings)
+        if not job.allow_float_fallback:
+            raise NotIntegerOnlyError(
+                f"The int8 file would not be integer-only: {summary}. "
+                f"--allow_float_fallback accepts it. Received: model={job.model!r}",
+                error.findings,
+            ) from error
+        warnings.append(f"the file is not integer-only: {summary}")
 
 
 def model_preprocessing(
@@ -204,10 +238,10 @@ def model_preprocessing(
             f"The model takes images of {shape[1]}x{shape[2]} pixels only. "
             f"Received: size={size[0]}x{size[1]}"
         )
-    backbone = getattr(model, "backbone", model)
-    if isinstance(backbone, CAREBackbone) and min(size) < backbone.min_image_size:
+    smallest = getattr(getattr(model, "backbone", model), "min_image_size", 1)
+    if min(size) < smallest:
         raise ValueError(
-            f"The model takes images of at least {backbone.min_image_size} pixels a side. "
+            f"The model takes images of at least {smallest} pixels a side. "
             f"Received: size={size[0]}x{size[1]}"
         )
     if record is None:
@@ -236,7 +270,7 @@ def _read_images(job, model, preprocessing, warnings):
     if warning:
         warnings.append(warning)
     calibration = None
-    if job.precision == "int8":
+    if job.precision == "int8" and not is_quantized(model):
         if job.calibration == "bundled" and job.model not in PRESETS:
             warnings.append(
                 "calibrated on the bundled CIFAR-10 images of 32x32 pixels; "
@@ -289,6 +323,7 @@ def _figures(job, calibration, held_out, result):
             "keras_top1": result.keras_top1,
             "files": [check.to_dict() for check in result.checks],
         },
+        "oldest_tflite_runtime": result.runtime,
         "conversion_seconds": round(result.seconds, 1),
         "peak_memory_bytes": result.peak_memory_bytes,
     }

@@ -86,13 +86,10 @@ def lower_attention(build, attention, x, name, rewrites):
     """
     channels = x.shape[-1]
     head_dim = attention.head_dim
-    convolution = attention.query_key
-    query_key = build.conv(x, array(convolution.kernel), array(convolution.bias), f"{name}_qk")
-    query_key = build.add(p.FlattenPixels, query_key, f"{name}_qk_pixels")
-    query_key = build.add(p.Elu, query_key, f"{name}_qk_elu")
-    query_key = build.add(p.AddOne, query_key, f"{name}_qk_positive")
-    query = build.add(p.ChannelSlice, query_key, f"{name}_query", 0, channels)
-    key = build.add(p.ChannelSlice, query_key, f"{name}_key", channels, channels)
+    kernel, bias = array(attention.query_key.kernel), array(attention.query_key.bias)
+    # Two convolutions: queries and keys differ in range, and int8 needs no slices then.
+    query = _feature_map(build, x, kernel[..., :channels], bias[:channels], f"{name}_query")
+    key = _feature_map(build, x, kernel[..., channels:], bias[channels:], f"{name}_key")
     value = build.add(p.FlattenPixels, x, f"{name}_value")
 
     key_transposed = build.add(p.Transpose, key, f"{name}_key_transposed")
@@ -101,9 +98,7 @@ def lower_attention(build, attention, x, name, rewrites):
 
     key_mean = build.add(p.Mean, key, f"{name}_key_mean", (1,))
     key_sum = build.add(p.SumOverPixels, [key_mean, key], f"{name}_key_sum", head_dim)
-    denominator = build.add(
-        p.MatMul, [query, key_sum], f"{name}_denominator_raw", transpose_b=True
-    )
+    denominator = build.add(p.MatMul, [query, key_sum], f"{name}_denominator_raw", transpose_b=True)
     denominator = build.add(
         p.AddEpsilon, denominator, f"{name}_denominator", attention.epsilon, per_pixel=True
     )
@@ -120,6 +115,14 @@ def lower_attention(build, attention, x, name, rewrites):
         denominator = build.add(p.RepeatHeads, denominator, f"{name}_divisor", head_dim)
         outputs = build.add(p.Divide, [outputs, denominator], f"{name}_pixels")
     return build.add(p.UnflattenPixels, [outputs, x], f"{name}_output")
+
+
+def _feature_map(build, x, kernel, bias, name):
+    """`elu(conv(x)) + 1` as `(batch, pixels, channels)`."""
+    x = build.conv(x, kernel, bias, f"{name}_conv")
+    x = build.add(p.FlattenPixels, x, f"{name}_pixels")
+    x = build.add(p.Elu, x, f"{name}_elu")
+    return build.add(p.AddOne, x, name)
 
 
 def lower_head(build, classifier, x, rewrites):

@@ -7,9 +7,8 @@ import keras
 class FoldableBatchNormalization(keras.layers.BatchNormalization):
     """`BatchNormalization` as CARE has it: momentum 0.9, epsilon 1e-5.
 
-    `folded` is an attribute that a converter sets on its own copy of a model
-    once a neighbouring convolution does the layer's work; the layer then
-    passes its input on. It is not part of the configuration.
+    It stands before or behind a convolution that pads nothing, which
+    `care_keras.deploy.fuse` folds it into.
 
     Args:
         **kwargs: Arguments of `keras.layers.BatchNormalization`.
@@ -19,9 +18,3 @@ class FoldableBatchNormalization(keras.layers.BatchNormalization):
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
-        self.folded = False
-
-    def call(self, inputs, training=None, mask=None):
-        if self.folded:
-            return inputs
-        return super().call(inputs, training=training, mask=mask)

@@ -22,11 +22,6 @@ class LinearAttention(keras.layers.Layer):
     The products are accumulated in float32 under the 16-bit dtype policies, as
     sums over many tokens overflow float16.
 
-    `division_free` is an attribute that converters set before tracing the
-    layer, not part of its configuration: the same function, up to float
-    rounding, in operations that have int8 kernels (`elu` and `/` have none
-    that is safe). See `_attend_division_free`.
-
     Args:
         head_dim: Channels of one head; the input's channels are a multiple.
         epsilon: Added to the denominator.
@@ -45,7 +40,6 @@ class LinearAttention(keras.layers.Layer):
             raise ValueError(f"`head_dim` must be positive. Received: head_dim={head_dim}")
         self.head_dim = head_dim
         self.epsilon = epsilon
-        self.division_free = False
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -59,44 +53,18 @@ class LinearAttention(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         query, key = ops.split(self.query_key(inputs, training=training), 2, axis=-1)
-        query = self._split_heads(self._feature_map(query))
-        key = self._split_heads(self._feature_map(key))
+        query = self._split_heads(ops.elu(query) + 1.0)
+        key = self._split_heads(ops.elu(key) + 1.0)
         value = self._split_heads(inputs)
-        if self.division_free:
-            outputs = self._attend_division_free(query, key, value)
-        else:
-            outputs = self._attend(query, key, value)
-        return self._merge_heads(outputs, inputs)
-
-    def _feature_map(self, x):
-        """`elu(x) + 1`, which is positive."""
-        if not self.division_free:
-            return ops.elu(x) + 1.0
-        # The converter has no int8 ELU; `x - relu(x)` is the negative part.
-        positive = ops.relu(x)
-        return positive + ops.exp(x - positive)
+        return self._merge_heads(self._attend(query, key, value), inputs)
 
     def _attend(self, query, key, value):
         tokens = ops.cast(ops.shape(key)[2], "float32")
         # (batch, heads, head_dim, head_dim): its size does not depend on N.
         key_value = ops.matmul(ops.swapaxes(key, -1, -2), value / tokens)
-        return ops.matmul(query, key_value) / self._denominator(query, key)
-
-    def _attend_division_free(self, query, key, value):
-        """The quotient as two products with `denominator ** -1/2`.
-
-        int8 DIV aborts where a divisor's code is its zero point; int8 RSQRT
-        has a value for it, its largest.
-        """
-        tokens = ops.cast(ops.shape(key)[2], "float32")
-        key_value = ops.matmul(ops.swapaxes(key, -1, -2), value / tokens)
-        inverse_root = ops.rsqrt(self._denominator(query, key))
-        return ops.matmul(query, key_value) * inverse_root * inverse_root
-
-    def _denominator(self, query, key):
-        """`q . mean_N(k) + epsilon`, of shape (batch, heads, tokens, 1)."""
         key_mean = ops.mean(key, axis=2, keepdims=True)
-        return ops.sum(query * key_mean, axis=-1, keepdims=True) + self.epsilon
+        denominator = ops.sum(query * key_mean, axis=-1, keepdims=True) + self.epsilon
+        return ops.matmul(query, key_value) / denominator
 
     def _split_heads(self, x):
         """(batch, height, width, channels) -> (batch, heads, tokens, head_dim)."""

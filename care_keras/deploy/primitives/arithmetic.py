@@ -9,9 +9,7 @@ class _Elementwise(keras.layers.Layer):
     """Base: takes two tensors, of which one may have sizes of 1 that are repeated."""
 
     def compute_output_shape(self, input_shape):
-        return tuple(
-            right if left == 1 else left for left, right in zip(*input_shape, strict=True)
-        )
+        return tuple(right if left == 1 else left for left, right in zip(*input_shape, strict=True))
 
 
 @keras.saving.register_keras_serializable(package="care_keras")

@@ -1,0 +1,195 @@
+"""Walks the graph of a deploy form, or a quantized form, and writes its .tflite file."""
+
+import keras
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from care_keras.deploy import DeployModel
+from care_keras.deploy.folding import array, fold_affine_before_conv
+from care_keras.emit.rules import find_rule
+from care_keras.emit.writer import Quantization, TensorHandle, Writer
+from care_keras.quantization import FakeQuant
+
+
+def emit_tflite(
+    model: DeployModel,
+    image_size: tuple[int, int],
+    batch: int = 1,
+    input_kind: str = "float",
+    weights: str = "float32",
+    all_tensors: bool = False,
+) -> bytes:
+    """Writes a model of primitives as a .tflite file.
+
+    A deploy form gives a float32 file, a quantized form one of integers only.
+
+    Args:
+        model: A deploy form or a quantized form.
+        image_size: Height and width of the images in pixels.
+        batch: Images per inference.
+        input_kind: `"float"` for what the model itself takes, `"rgb_uint8"`
+            for raw pixels, prepared inside the file.
+        weights: `"float32"` or `"float16"`: how a float32 file stores weights.
+        all_tensors: Whether every tensor is an output of the file, by its
+            layer's name, to compare layer by layer.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        ValueError: If the model has an operation that is no primitive.
+    """
+    return Emitter(model, image_size, batch, input_kind, weights).emit(all_tensors)
+
+
+class Emitter:
+    """One file in the making; the rules call its methods.
+
+    Attributes:
+        writer: The file's tensors and operators.
+    """
+
+    def __init__(self, model, image_size, batch, input_kind, weights):
+        self.writer = Writer("care_keras")
+        self._model = model
+        self._shape = (batch, *image_size, 3)
+        self._input_kind = input_kind
+        self._weights = weights
+        self._image = None
+        self._outputs = {}
+        self._fake_quants = self._find_fake_quants()
+
+    def _find_fake_quants(self):
+        """The `FakeQuant` behind each layer, by the layer's name."""
+        found = {}
+
+        def follow(layer, source, *_, **__):
+            if isinstance(layer, FakeQuant):
+                found[source] = layer
+                return source
+            return layer.name
+
+        self._model._run_through_graph(["images"], call_fn=follow)
+        return found
+
+    def emit(self, all_tensors):
+        image, images = self._open_input()
+        self._image = image
+        outputs = keras.tree.flatten(self._model._run_through_graph([image], call_fn=self._call))
+        names = ["outputs"] if len(outputs) == 1 else list(self._model.output_names)
+        signature = dict(zip(names, outputs, strict=True))
+        if all_tensors:
+            signature = self._outputs
+        return self.writer.finish({"images": images}, signature)
+
+    def _open_input(self):
+        quantization = self.quantization("images")
+        dtype = np.float32 if quantization is None else np.int8
+        if self._input_kind == "float":
+            images = self.writer.tensor("images", self._shape, dtype, quantization)
+            return images, images
+        if quantization is not None:
+            raw = Quantization(np.ones(1, np.float32), 0)
+            images = self.writer.tensor("images", self._shape, np.uint8, raw)
+            codes = self.writer.tensor("pixels", self._shape, np.int8, quantization)
+            options = schema.QuantizeOptionsT()
+            return self.writer.operator("QUANTIZE", 1, [images], codes, options), images
+        images = self.writer.tensor("images", self._shape, np.uint8)
+        pixels = self.float_tensor("pixels", self._shape)
+        options = schema.CastOptionsT()
+        options.inDataType = schema.TensorType.UINT8
+        options.outDataType = schema.TensorType.FLOAT32
+        return self.writer.operator("CAST", 1, [images], pixels, options), images
+
+    def _call(self, layer, *args, **_):
+        if isinstance(layer, FakeQuant):
+            return args[0]
+        write = find_rule(layer)
+        if write is None:
+            raise ValueError(
+                "The operation is no primitive of the deploy form. "
+                f"Received: {layer.name!r} of {type(layer).__name__}"
+            )
+        output = write(self, layer, *args)
+        self._outputs[layer.name] = output
+        return output
+
+    def float_tensor(self, name, shape) -> TensorHandle:
+        """A float32 tensor that is computed."""
+        return self.writer.tensor(name, shape, np.float32)
+
+    def output(self, layer, inputs, keeps_values=False) -> TensorHandle:
+        """The output tensor of a layer, float32 unless the model says how it is quantized.
+
+        Args:
+            layer: The layer.
+            inputs: The handle, or handles, its shape follows from.
+            keeps_values: Whether the layer only moves numbers, so that its
+                output is quantized as its input is.
+        """
+        first = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
+        shape = layer.compute_output_shape(keras.tree.map_structure(lambda x: x.shape, inputs))
+        quantization = first.quantization if keeps_values else self.quantization(layer.name)
+        dtype = np.float32 if quantization is None else np.int8
+        return self.writer.tensor(layer.name, shape, dtype, quantization)
+
+    def quantization(self, name) -> Quantization | None:
+        """How the output of a layer, or the input of the model, is quantized."""
+        if name not in self._fake_quants:
+            return None
+        scale, zero_point = self._fake_quants[name].parameters()
+        return Quantization(np.asarray([scale], np.float32), zero_point)
+
+    def int32_bias(self, name, bias, x, kernel_steps) -> TensorHandle:
+        """A bias counted in steps of the input times steps of the kernel.
+
+        Raises:
+            ValueError: If one is too large for that.
+        """
+        steps = x.quantization.scale * kernel_steps
+        codes = np.rint(np.asarray(bias, np.float64) / steps)
+        if np.abs(codes).max() >= 2**31:
+            raise ValueError(
+                "A bias does not fit into 32 bits: a kernel's channel is nearly zero. "
+                f"Received: the layer {name!r}"
+            )
+        quantization = Quantization(steps.astype(np.float32))
+        return self.writer.constant(f"{name}/bias", codes.astype(np.int32), quantization)
+
+    def weight(self, name, values) -> TensorHandle:
+        """A float constant, stored as the file stores weights."""
+        values = np.asarray(keras.ops.convert_to_numpy(values), np.float32)
+        if self._weights == "float32":
+            return self.writer.constant(name, values)
+        half = self.writer.constant(f"{name}/float16", values.astype(np.float16))
+        output = self.float_tensor(name, values.shape)
+        return self.writer.operator("DEQUANTIZE", 3, [half], output, schema.DequantizeOptionsT())
+
+    def conv_weights(self, layer, x, output, to_tflite, axis):
+        """Kernel and bias of a convolution.
+
+        Args:
+            layer: The layer.
+            x: Its input.
+            output: Its output: int8 weights for an int8 one.
+            to_tflite: Transposes a kernel from Keras's layout.
+            axis: Axis of the channels after that.
+        """
+        if output.dtype == np.int8:
+            codes, steps = layer.kernel_codes()
+            name, quantization = f"{layer.name}/kernel", Quantization(steps, axis=axis)
+            kernel = self.writer.constant(name, to_tflite(codes), quantization)
+            return kernel, self.int32_bias(layer.name, array(layer.bias), x, steps)
+        kernel, bias = array(layer.kernel), array(layer.bias)
+        if x is self._image and self._input_kind == "rgb_uint8":
+            kernel, bias = fold_affine_before_conv(kernel, bias, *self._normalization())
+        return (
+            self.weight(f"{layer.name}/kernel", to_tflite(kernel)),
+            self.weight(f"{layer.name}/bias", bias),
+        )
+
+    def _normalization(self):
+        """Pixels to what the model takes: `(scale, offset)` per channel."""
+        record = self._model.preprocessing
+        mean, std = np.asarray(record.mean), np.asarray(record.std)
+        return 1.0 / (255.0 * std), -mean / std

@@ -1,0 +1,310 @@
+"""How each primitive is written: one rule a class, for float32 and for int8.
+
+A rule takes the emitter, the layer and the handles of its inputs, and returns
+the handle of its output. What the tensors of a rule hold, float32 or int8,
+decides the form it writes.
+"""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from care_keras.deploy import primitives as p
+from care_keras.emit.writer import Quantization
+
+RULES = {}
+# Versions of the operators for float32 and for int8 tensors: TensorFlow's
+# tensorflow/lite/tools/versioning/op_version.cc.
+_VERSIONS = {
+    "ADD": (1, 2),
+    "BATCH_MATMUL": (1, 2),
+    "CONCATENATION": (1, 2),
+    "CONV_2D": (1, 3),
+    "ELU": (1, 1),
+    "FULLY_CONNECTED": (5, 5),
+    "GELU": (1, 2),
+    "MEAN": (1, 2),
+    "RESHAPE": (1, 1),
+    "RSQRT": (1, 2),
+    "SLICE": (1, 2),
+    "SOFTMAX": (1, 2),
+    "SUB": (1, 2),
+    "TRANSPOSE": (1, 2),
+}
+# SOFTMAX's int8 kernel has this output and no other.
+SOFTMAX_QUANTIZATION = Quantization(np.asarray([1 / 256], np.float32), -128)
+_NO_ACTIVATION = schema.ActivationFunctionType.NONE
+
+
+def rule(primitive):
+    """Registers a rule for a class and its subclasses."""
+
+    def register(function):
+        RULES[primitive] = function
+        return function
+
+    return register
+
+
+def find_rule(layer):
+    """The rule of a layer's class or of its nearest base, or `None`."""
+    return next((RULES[base] for base in type(layer).__mro__ if base in RULES), None)
+
+
+def _options(kind, **fields):
+    options = getattr(schema, f"{kind}OptionsT")()
+    for name, value in fields.items():
+        setattr(options, name, value)
+    return options
+
+
+def _operator(emit, name, inputs, output, options=None):
+    version = _VERSIONS[name][output.dtype == np.int8]
+    return emit.writer.operator(name, version, inputs, output, options)
+
+
+def _int32(emit, values, name):
+    return emit.writer.constant(name, np.asarray(values, np.int32))
+
+
+def _integer_constant(emit, layer, codes, scale):
+    """An int8 constant of small integers times one step."""
+    quantization = Quantization(np.asarray([scale], np.float32))
+    return emit.writer.constant(f"{layer.name}/constant", codes.astype(np.int8), quantization)
+
+
+def _float_constant(emit, layer, values, suffix="constant"):
+    return emit.weight(f"{layer.name}/{suffix}", np.asarray(values, np.float32))
+
+
+@rule(p.Conv2D)
+def _conv(emit, layer, x):
+    output = emit.output(layer, x)
+    kernel, bias = emit.conv_weights(layer, x, output, lambda k: k.transpose(3, 0, 1, 2), axis=0)
+    options = _options(
+        "Conv2D",
+        padding=schema.Padding.VALID,
+        strideW=layer.strides,
+        strideH=layer.strides,
+        dilationWFactor=1,
+        dilationHFactor=1,
+        fusedActivationFunction=_NO_ACTIVATION,
+    )
+    return _operator(emit, "CONV_2D", [x, kernel, bias], output, options)
+
+
+def _depthwise_operator(emit, inputs, output, dilation_rate):
+    options = _options(
+        "DepthwiseConv2D",
+        padding=schema.Padding.SAME,
+        strideW=1,
+        strideH=1,
+        depthMultiplier=1,
+        dilationHFactor=dilation_rate[0],
+        dilationWFactor=dilation_rate[1],
+        fusedActivationFunction=_NO_ACTIVATION,
+    )
+    dilated = tuple(dilation_rate) != (1, 1)
+    version = 3 if output.dtype == np.int8 else 2 if dilated else 1
+    return emit.writer.operator("DEPTHWISE_CONV_2D", version, inputs, output, options)
+
+
+@rule(p.DepthwiseConv2D)
+def _depthwise(emit, layer, x):
+    output = emit.output(layer, x)
+    kernel, bias = emit.conv_weights(layer, x, output, lambda k: k.transpose(3, 0, 1, 2), axis=3)
+    return _depthwise_operator(emit, [x, kernel, bias], output, layer.dilation_rate)
+
+
+@rule(p.ChannelScale)
+def _channel_scale(emit, layer, x):
+    output = emit.output(layer, x)
+    if output.dtype == np.float32:
+        factors = _float_constant(emit, layer, layer.kernel)
+        return _multiply_operator(emit, [x, factors], output)
+    codes, scales = layer.kernel_codes()
+    kernel = emit.writer.constant(
+        f"{layer.name}/kernel", codes.reshape(1, 1, 1, -1), Quantization(scales, axis=3)
+    )
+    bias = emit.int32_bias(layer.name, np.zeros(len(scales)), x, scales)
+    return _depthwise_operator(emit, [x, kernel, bias], output, (1, 1))
+
+
+@rule(p.ChannelAffine)
+def _channel_affine(emit, layer, x):
+    scaled = emit.float_tensor(f"{layer.name}/scaled", x.shape)
+    _multiply_operator(emit, [x, _float_constant(emit, layer, layer.scale, "scale")], scaled)
+    offset = _float_constant(emit, layer, layer.offset, "offset")
+    options = _options("Add", fusedActivationFunction=_NO_ACTIVATION)
+    return _operator(emit, "ADD", [scaled, offset], emit.output(layer, x), options)
+
+
+@rule(p.Add)
+def _add(emit, layer, inputs):
+    options = _options("Add", fusedActivationFunction=_NO_ACTIVATION)
+    return _operator(emit, "ADD", inputs, emit.output(layer, inputs), options)
+
+
+@rule(p.Subtract)
+def _subtract(emit, layer, inputs):
+    options = _options("Sub", fusedActivationFunction=_NO_ACTIVATION)
+    return _operator(emit, "SUB", inputs, emit.output(layer, inputs), options)
+
+
+def _multiply_operator(emit, inputs, output):
+    version = 1
+    if output.dtype == np.int8:
+        steps = [handle.quantization.scale for handle in inputs]
+        version = 3 if steps[0] * steps[1] >= output.quantization.scale else 2
+    options = _options("Mul", fusedActivationFunction=_NO_ACTIVATION)
+    return emit.writer.operator("MUL", version, inputs, output, options)
+
+
+@rule(p.Multiply)
+def _multiply(emit, layer, inputs):
+    return _multiply_operator(emit, inputs, emit.output(layer, inputs))
+
+
+@rule(p.Divide)
+def _divide(emit, layer, inputs):
+    options = _options("Div", fusedActivationFunction=_NO_ACTIVATION)
+    return emit.writer.operator("DIV", 1, inputs, emit.output(layer, inputs), options)
+
+
+@rule(p.AddOne)
+def _add_one(emit, layer, x):
+    output = emit.output(layer, x)
+    if output.dtype == np.float32:
+        one = _float_constant(emit, layer, [1.0])
+    else:
+        one = _integer_constant(emit, layer, np.asarray([127]), 1 / 127)
+    options = _options("Add", fusedActivationFunction=_NO_ACTIVATION)
+    return _operator(emit, "ADD", [x, one], output, options)
+
+
+@rule(p.AddEpsilon)
+def _add_epsilon(emit, layer, x):
+    epsilon = layer.epsilon * (x.shape[1] if layer.per_pixel else 1)
+    options = _options("Add", fusedActivationFunction=_NO_ACTIVATION)
+    inputs = [x, _float_constant(emit, layer, [epsilon])]
+    return _operator(emit, "ADD", inputs, emit.output(layer, x), options)
+
+
+@rule(p.MatMul)
+def _matmul(emit, layer, inputs):
+    options = _options("BatchMatMul", adjX=False, adjY=layer.transpose_b)
+    return _operator(emit, "BATCH_MATMUL", inputs, emit.output(layer, inputs), options)
+
+
+@rule(p.Mean)
+def _mean(emit, layer, x):
+    axes = _int32(emit, layer.axes, f"{layer.name}/axes")
+    options = _options("Reducer", keepDims=True)
+    return _operator(emit, "MEAN", [x, axes], emit.output(layer, x), options)
+
+
+@rule(p.HeadMask)
+def _head_mask(emit, layer, x):
+    output = emit.output(layer, x, keeps_values=True)
+    mask = layer.mask(x.shape[-1])[None]
+    if output.dtype == np.float32:
+        constant = _float_constant(emit, layer, mask)
+    else:
+        constant = _integer_constant(emit, layer, mask, 1.0)
+    return _multiply_operator(emit, [x, constant], output)
+
+
+@rule(p.SumOverPixels)
+def _sum_over_pixels(emit, layer, inputs):
+    mean, of = inputs
+    output = emit.output(layer, inputs)
+    heads = layer.head_matrix(mean.shape[-1])[None]
+    pixels = of.shape[1]
+    if output.dtype == np.float32:
+        constant = _float_constant(emit, layer, heads * pixels)
+    else:
+        constant = _integer_constant(emit, layer, heads, pixels)
+    return _multiply_operator(emit, [mean, constant], output)
+
+
+@rule(p.RepeatHeads)
+def _repeat_heads(emit, layer, x):
+    output = emit.output(layer, x, keeps_values=True)
+    heads = layer.head_matrix(output.shape[-1]).T
+    if output.dtype == np.float32:
+        kernel = _float_constant(emit, layer, heads)
+        bias = emit.writer.constant(f"{layer.name}/bias", np.zeros(len(heads), np.float32))
+    else:
+        kernel = _integer_constant(emit, layer, heads, 1.0)
+        bias = emit.int32_bias(layer.name, np.zeros(len(heads)), x, np.ones(1, np.float32))
+    options = _options(
+        "FullyConnected", fusedActivationFunction=_NO_ACTIVATION, weightsFormat=0, keepNumDims=True
+    )
+    return _operator(emit, "FULLY_CONNECTED", [x, kernel, bias], output, options)
+
+
+@rule(p.ChannelSlice)
+def _channel_slice(emit, layer, x):
+    output = emit.output(layer, x, keeps_values=True)
+    begin = _int32(emit, (*[0] * (len(x.shape) - 1), layer.start), f"{layer.name}/begin")
+    size = _int32(emit, output.shape, f"{layer.name}/size")
+    return _operator(emit, "SLICE", [x, begin, size], output, _options("Slice"))
+
+
+@rule(p.Concatenate)
+def _concatenate(emit, layer, inputs):
+    output = emit.output(layer, inputs, keeps_values=True)
+    options = _options(
+        "Concatenation", axis=len(output.shape) - 1, fusedActivationFunction=_NO_ACTIVATION
+    )
+    return _operator(emit, "CONCATENATION", inputs, output, options)
+
+
+def _reshape(emit, layer, x, shape_of):
+    output = emit.output(layer, shape_of, keeps_values=True)
+    shape = _int32(emit, output.shape, f"{layer.name}/shape")
+    options = _options("Reshape", newShape=np.asarray(output.shape, np.int32))
+    return _operator(emit, "RESHAPE", [x, shape], output, options)
+
+
+@rule(p.FlattenPixels)
+def _flatten_pixels(emit, layer, x):
+    return _reshape(emit, layer, x, x)
+
+
+@rule(p.UnflattenPixels)
+def _unflatten_pixels(emit, layer, inputs):
+    return _reshape(emit, layer, inputs[0], inputs)
+
+
+@rule(p.SqueezePixels)
+def _squeeze_pixels(emit, layer, x):
+    return _reshape(emit, layer, x, x)
+
+
+@rule(p.Transpose)
+def _transpose(emit, layer, x):
+    rank = len(x.shape)
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    output = emit.output(layer, x, keeps_values=True)
+    permutation = _int32(emit, order, f"{layer.name}/permutation")
+    return _operator(emit, "TRANSPOSE", [x, permutation], output, _options("Transpose"))
+
+
+@rule(p.Gelu)
+def _gelu(emit, layer, x):
+    return _operator(emit, "GELU", [x], emit.output(layer, x), _options("Gelu", approximate=False))
+
+
+@rule(p.Elu)
+def _elu(emit, layer, x):
+    return _operator(emit, "ELU", [x], emit.output(layer, x))
+
+
+@rule(p.Rsqrt)
+def _rsqrt(emit, layer, x):
+    return _operator(emit, "RSQRT", [x], emit.output(layer, x))
+
+
+@rule(p.Softmax)
+def _softmax(emit, layer, x):
+    return _operator(emit, "SOFTMAX", [x], emit.output(layer, x), _options("Softmax", beta=1.0))

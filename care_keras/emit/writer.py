@@ -1,0 +1,214 @@
+"""A .tflite file in the making: tensors, operators, and the bytes in the end.
+
+Schema: TensorFlow's tensorflow/lite/schema/schema.fbs, as `ai-edge-litert`
+ships it.
+"""
+
+import dataclasses
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+_TYPES = {
+    np.dtype(np.float32): schema.TensorType.FLOAT32,
+    np.dtype(np.float16): schema.TensorType.FLOAT16,
+    np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.uint8): schema.TensorType.UINT8,
+    np.dtype(np.int32): schema.TensorType.INT32,
+}
+# The alignment that runtimes map weights with.
+_BUFFER_ALIGNMENT = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """Affine quantization: `real = scale * (code - zero_point)`.
+
+    Attributes:
+        scales: float32 steps, one, or one for each channel.
+        zero_point: Code of the real value 0.
+        axis: Axis of the channels, where there is a step for each.
+    """
+
+    scales: np.ndarray
+    zero_point: int = 0
+    axis: int = 0
+
+    @property
+    def scale(self) -> np.float32:
+        """The step of a tensor that has one."""
+        return np.float32(self.scales.reshape(-1)[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorHandle:
+    """A tensor of the file.
+
+    Attributes:
+        index: Its index in the subgraph.
+        shape: Its shape.
+        dtype: Its NumPy type.
+        quantization: Its parameters, or `None`.
+    """
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    quantization: Quantization | None = None
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A buffer whose bytes start at a multiple of 16."""
+
+    def Pack(self, builder):
+        data = None
+        if self.data is not None:
+            content = self.data.tobytes()
+            builder.StartVector(1, len(content), _BUFFER_ALIGNMENT)
+            builder.head -= len(content)
+            builder.Bytes[builder.head : builder.head + len(content)] = content
+            data = builder.EndVector()
+        schema.BufferStart(builder)
+        if data is not None:
+            schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
+
+
+class Writer:
+    """Collects tensors and operators of one subgraph.
+
+    Args:
+        description: What wrote the file.
+    """
+
+    def __init__(self, description: str):
+        self._description = description
+        self._buffers = [_AlignedBuffer()]
+        self._tensors = []
+        self._operators = []
+        self._codes = {}
+        self._constants = {}
+
+    def tensor(self, name, shape, dtype, quantization=None, data=None) -> TensorHandle:
+        """Adds a tensor; with `data` it is a constant."""
+        dtype = np.dtype(dtype)
+        tensor = schema.TensorT()
+        tensor.name = name.encode()
+        tensor.shape = np.asarray(shape, np.int32)
+        tensor.type = _TYPES[dtype]
+        tensor.buffer = 0
+        tensor.quantization = _packed(quantization)
+        if data is not None:
+            buffer = _AlignedBuffer()
+            buffer.data = np.ascontiguousarray(data, dtype)
+            self._buffers.append(buffer)
+            tensor.buffer = len(self._buffers) - 1
+        self._tensors.append(tensor)
+        return TensorHandle(len(self._tensors) - 1, tuple(shape), dtype, quantization)
+
+    def constant(self, name, data, quantization=None) -> TensorHandle:
+        """Adds a constant; one that is there already, integers of no name, is used again."""
+        if quantization is None and data.dtype == np.int32:
+            key = (data.shape, data.tobytes())
+            if key not in self._constants:
+                self._constants[key] = self.tensor(name, data.shape, data.dtype, None, data)
+            return self._constants[key]
+        return self.tensor(name, data.shape, data.dtype, quantization, data)
+
+    def operator(self, name, version, inputs, output, options=None) -> TensorHandle:
+        """Adds an operator.
+
+        Args:
+            name: Of `BuiltinOperator`: `"CONV_2D"`.
+            version: Version of the operator that the types need.
+            inputs: Handles.
+            output: Handle.
+            options: A `...OptionsT` of the schema.
+
+        Returns:
+            `output`.
+        """
+        operator = schema.OperatorT()
+        key = (getattr(schema.BuiltinOperator, name), version)
+        operator.opcodeIndex = self._codes.setdefault(key, len(self._codes))
+        operator.inputs = np.asarray([handle.index for handle in inputs], np.int32)
+        operator.outputs = np.asarray([output.index], np.int32)
+        if options is not None:
+            kind = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            operator.builtinOptions = options
+        self._operators.append(operator)
+        return output
+
+    def finish(self, inputs, outputs, metadata=None) -> bytes:
+        """The file.
+
+        Args:
+            inputs: Dict of signature names to handles.
+            outputs: Likewise.
+            metadata: Dict of names to bytes.
+        """
+        model = schema.ModelT()
+        model.version = 3
+        model.description = self._description
+        model.operatorCodes = [_operator_code(*key) for key in self._codes]
+        subgraph = schema.SubGraphT()
+        subgraph.name = "main"
+        subgraph.tensors = self._tensors
+        subgraph.operators = self._operators
+        subgraph.inputs = _indices(inputs)
+        subgraph.outputs = _indices(outputs)
+        model.subgraphs = [subgraph]
+        signature = schema.SignatureDefT()
+        signature.signatureKey = "serving_default"
+        signature.subgraphIndex = 0
+        signature.inputs = _tensor_maps(inputs)
+        signature.outputs = _tensor_maps(outputs)
+        model.signatureDefs = [signature]
+        model.metadata = []
+        for name, content in (metadata or {}).items():
+            entry = schema.MetadataT()
+            entry.name = name
+            buffer = _AlignedBuffer()
+            buffer.data = np.frombuffer(content, np.uint8)
+            self._buffers.append(buffer)
+            entry.buffer = len(self._buffers) - 1
+            model.metadata.append(entry)
+        model.buffers = self._buffers
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+def _packed(quantization):
+    if quantization is None:
+        return None
+    packed = schema.QuantizationParametersT()
+    packed.scale = np.asarray(quantization.scales, np.float32).reshape(-1)
+    packed.zeroPoint = np.full(packed.scale.shape, quantization.zero_point, np.int64)
+    packed.quantizedDimension = quantization.axis
+    return packed
+
+
+def _operator_code(builtin, version):
+    code = schema.OperatorCodeT()
+    # Runtimes of before 2020 read the byte, later ones the larger of both.
+    code.deprecatedBuiltinCode = min(builtin, 127)
+    code.builtinCode = builtin
+    code.version = version
+    return code
+
+
+def _indices(handles):
+    return np.asarray([handle.index for handle in handles.values()], np.int32)
+
+
+def _tensor_maps(handles):
+    maps = []
+    for name, handle in handles.items():
+        entry = schema.TensorMapT()
+        entry.name = name
+        entry.tensorIndex = handle.index
+        maps.append(entry)
+    return maps

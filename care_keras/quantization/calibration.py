@@ -1,0 +1,75 @@
+"""Ranges of a quantized form, from images that are like those of its use."""
+
+import keras
+import numpy as np
+
+from care_keras.quantization.config import QuantizationConfig, int8_ptq
+from care_keras.quantization.fake_quant import FakeQuant
+from care_keras.quantization.observer import Observer
+from care_keras.quantization.quantize import freeze
+from care_keras.quantization.refinement import find_attention, refine
+
+# Images that ranges inside attention are chosen with.
+_REFINEMENT_IMAGES = 16
+
+
+def calibrate(
+    model: keras.Model,
+    batches,
+    config: QuantizationConfig | None = None,
+) -> dict[str, tuple[float, float]]:
+    """Sets the ranges of every `FakeQuant` from what the float network computes.
+
+    The network runs without rounding any activation; its kernels are those of
+    the quantized form.
+
+    Args:
+        model: A quantized form; its ranges are changed.
+        batches: Iterable of what `model` takes: arrays of shape `(images,
+            height, width, 3)`.
+        config: How ranges are chosen; `int8_ptq()` by default.
+
+    Returns:
+        The range of each `FakeQuant`, by name.
+
+    Raises:
+        ValueError: If there is no batch, or the network gives values that are
+            not finite.
+    """
+    config = config or int8_ptq()
+    observers = {
+        layer.name: (layer, Observer(config, layer.relative))
+        for layer in model.layers
+        if isinstance(layer, FakeQuant) and layer.fixed is None
+    }
+
+    segments = find_attention(model) if config.refine_attention else []
+    inputs = {segment.start: [] for segment in segments}
+
+    def observe(layer, *args, **kwargs):
+        if not isinstance(layer, FakeQuant):
+            outputs = layer(*args, **kwargs)
+            if layer.name in inputs and count < _REFINEMENT_IMAGES:
+                inputs[layer.name].append(keras.ops.convert_to_numpy(outputs))
+            return outputs
+        if layer.name in observers:
+            try:
+                observers[layer.name][1].observe(keras.ops.convert_to_numpy(args[0]))
+            except ValueError as error:
+                raise ValueError(f"{error}. Received: the input of {layer.name!r}") from error
+        return args[0]
+
+    count = 0
+    for batch in batches:
+        images = keras.ops.convert_to_tensor(np.asarray(batch, np.float32))
+        model._run_through_graph([images], call_fn=observe)
+        count += len(batch)
+    if not count:
+        raise ValueError("Calibration needs at least one image. Received: no batch")
+    for layer, observer in observers.values():
+        layer.set_range(*observer.range(layer.symmetric))
+    freeze(model)
+    for segment in segments:
+        refine(segment, np.concatenate(inputs[segment.start])[:_REFINEMENT_IMAGES])
+    freeze(model)
+    return {name: layer.range() for name, (layer, _) in observers.items()}

@@ -1,0 +1,162 @@
+"""What calibration remembers of a tensor, and the range it makes of it."""
+
+import numpy as np
+
+from care_keras.quantization.config import QuantizationConfig
+
+_BINS = 4096
+# Values that a range of least relative errors is chosen by, at most.
+_KEPT = 200_000
+
+
+class Observer:
+    """A histogram of all values seen, on bins that widen as larger ones come.
+
+    Zeros are left out: they are exact in every range.
+
+    Args:
+        config: How ranges are chosen.
+        relative: Whether `"mse"` means squares of relative errors, as it must
+            of what is divided by: there a small value counts as much as a
+            large one.
+    """
+
+    def __init__(self, config: QuantizationConfig, relative: bool = False):
+        self._config = config
+        self._relative = relative
+        self._kept = []
+        self._counts = np.zeros(_BINS, np.int64)
+        self._limit = 0.0
+        self._low = self._high = 0.0
+        self._average = None
+
+    def observe(self, values: np.ndarray) -> None:
+        """Adds a batch of values.
+
+        Raises:
+            ValueError: If one is not finite.
+        """
+        low, high = float(values.min()), float(values.max())
+        if not np.isfinite(low) or not np.isfinite(high):
+            raise ValueError("There are values that are not finite")
+        self._low, self._high = min(low, self._low), max(high, self._high)
+        if self._average is None:
+            self._average = np.asarray([low, high])
+        momentum = self._config.momentum
+        self._average = momentum * self._average + (1.0 - momentum) * np.asarray([low, high])
+        self._widen(max(-low, high))
+        if self._relative:
+            self._kept.append(values[values != 0.0].ravel())
+        if self._limit:
+            self._counts += np.histogram(values[values != 0.0], _BINS, (-self._limit, self._limit))[
+                0
+            ]
+
+    def _widen(self, largest):
+        if largest and not self._limit:
+            self._limit = largest
+        while self._limit < largest:
+            # Two bins become one; the old range is the middle half of the new one.
+            merged = self._counts.reshape(-1, 2).sum(axis=1)
+            self._counts = np.pad(merged, _BINS // 4)
+            self._limit *= 2.0
+
+    def range(self, symmetric: bool) -> tuple[float, float]:
+        """The `(low, high)` that the configuration asks for; 0 lies in it.
+
+        Args:
+            symmetric: Whether the codes will be symmetric around 0.
+        """
+        kind = self._config.observer
+        if kind == "moving_average" and self._average is not None:
+            low, high = self._average
+        elif kind == "percentile":
+            low, high = self._percentiles()
+        elif kind == "mse" and self._relative:
+            low, high = self._least_relative_squares(symmetric)
+        elif kind == "mse":
+            low, high = self._least_squares(symmetric)
+        else:
+            low, high = self._low, self._high
+        return min(float(low), 0.0), max(float(high), 0.0)
+
+    def _edges(self):
+        return np.linspace(-self._limit, self._limit, _BINS + 1)
+
+    def _percentiles(self):
+        total = self._counts.sum()
+        if not total:
+            return self._low, self._high
+        outside = (1.0 - self._config.percentile / 100.0) / 2.0 * total
+        cumulative = np.cumsum(self._counts)
+        edges = self._edges()
+        low = edges[np.searchsorted(cumulative, outside)]
+        high = edges[np.searchsorted(cumulative, total - outside) + 1]
+        return max(low, self._low), min(high, self._high)
+
+    def _least_squares(self, symmetric):
+        seen = np.nonzero(self._counts)[0]
+        edges = self._edges()
+        centers = ((edges[1:] + edges[:-1]) / 2.0)[seen]
+        counts = self._counts[seen]
+        if not len(seen):
+            return self._low, self._high
+
+        def error(low, high):
+            scale, zero_point = affine_parameters(low, high, symmetric)
+            codes = np.clip(np.rint(centers / scale) + zero_point, -128, 127)
+            return float(np.sum(counts * ((codes - zero_point) * scale - centers) ** 2))
+
+        if symmetric:
+            largest = max(-self._low, self._high)
+            high = min(_shrunk(largest), key=lambda limit: error(-limit, limit))
+            return -high, high
+        low, high = self._low, self._high
+        # One end after the other, twice: each depends little on the other.
+        for _ in range(2):
+            high = min(_shrunk(self._high), key=lambda limit: error(low, limit))
+            low = min(_shrunk(self._low), key=lambda limit: error(limit, high))
+        return low, high
+
+    def _least_relative_squares(self, symmetric):
+        values = np.concatenate(self._kept) if self._kept else np.zeros(0)
+        if not len(values):
+            return self._low, self._high
+        values = np.sort(values)[:: len(values) // _KEPT + 1]
+
+        def error(high):
+            scale, zero_point = affine_parameters(low, high, symmetric)
+            codes = np.clip(np.rint(values / scale) + zero_point, -128, 127)
+            return float(np.sum(((codes - zero_point) * scale / values - 1.0) ** 2))
+
+        low = min(self._low, 0.0)
+        limits = np.geomspace(1.0, 1e-4, 160) * self._high
+        high = min(limits, key=error)
+        return low, high
+
+
+def _shrunk(limit):
+    """Candidates for one end of a range, from all of it down to a twentieth."""
+    return limit * np.geomspace(1.0, 0.05, 64) if limit else [0.0]
+
+
+def affine_parameters(low: float, high: float, symmetric: bool) -> tuple[np.float32, int]:
+    """The step and zero point of int8 codes for a range.
+
+    Args:
+        low: Smallest real value, at most 0.
+        high: Largest, at least 0.
+        symmetric: Whether the code of 0 is 0: the range is then that of the
+            larger end, `[-128, 127]` steps.
+
+    Returns:
+        `(scale, zero_point)`, the scale in float32 as files store it.
+    """
+    if symmetric:
+        return np.float32(max(max(-low, high) / 127.0, _SMALLEST_STEP)), 0
+    scale = np.float32(max((high - low) / 255.0, _SMALLEST_STEP))
+    return scale, int(np.clip(np.rint(-128.0 - low / float(scale)), -128, 127))
+
+
+# A tensor that is always 0 needs a step too; kernels multiply and divide by it.
+_SMALLEST_STEP = 1e-6

@@ -1,0 +1,200 @@
+"""quantize(): from the deploy form to the quantized form."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from care_keras.deploy import DeployModel
+from care_keras.deploy import primitives as p
+from care_keras.deploy.folding import array, fold_affine_before_conv
+from care_keras.quantization.config import QuantizationConfig, int8_ptq
+from care_keras.quantization.fake_quant import FakeQuant
+from care_keras.quantization.layers import QUANTIZED
+
+# Layers whose output holds numbers of their input, so that both have one range.
+_KEEPS_VALUES = (
+    p.ChannelSlice,
+    p.Concatenate,
+    p.FlattenPixels,
+    p.HeadMask,
+    p.RepeatHeads,
+    p.SqueezePixels,
+    p.Transpose,
+    p.UnflattenPixels,
+)
+# SOFTMAX's int8 kernel has this output and no other.
+_SOFTMAX = (1 / 256, -128)
+_PIXELS = (1.0, -128)
+
+
+def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> DeployModel:
+    """The quantized form of a deploy form: the same graph between roundings to int8.
+
+    Every kernel is rounded to int8 with a step for each output channel, every
+    bias to int32, and a `FakeQuant` stands behind every operation that computes
+    something new. Tensors that operations merely slice, join or reshape share
+    one range, so that the file needs no conversion between them; what enters a
+    matrix product on the right has a zero point of 0, as its int8 kernel asks.
+    Call `calibrate` before anything else.
+
+    Args:
+        model: A deploy form, left as it is.
+        config: How ranges are found; `int8_ptq()` by default.
+
+    Returns:
+        A `DeployModel`. Its input are pixels from 0 to 255 if
+        `config.raw_pixels` and `model` knows its preprocessing.
+
+    Raises:
+        ValueError: If `model` is no deploy form, is quantized already, or has
+            operations that have no int8 form.
+    """
+    if not isinstance(model, DeployModel):
+        raise ValueError(
+            "Only a deploy form can be quantized: call care_keras.deploy.fuse first. "
+            f"Received: model={model.name!r} of {type(model).__name__}"
+        )
+    if is_quantized(model):
+        raise ValueError(f"The model is quantized already. Received: model={model.name!r}")
+    return _Quantization(model, config or int8_ptq()).run()
+
+
+def is_quantized(model: keras.Model) -> bool:
+    """Whether a model is a quantized form."""
+    return isinstance(model, DeployModel) and any(
+        isinstance(layer, FakeQuant) for layer in model.layers
+    )
+
+
+class _Groups:
+    """Tensors, by the names of the layers they come from, in groups of one range."""
+
+    def __init__(self):
+        self._parents = {}
+        self.symmetric = set()
+        self.relative = set()
+
+    def find(self, name):
+        while (parent := self._parents.get(name, name)) != name:
+            name = parent
+        return name
+
+    def join(self, first, second):
+        first, second = self.find(first), self.find(second)
+        # The earlier tensor gives the group its name.
+        self._parents[second] = first
+
+    def has(self, name, members):
+        """Whether the group of `name` has one of `members`."""
+        return self.find(name) in {self.find(member) for member in members}
+
+
+class _Quantization:
+    def __init__(self, model, config):
+        self._model = model
+        self._config = config
+        self._fold_pixels = config.raw_pixels and model.preprocessing is not None
+        self._fake_quants = {}
+        self._groups = _Groups()
+
+    def run(self):
+        model = self._model
+        names = [tensor.name for tensor in model.inputs]
+        model._run_through_graph(names, call_fn=self._plan)
+        inputs = [
+            keras.Input(tensor.shape[1:], tensor.shape[0], tensor.dtype, name=tensor.name)
+            for tensor in model.inputs
+        ]
+        quantized = [
+            self._fake_quant(name, _PIXELS if self._fold_pixels else None)(x)
+            for name, x in zip(names, inputs, strict=True)
+        ]
+        self._image = quantized[0]
+        outputs = model._run_through_graph(quantized, call_fn=self._rebuild)
+        structure = inputs[0] if len(inputs) == 1 else inputs
+        result = DeployModel(structure, outputs, name=f"{model.name}_int8").describe(model)
+        result.min_image_size = model.min_image_size
+        if self._fold_pixels:
+            result.preprocessing = dataclasses.replace(
+                model.preprocessing, mean=(0.0,) * 3, std=(1 / 255,) * 3
+            )
+        return result
+
+    def _plan(self, layer, *args):
+        """Runs the graph on names: which tensors share a range, which are symmetric."""
+        first = args[0]
+        if isinstance(layer, p.Concatenate):
+            for name in first[1:]:
+                self._groups.join(first[0], name)
+        if isinstance(layer, (*_KEEPS_VALUES, p.AddEpsilon)):
+            source = first[0] if isinstance(first, list) else first
+            self._groups.join(source, layer.name)
+        if isinstance(layer, p.MatMul):
+            self._groups.symmetric.add(first[1])
+        if isinstance(layer, p.Rsqrt):
+            self._groups.relative |= {first, layer.name}
+        return layer.name
+
+    def _rebuild(self, layer, *args):
+        if isinstance(layer, p.AddEpsilon):
+            return args[0]
+        if isinstance(layer, (p.Divide, p.ChannelAffine)) or not _is_primitive(layer):
+            raise ValueError(
+                "The operation has no int8 form: fuse the model with all rewrites on. "
+                f"Received: {layer.name!r} of {type(layer).__name__}"
+            )
+        copy = QUANTIZED.get(type(layer), type(layer)).from_config(layer.get_config())
+        outputs = copy(*args)
+        weights = [array(weight) for weight in layer.weights]
+        if self._fold_pixels and args[0] is self._image:
+            weights = fold_affine_before_conv(*weights, *_normalization(self._model.preprocessing))
+        for variable, value in zip(copy.weights, weights, strict=False):
+            variable.assign(np.asarray(value, np.float32))
+        if isinstance(layer, _KEEPS_VALUES):
+            return outputs
+        fixed = _SOFTMAX if isinstance(layer, p.Softmax) else None
+        return self._fake_quant(layer.name, fixed)(outputs)
+
+    def _fake_quant(self, name, fixed=None):
+        """The layer of a tensor's group."""
+        group = self._groups.find(name)
+        if group not in self._fake_quants:
+            self._fake_quants[group] = FakeQuant(
+                symmetric=self._groups.has(name, self._groups.symmetric),
+                relative=self._groups.has(name, self._groups.relative),
+                training_ranges=self._config.training_ranges,
+                momentum=self._config.momentum,
+                fixed=fixed,
+                name=f"{group}_range",
+                dtype="float32",
+            )
+        return self._fake_quants[group]
+
+
+def _is_primitive(layer):
+    return type(layer).__module__.startswith(p.__name__)
+
+
+def _normalization(record):
+    mean, std = np.asarray(record.mean), np.asarray(record.std)
+    return 1.0 / (255.0 * std), -mean / std
+
+
+def freeze(model: keras.Model) -> None:
+    """Tells every layer the step of its input, which its int32 bias is counted in.
+
+    Calibration does it, and so must whoever has trained the ranges since.
+    """
+    steps = {}
+
+    def step_of(layer, *args, **_):
+        first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+        if isinstance(layer, FakeQuant):
+            return float(layer.parameters()[0])
+        if hasattr(layer, "input_step"):
+            steps[layer.name] = first
+            layer.input_step.assign(first)
+        return first
+
+    model._run_through_graph([None] * len(model.inputs), call_fn=step_of)
