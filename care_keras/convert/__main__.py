@@ -118,9 +118,9 @@ def _report(job, result):
         f"checked on {result.checks[-1].images} held-out images; "
         f"{result.seconds:.1f} s, peak memory {result.peak_memory_bytes / 1e9:.2f} GB"
     )
-    if job.precision == "int8":
-        integer_only = "not integer-only" if job.allow_float_fallback else "integer-only"
-        print(f"{integer_only}; runs on TFLite {result.runtime or '(unknown)'} and newer")
+    if result.integer_only is not None:
+        kind = "integer-only" if result.integer_only else "not integer-only"
+        print(f"{kind}; runs on TFLite {result.runtime or '(unknown)'} and newer")
     print(f"wrote {job.output} and {job.output.with_suffix('.json').name}")
 
 

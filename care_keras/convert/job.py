@@ -85,6 +85,7 @@ class ConversionResult:
         checks: One row per file that was run, the written one last.
         keras_top1: Of the Keras model on the same images, or `None`.
         warnings: Lines for the user.
+        integer_only: Whether an int8 file is, `None` for another.
         runtime: The oldest TFLite runtime that has the file's operators, or
             `None` if that is not known.
         seconds: Wall time of the whole job.
@@ -94,6 +95,7 @@ class ConversionResult:
     checks: list[CheckResult]
     keras_top1: float | None
     warnings: list[str]
+    integer_only: bool | None
     runtime: str | None
     seconds: float
     peak_memory_bytes: int
@@ -166,12 +168,12 @@ def run_job(job: ConversionJob) -> ConversionResult:
         check, file_preprocessing = convert_and_check(job.precision, job.input_kind, written)
         checks.append(check)
         graph = read_graph(written)
-        if job.precision == "int8":
-            _audit(graph, job, warnings)
+        integer_only = _audit(graph, job, warnings) if job.precision == "int8" else None
         result = ConversionResult(
             checks=checks,
             keras_top1=_keras_top1(held_out),
             warnings=warnings,
+            integer_only=integer_only,
             runtime=oldest_runtime(graph).version,
             seconds=time.monotonic() - started,
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -191,9 +193,10 @@ def run_job(job: ConversionJob) -> ConversionResult:
 
 
 def _audit(graph, job, warnings):
-    """Holds an int8 file against what integer-only means."""
+    """Whether an int8 file is integer-only."""
     try:
         require_integer_only(graph)
+        return True
     except NotIntegerOnlyError as error:
         summary = summarize_errors(error.findings)
         if not job.allow_float_fallback:
@@ -203,6 +206,7 @@ def _audit(graph, job, warnings):
                 error.findings,
             ) from error
         warnings.append(f"the file is not integer-only: {summary}")
+        return False
 
 
 def model_preprocessing(
@@ -323,6 +327,7 @@ def _figures(job, calibration, held_out, result):
             "keras_top1": result.keras_top1,
             "files": [check.to_dict() for check in result.checks],
         },
+        "integer_only": result.integer_only,
         "oldest_tflite_runtime": result.runtime,
         "conversion_seconds": round(result.seconds, 1),
         "peak_memory_bytes": result.peak_memory_bytes,
