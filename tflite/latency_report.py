@@ -1,0 +1,202 @@
+"""The JSON of a latency run, and what a new run says against an old one."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import platform
+from collections.abc import Sequence
+
+import numpy as np
+
+from tflite.benchmark_model_profile import OpProfile
+from tflite.latency import Candidate, Latency
+from tflite.latency_engine import Engine, RoundPlan
+from tflite.latency_statistics import Estimate, unpaired_ratio
+from tflite.machine import describe_machine, load_average, now
+
+SCHEMA = "care_keras.tflite.latency/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A file against the same file of an old report.
+
+    Attributes:
+        label: Name of the file.
+        threads: Threads.
+        ratio: New latency to old, `None` if the old report lacks the file.
+        verdict: `"faster"`, `"slower"`, `"no difference beyond noise"`, or
+            `"not in the old report"`.
+    """
+
+    label: str
+    threads: int
+    ratio: Estimate | None
+    verdict: str
+
+
+def report(
+    latencies: Sequence[Latency],
+    accuracies: dict[str, float],
+    profiles: dict[tuple[str, int], OpProfile],
+    engine: Engine,
+    plan: RoundPlan,
+    settings: dict,
+) -> dict:
+    """Everything about a run as plain JSON types.
+
+    Args:
+        latencies: Its results.
+        accuracies: Top-1 shares by the files' names, where known.
+        profiles: Time per operation by name and threads, where the engine gave it.
+        engine: What ran.
+        plan: How long rounds were.
+        settings: Further settings of the run.
+    """
+    return {
+        "schema": SCHEMA,
+        "date": now(),
+        "machine": {**describe_machine(), "load_average": load_average()},
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            **engine.versions(),
+        },
+        "settings": {"engine": engine.name, **dataclasses.asdict(plan), **settings},
+        "models": [
+            _entry(
+                latency,
+                accuracies.get(latency.label),
+                profiles.get((latency.label, latency.run.threads)),
+            )
+            for latency in latencies
+        ],
+    }
+
+
+def read_report(path: pathlib.Path) -> dict:
+    """A report that `report` made.
+
+    Raises:
+        ValueError: If there is none or it is something else.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(
+            f"The old report cannot be read. Received: {path} ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"The old report is no JSON. Received: {path} ({error})") from error
+    try:
+        if content["schema"] != SCHEMA:
+            raise KeyError("schema")
+        _ = content["machine"]["cpu"], content["settings"]["engine"]
+        for entry in content["models"]:
+            _ = entry["file"], entry["threads"]
+            if not entry["rounds_ms"] or not min(entry["rounds_ms"]) > 0:
+                raise KeyError("rounds_ms")
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"The old report is none of python -m tflite.benchmark. Received: {path}"
+        ) from error
+    return content
+
+
+def check_comparable(old: dict, candidates: Sequence[Candidate], engine: str) -> None:
+    """Says before a run whether it can be compared with an old report.
+
+    Raises:
+        ValueError: If that was made on another processor or with another
+            engine, or has none of the files.
+    """
+    for name, then, here in (
+        ("processor", old["machine"]["cpu"], describe_machine()["cpu"]),
+        ("engine", old["settings"]["engine"], engine),
+    ):
+        if then != here:
+            raise ValueError(
+                f"The old report is of another {name}; its times cannot be compared. "
+                f"Received: {then}, here {here}"
+            )
+    before = {(entry["file"], entry["threads"]) for entry in old["models"]}
+    if not before & {(candidate.label, candidate.run.threads) for candidate in candidates}:
+        names = ", ".join(f"{file} (threads: {threads})" for file, threads in sorted(before))
+        raise ValueError(f"The old report has none of the models. Received: a report of {names}")
+
+
+def compare(
+    latencies: Sequence[Latency], old: dict, tolerance: float, seed: int = 0
+) -> list[Comparison]:
+    """Holds a run against an old report, file by file.
+
+    The runs were not interleaved, so what changes a machine between them is in
+    the ratio and not in its interval: `tolerance` is there for it. A verdict
+    needs the whole interval beyond it.
+
+    Args:
+        latencies: The new run.
+        old: What `read_report` returned and `check_comparable` let pass.
+        tolerance: Share by which two runs of one file may differ, `0.05`.
+        seed: Seed of the bootstrap.
+    """
+    generator = np.random.default_rng(seed)
+    before = {(entry["file"], entry["threads"]): entry["rounds_ms"] for entry in old["models"]}
+    result = []
+    for latency in latencies:
+        rounds = before.get((latency.label, latency.run.threads))
+        ratio = rounds and unpaired_ratio(latency.centers_ms, rounds, generator)
+        result.append(
+            Comparison(latency.label, latency.run.threads, ratio, _verdict(ratio, tolerance))
+        )
+    return result
+
+
+def sidecar_top1(model_path: pathlib.Path) -> float | None:
+    """Top-1 from the check in the JSON that `care_keras.convert` wrote beside a file.
+
+    `None` if there is no such figure, or the JSON is of another file by its sum.
+    """
+    try:
+        content = json.loads(model_path.with_suffix(".json").read_text())
+        # The last one is the file itself; others were run to compare with.
+        top1 = content["check"]["files"][-1]["top1"]
+        same = content["sha256"] == hashlib.sha256(model_path.read_bytes()).hexdigest()
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
+    return float(top1) if same and isinstance(top1, int | float) else None
+
+
+def _verdict(ratio, tolerance):
+    if ratio is None:
+        return "not in the old report"
+    if ratio.low > 1 + tolerance:
+        return "slower"
+    if ratio.high < 1 / (1 + tolerance):
+        return "faster"
+    return "no difference beyond noise"
+
+
+def _entry(latency, accuracy, profile):
+    content = latency.run.path.read_bytes()
+    fields = {
+        field.name: _plain(getattr(latency, field.name))
+        for field in dataclasses.fields(latency)
+        if field.name not in ("label", "run", "centers_ms")
+    }
+    return {
+        "file": latency.label,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size_bytes": len(content),
+        "threads": latency.run.threads,
+        "input_shapes": latency.run.shapes,
+        "top1": accuracy,
+        **fields,
+        "rounds_ms": list(latency.centers_ms),
+        "profile": None if profile is None else dataclasses.asdict(profile),
+    }
+
+
+def _plain(value):
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value

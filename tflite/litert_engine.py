@@ -1,0 +1,90 @@
+"""LiteRT in Python as an engine: a process of `latency_worker` for each round."""
+
+import dataclasses
+import json
+import os
+import sys
+
+import numpy as np
+
+from care_keras.litert import runtime_version
+from tflite import latency_worker, subprocesses
+from tflite.latency_engine import ONE_RUN, DelegateSummary, ModelRun, Round, RoundPlan
+
+
+class LiteRTEngine:
+    """LiteRT's Python interpreter, the wheel that is installed.
+
+    Args:
+        xnnpack: Whether its default delegate is used.
+        seed: Seed of the random inputs.
+        timeout_seconds: Time after which a process is stopped.
+    """
+
+    name = "litert"
+
+    def __init__(self, xnnpack: bool = True, seed: int = 0, timeout_seconds: float = 300):
+        self._xnnpack = xnnpack
+        self._seed = seed
+        self._timeout_seconds = timeout_seconds
+
+    def versions(self) -> dict[str, str]:
+        return {"ai-edge-litert": runtime_version()}
+
+    def ask(self, model: ModelRun, plan: RoundPlan) -> dict:
+        """The worker's answer, see `latency_worker.measure`."""
+        request = {
+            "model": os.fspath(model.path),
+            "threads": model.threads,
+            "shapes": model.shapes,
+            "xnnpack": self._xnnpack,
+            "seed": self._seed,
+            **dataclasses.asdict(plan),
+        }
+        # -P: its folder must not shadow other packages' modules.
+        finished = subprocesses.run(
+            [sys.executable, "-P", latency_worker.__file__],
+            self._timeout_seconds,
+            json.dumps(request),
+        )
+        if finished.exit_code:
+            line = subprocesses.last_line(finished.output)
+            raise ValueError(
+                f"LiteRT {finished.ending} while running the model. "
+                f"Received: {model.path} (last line {line!r})"
+            )
+        answer = json.loads(finished.stdout.strip().splitlines()[-1])
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer
+
+    def check(self, model: ModelRun) -> Round:
+        return self.run_round(model, ONE_RUN)
+
+    def run_round(self, model: ModelRun, plan: RoundPlan) -> Round:
+        answer = self.ask(model, plan)
+        samples = np.asarray(answer["samples_ms"])
+        return Round(
+            load_ms=answer["load_ms"],
+            first_inference_ms=answer["first_inference_ms"],
+            inferences=len(samples),
+            latency_min_ms=float(samples.min()),
+            latency_mean_ms=float(samples.mean()),
+            latency_median_ms=float(np.median(samples)),
+            latency_p95_ms=float(np.quantile(samples, 0.95)),
+            samples_ms=samples,
+            memory_increase_mib=answer["memory_increase_mib"],
+            peak_memory_mib=answer["peak_memory_mib"],
+            delegate=_summary_of_counts(answer),
+        )
+
+    def profile(self, model: ModelRun) -> None:
+        """The Python interpreter has no profiler."""
+
+
+def _summary_of_counts(answer):
+    ops, delegated, partitions = (answer[name] for name in ("ops", "delegated_ops", "partitions"))
+    coverage = None
+    if ops is not None:
+        coverage = "none" if not partitions else "all" if delegated == ops else "part"
+    return DelegateSummary(coverage, partitions, delegated, ops)
