@@ -1,0 +1,243 @@
+"""fuse(): the deploy form computes what the training form does at inference."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from care_keras.deploy import DeployModel, Rewrites, fuse
+from care_keras.deploy import primitives as p
+from care_keras.layers import CAREBlock, DualClassifierHead
+from care_keras.models import CONFIGS, build_model
+from care_keras.weights import import_weights
+from tests.care_keras.helpers import (
+    TINY,
+    infer,
+    numpy_of,
+    random_images,
+    randomize_weights,
+    tiny_backbone,
+    tiny_classifier,
+)
+
+LABELS = ("cat", "dog", "fox")
+EVERY_REWRITE = [
+    Rewrites(),
+    Rewrites(fold_batch_norm=False),
+    Rewrites(merge_heads=False),
+    Rewrites(split_wide_depthwise=False),
+    Rewrites(division_free=False),
+    Rewrites(fold_layer_scale=True),
+]
+
+
+def rewrite_name(rewrites):
+    changed = [
+        field.name
+        for field in dataclasses.fields(rewrites)
+        if getattr(rewrites, field.name) != field.default
+    ]
+    return "_".join(changed) or "defaults"
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return tiny_classifier(preprocessing=TINY.preprocessing, labels=LABELS)
+
+
+@pytest.fixture(scope="module")
+def deployed(classifier):
+    return fuse(classifier)
+
+
+@pytest.fixture(scope="module")
+def logits(classifier):
+    return numpy_of(infer(classifier, random_images()))
+
+
+def assert_equal_form(actual, expected, tolerance=1e-4):
+    """`tolerance` is absolute below 1, and relative to the largest value above."""
+    actual, expected = numpy_of(actual), numpy_of(expected)
+    assert actual.shape == expected.shape
+    assert np.abs(expected).max() > 0.01
+    assert np.abs(actual - expected).max() <= tolerance * max(1.0, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("rewrites", EVERY_REWRITE, ids=rewrite_name)
+def test_logits_are_those_of_the_training_form(classifier, logits, rewrites):
+    model = fuse(classifier, rewrites)
+    assert isinstance(model, DeployModel)
+    assert_equal_form(infer(model, random_images()), logits)
+
+
+@pytest.mark.parametrize("size", [(24, 16), (9, 14), (32, 32)])
+def test_images_of_another_size(classifier, deployed, size):
+    """Attention counts its pixels, and strides that do not divide a size round down."""
+    images = random_images(2, *size)
+    assert_equal_form(infer(deployed, images), infer(classifier, images))
+
+
+def test_a_model_of_one_image_size():
+    model = tiny_classifier()
+    fixed = keras.Model(x := keras.Input((16, 24, 3)), model(x))
+    deployed = fuse(fixed)
+    assert deployed.input_shape == (None, 16, 24, 3)
+    assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return tiny_backbone()
+
+
+def test_a_backbone(backbone):
+    deployed = fuse(backbone)
+    assert deployed.min_image_size == backbone.min_image_size == 8
+    assert_equal_form(infer(deployed, random_images()), infer(backbone, random_images()))
+
+
+def test_features_of_every_stage_by_name(backbone):
+    model = keras.Model(backbone.input, backbone.pyramid_outputs)
+    outputs = infer(fuse(model), random_images())
+    expected = infer(model, random_images())
+    assert list(outputs) == list(expected) == ["P2", "P3"]
+    for name in expected:
+        assert_equal_form(outputs[name], expected[name])
+
+
+def test_other_layers_are_taken_over(backbone):
+    x = keras.layers.GlobalAveragePooling2D(name="pooling")(backbone.output)
+    model = keras.Model(backbone.input, keras.layers.Dense(5, name="dense")(x))
+    randomize_weights(model.get_layer("dense"))
+    deployed = fuse(model)
+    assert deployed.get_layer("dense") is not model.get_layer("dense")
+    assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
+
+
+def test_a_batch_norm_that_meets_no_convolution(backbone):
+    """It cannot be folded, and its BatchNorm becomes a scale and an offset."""
+    norm = keras.layers.BatchNormalization(name="last_norm")
+    model = keras.Model(backbone.input, norm(backbone.output))
+    randomize_weights(norm)
+    deployed = fuse(model)
+    assert isinstance(deployed.get_layer("last_norm"), p.ChannelAffine)
+    assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
+
+
+def test_probabilities():
+    model = tiny_classifier(classifier_activation="softmax")
+    deployed = fuse(model)
+    assert deployed.classifier_activation == "softmax"
+    outputs = numpy_of(infer(deployed, random_images()))
+    np.testing.assert_allclose(outputs.sum(axis=-1), 1.0, atol=1e-5)
+    assert_equal_form(outputs, infer(model, random_images()))
+
+
+def test_what_phones_run_slowly_is_gone(deployed):
+    taps = [
+        np.prod(layer.kernel_size)
+        for layer in deployed.layers
+        if isinstance(layer, p.DepthwiseConv2D)
+    ]
+    assert 0 < max(taps) <= 25
+    unwanted = (
+        keras.layers.BatchNormalization,
+        CAREBlock,
+        DualClassifierHead,
+        p.ChannelAffine,
+        p.Divide,
+    )
+    assert not [layer.name for layer in deployed.layers if isinstance(layer, unwanted)]
+    logits_convs = [
+        layer
+        for layer in deployed.layers
+        if isinstance(layer, p.Conv2D) and layer.filters == TINY.classes
+    ]
+    assert len(logits_convs) == 1
+
+
+@pytest.mark.parametrize(
+    "rewrites, kept",
+    [
+        (Rewrites(fold_batch_norm=False), p.ChannelAffine),
+        (Rewrites(division_free=False), p.Divide),
+    ],
+)
+def test_a_rewrite_that_is_off_leaves_its_operation(classifier, rewrites, kept):
+    assert any(isinstance(layer, kept) for layer in fuse(classifier, rewrites).layers)
+
+
+def test_a_wide_convolution_stays_where_it_is_not_split(classifier):
+    model = fuse(classifier, Rewrites(split_wide_depthwise=False))
+    sizes = [x.kernel_size for x in model.layers if isinstance(x, p.DepthwiseConv2D)]
+    assert (7, 7) in sizes
+
+
+def test_a_saved_model_is_the_same(deployed, tmp_path):
+    path = tmp_path / "deploy.keras"
+    deployed.save(path)
+    loaded = keras.models.load_model(path, safe_mode=True)
+    images = random_images()
+    np.testing.assert_array_equal(
+        numpy_of(infer(loaded, images)), numpy_of(infer(deployed, images))
+    )
+    assert isinstance(loaded, DeployModel)
+    assert loaded.preprocessing == TINY.preprocessing
+    assert loaded.labels == LABELS
+    assert loaded.classifier_activation == "linear"
+    assert loaded.min_image_size == 8
+
+
+def test_the_argument_is_left_as_it_was(logits):
+    model = tiny_classifier(preprocessing=TINY.preprocessing)
+    before = [weight.copy() for weight in model.get_weights()]
+    deployed = fuse(model)
+    for weight in deployed.weights:
+        weight.assign(weight + 1.0)
+    for weight, old in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+    np.testing.assert_array_equal(numpy_of(infer(model, random_images())), logits)
+    assert not {id(weight) for weight in model.weights} & {id(w) for w in deployed.weights}
+
+
+def test_a_model_of_half_precision_deploys_in_float32():
+    model = tiny_classifier(dtype="mixed_bfloat16")
+    deployed = fuse(model)
+    assert {weight.dtype for weight in deployed.weights} == {"float32"}
+    expected = numpy_of(infer(tiny_classifier(), random_images()))
+    assert_equal_form(infer(deployed, random_images()), expected)
+
+
+class Subclassed(keras.Model):
+    def call(self, inputs):
+        return inputs
+
+
+def test_a_subclassed_model_is_refused():
+    with pytest.raises(ValueError, match=r"Only functional models.*Received: .*Subclassed"):
+        fuse(Subclassed())
+
+
+def test_a_deploy_form_is_refused(deployed):
+    with pytest.raises(ValueError, match=r"deploy form already.*Received: .*_deploy"):
+        fuse(deployed)
+
+
+def test_an_unknown_activation_is_refused(backbone):
+    head = DualClassifierHead(3, activation="tanh")
+    model = keras.Model(backbone.input, head(backbone.output))
+    with pytest.raises(ValueError, match=r"activations.*Received: .*'tanh'"):
+        fuse(model)
+
+
+def test_logits_of_the_published_implementation(golden_folder, weights_rule):
+    expected = np.load(golden_folder / "care_s0_192x256.npz")
+    shapes = weights_rule.state_dict_shapes("s0")
+    model = build_model(CONFIGS["s0"], classifier_activation=None)
+    import_weights(model, weights_rule.make_state_dict(shapes, str(expected["salt"])))
+    record = model.preprocessing
+    images = (expected["images_uint8"] / 255.0 - record.mean) / record.std
+    actual = fuse(model)(ops.convert_to_tensor(images.astype("float32")), training=False)
+    assert_equal_form(actual, expected["logits"])
