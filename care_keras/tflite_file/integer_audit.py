@@ -1,0 +1,73 @@
+"""Whether a .tflite file computes in integers only, and in operators that phones run fast."""
+
+from collections import Counter
+
+from care_keras.tflite_file.finding import Finding
+from care_keras.tflite_file.records import Graph
+from care_keras.tflite_file.rules import RULES
+
+INTEGER_ONLY_RULES = (
+    "integer-tensors",
+    "no-dequantize",
+    "quantize-at-borders",
+    "requantize",
+    "no-div",
+    "builtin-operators",
+    "no-float-elu",
+    "depthwise-taps",
+    "batch-matmul-zero-point",
+)
+
+
+class NotIntegerOnlyError(ValueError):
+    """A file is not integer-only.
+
+    Attributes:
+        findings: All that the audit found, errors and others.
+    """
+
+    def __init__(self, message: str, findings: list[Finding]):
+        super().__init__(message)
+        self.findings = findings
+
+
+def audit_integer_only(graph: Graph) -> list[Finding]:
+    """Holds a file against what an integer-only file must be.
+
+    Every tensor is int8 or int32, but uint8 pixels at the input; there is no
+    DEQUANTIZE, no DIV, no Flex or custom operator and no float ELU; QUANTIZE
+    stands only at the borders or between int8 tensors; no depthwise
+    convolution has more than 25 taps; the right side of each BATCH_MATMUL has
+    zero point 0. `rules.RULES` has the reason for each.
+
+    Args:
+        graph: From `read_graph`. All its subgraphs are looked at.
+
+    Returns:
+        What was found. The file is integer-only if none of it is an
+        `"error"`; what remains are notes.
+    """
+    return [finding for name in INTEGER_ONLY_RULES for finding in RULES[name].findings(graph)]
+
+
+def require_integer_only(graph: Graph) -> list[Finding]:
+    """The same, for a caller that can go on only if the file is integer-only.
+
+    Raises:
+        NotIntegerOnlyError: If it is not.
+    """
+    findings = audit_integer_only(graph)
+    summary = summarize_errors(findings)
+    if summary:
+        raise NotIntegerOnlyError(
+            f"The file is not integer-only: {summary}. Received: {graph.source}", findings
+        )
+    return findings
+
+
+def summarize_errors(findings: list[Finding]) -> str:
+    """`"3 integer-tensors (first: ...), 1 no-div (first: ...)"`; empty without errors."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    counts = Counter(finding.rule for finding in errors)
+    first = {finding.rule: finding.message for finding in reversed(errors)}
+    return ", ".join(f"{count} {rule} (first: {first[rule]})" for rule, count in counts.items())

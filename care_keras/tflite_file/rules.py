@@ -1,0 +1,266 @@
+"""Single checks of a .tflite graph, each with the reason why it matters.
+
+A rule is a function from one subgraph of a file to findings. `RULES` has them
+all by name; the audits choose among them.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from care_keras.tflite_file.finding import Finding, Severity
+from care_keras.tflite_file.records import Graph, Operator, Subgraph, Tensor
+
+# Taps of XNNPACK's largest depthwise convolution kernel.
+MAX_DEPTHWISE_TAPS = 25
+_INTEGERS = ("int8", "int32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A check of one subgraph.
+
+    Attributes:
+        name: `"no-div"`.
+        severity: Of what it finds, in an audit that asks for it.
+        reason: Why it matters: the fact, and where it is from.
+        check: Finds `(message, advice, operator, tensor)`.
+    """
+
+    name: str
+    severity: Severity
+    reason: str
+    check: Callable[[Subgraph], Iterator[tuple[str, str, Operator | None, Tensor | None]]]
+
+    def findings(self, graph: Graph, severity: Severity | None = None) -> list[Finding]:
+        """All it finds in a file, in all its subgraphs.
+
+        Args:
+            graph: The file.
+            severity: In place of the rule's own.
+        """
+        return [
+            Finding(
+                rule=self.name,
+                severity=severity or self.severity,
+                message=message,
+                advice=advice,
+                operator=operator and operator.index,
+                operator_name=operator and operator.label,
+                tensor=tensor and tensor.name,
+                subgraph=subgraph.index,
+            )
+            for subgraph in graph.subgraphs
+            for message, advice, operator, tensor in self.check(subgraph)
+        ]
+
+
+RULES: dict[str, Rule] = {}
+
+
+def _rule(name: str, severity: Severity, reason: str):
+    def register(check):
+        RULES[name] = Rule(name, severity, reason, check)
+        return check
+
+    return register
+
+
+@_rule(
+    "integer-tensors",
+    "error",
+    "A tensor of another type is a float island: hardware that has integers only cannot run it, "
+    "and on a CPU each border of it costs a conversion. A converter leaves one wherever it has no "
+    "range for a tensor, without a word.",
+)
+def _integer_tensors(subgraph):
+    for tensor in subgraph.tensors:
+        at_input = tensor.index in subgraph.inputs and subgraph.index == 0
+        if tensor.dtype in _INTEGERS or (tensor.dtype == "uint8" and at_input):
+            continue
+        operator = subgraph.producers.get(tensor.index)
+        if operator is not None:
+            where = f"{operator.label} writes"
+            advice = "give every tensor that it touches a range, or rewrite it with operators that"
+            advice += " TFLite has in int8"
+        elif tensor.index in subgraph.inputs:
+            where, advice = "the input is", "let the file take int8, or uint8 pixels"
+        elif tensor.index in subgraph.consumers:
+            operator = subgraph.consumers[tensor.index][0]
+            where, advice = f"{operator.label} reads", "quantize what uses it"
+        else:
+            where, advice = "nothing uses", "leave it out of the file"
+        yield f"{where} {tensor.dtype} {tensor.name!r}", advice, operator, tensor
+
+
+@_rule(
+    "no-dequantize",
+    "error",
+    "DEQUANTIZE is where an integer graph turns to float.",
+)
+def _no_dequantize(subgraph):
+    for operator in _named(subgraph, "DEQUANTIZE"):
+        source = subgraph.input_tensors(operator)[:1]
+        name = f" of {source[0].name!r}" if source else ""
+        yield (
+            f"DEQUANTIZE{name}",
+            "give what it feeds a range, so that it stays in int8",
+            operator,
+            next(iter(source), None),
+        )
+
+
+@_rule(
+    "quantize-at-borders",
+    "error",
+    "QUANTIZE belongs to the border, where it takes uint8 pixels to int8; inside a graph it is the "
+    "end of a float island.",
+)
+def _quantize_at_borders(subgraph):
+    for operator, source, target in _quantize(subgraph):
+        if source.dtype == target.dtype == "int8" or _at_border(subgraph, source, target):
+            continue
+        yield (
+            f"QUANTIZE from {source.dtype} to {target.dtype} inside the graph",
+            "give what feeds it a range, so that it is int8 already",
+            operator,
+            target,
+        )
+
+
+@_rule(
+    "requantize",
+    "info",
+    "QUANTIZE from int8 to int8 exists where two ranges meet. Its kernels round a scale to 8 bits: "
+    "the result was seen up to 28 of 256 codes away from ideal rounding (LiteRT 2.3.0), so a "
+    "simulation must use the same formula, or the graph none of it.",
+)
+def _requantize(subgraph):
+    found = [item for item in _quantize(subgraph) if item[1].dtype == item[2].dtype == "int8"]
+    if found:
+        operator, _, target = found[0]
+        yield (
+            f"QUANTIZE from int8 to int8, {_times(len(found))}",
+            "let the tensors that meet share one range where that costs no accuracy",
+            operator,
+            target,
+        )
+
+
+@_rule(
+    "no-div",
+    "error",
+    "int8 DIV aborts at run time where a divisor's code equals its zero point (seen in LiteRT 2.0, 2.1 "
+    "and 2.3), and runtimes up to 2.14 have no int8 DIV at all.",
+)
+def _no_div(subgraph):
+    for operator in _named(subgraph, "DIV"):
+        yield (
+            "DIV",
+            "multiply by the inverse: a squared RSQRT, or EXP of a negative LOG",
+            operator,
+            next(iter(subgraph.output_tensors(operator)), None),
+        )
+
+
+@_rule(
+    "builtin-operators",
+    "error",
+    "Flex operators need TensorFlow's own kernels beside the runtime, other custom ones a library "
+    "of theirs; neither is in a standard build, nor in any delegate.",
+)
+def _builtin_operators(subgraph):
+    for operator in subgraph.operators:
+        if operator.custom_code is None:
+            continue
+        flex = operator.custom_code.startswith("Flex")
+        yield (
+            f"{'Flex' if flex else 'custom'} operator {operator.custom_code}",
+            "convert with builtin operators only, and rewrite what that refuses",
+            operator,
+            None,
+        )
+
+
+@_rule(
+    "no-float-elu",
+    "error",
+    "TensorFlow's converter never quantizes ELU, NEG and SQUARE: it leaves DEQUANTIZE, the "
+    "operator, QUANTIZE, even when asked for int8 only. The int8 kernel of ELU exists and gives "
+    "the same codes; a file whose ELU was rewritten to it differs in no output.",
+)
+def _no_float_elu(subgraph):
+    for operator in _named(subgraph, "ELU"):
+        tensors = subgraph.input_tensors(operator) + subgraph.output_tensors(operator)
+        for tensor in tensors:
+            if tensor.dtype != "int8":
+                yield (
+                    f"ELU in {tensor.dtype}",
+                    "let it read and write int8: the kernel exists",
+                    operator,
+                    tensor,
+                )
+                break
+
+
+@_rule(
+    "depthwise-taps",
+    "error",
+    "XNNPACK's depthwise kernels go up to 25 taps; wider ones fall back to a slow general path, in "
+    "float32 and int8, on ARM as on x86. A 7x7 on 28x28x32 took 2.8 to 3.1 ms in int8 and 0.6 to "
+    "1.0 ms in float32, a 5x5 0.044 ms (LiteRT 2.3.0, one AVX2 thread).",
+)
+def _depthwise_taps(subgraph):
+    for operator in _named(subgraph, "DEPTHWISE_CONV_2D"):
+        inputs = subgraph.input_tensors(operator)
+        if len(inputs) < 2 or len(inputs[1].shape) != 4:
+            continue
+        _, height, width, _ = inputs[1].shape
+        if height * width > MAX_DEPTHWISE_TAPS:
+            yield (
+                f"DEPTHWISE_CONV_2D of {height}x{width} = {height * width} taps",
+                f"write it as a sum of kernels of at most {MAX_DEPTHWISE_TAPS} taps, which is "
+                "exact: a 7x7 is three dilated 3x7",
+                operator,
+                inputs[1],
+            )
+
+
+@_rule(
+    "batch-matmul-zero-point",
+    "error",
+    "XNNPACK takes an int8 BATCH_MATMUL only if the zero point of its right side is 0; any other "
+    "runs outside of it and splits the graph.",
+)
+def _batch_matmul_zero_point(subgraph):
+    for operator in _named(subgraph, "BATCH_MATMUL"):
+        inputs = subgraph.input_tensors(operator)
+        if len(inputs) == 2 and inputs[1].dtype == "int8" and any(inputs[1].zero_points):
+            yield (
+                f"BATCH_MATMUL with zero point {inputs[1].zero_points[0]} on its right side",
+                "give that tensor a symmetric range",
+                operator,
+                inputs[1],
+            )
+
+
+def _named(subgraph, name):
+    return (operator for operator in subgraph.operators if operator.name == name)
+
+
+def _quantize(subgraph):
+    """`(operator, what it reads, what it writes)` of each QUANTIZE."""
+    for operator in _named(subgraph, "QUANTIZE"):
+        sources, targets = subgraph.input_tensors(operator), subgraph.output_tensors(operator)
+        if sources and targets:
+            yield operator, sources[0], targets[0]
+
+
+def _at_border(subgraph, source, target):
+    """Whether it turns one integer type into another at the model's input or output."""
+    integers = ("int8", "uint8")
+    at_border = source.index in subgraph.inputs or target.index in subgraph.outputs
+    return at_border and source.dtype in integers and target.dtype in integers
+
+
+def _times(count):
+    return "once" if count == 1 else f"{count} times"
