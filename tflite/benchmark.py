@@ -20,7 +20,14 @@ from tflite import latency_chart
 from tflite.benchmark_model_engine import BenchmarkModelEngine
 from tflite.latency import make_candidates, measure
 from tflite.latency_engine import RoundPlan
-from tflite.latency_report import check_comparable, compare, read_report, report, sidecar_top1
+from tflite.latency_report import (
+    check_comparable,
+    compare,
+    read_report,
+    report,
+    runtime,
+    sidecar_top1,
+)
 from tflite.latency_tables import comparison_table, latency_table, profile_table, start_table
 from tflite.litert_engine import LiteRTEngine
 from tflite.machine import describe_machine, load_average
@@ -89,7 +96,7 @@ def _run():
     engine = _engine()
     old = read_report(pathlib.Path(_COMPARE.value)) if _COMPARE.value else None
     if old:
-        check_comparable(old, candidates, engine.name)
+        check_comparable(old, candidates, {"engine": engine.name, "xnnpack": _XNNPACK.value})
     plan = RoundPlan(_WARMUP_RUNS.value, _WARMUP_SECONDS.value, _RUNS.value, _SECONDS.value)
     _warn_of_load(max(threads))
     latencies = measure(candidates, engine, plan, _ROUNDS.value, _SEED.value)
@@ -209,14 +216,9 @@ def _profiles(candidates, engine):
 
 
 def _note(content):
-    versions = ", ".join(
-        f"{name} {version[:19]}"
-        for name, version in content["versions"].items()
-        if name in ("ai-edge-litert", "benchmark_model")
-    )
     machine = content["machine"]
     return (
-        f"{versions}, {_ROUNDS.value} rounds, on {machine['cpu']} "
+        f"{runtime(content)}, {_ROUNDS.value} rounds, on {machine['cpu']} "
         f"({machine['usable_cpus']} CPUs, load {machine['load_average']})"
     )
 
@@ -224,6 +226,7 @@ def _note(content):
 def _compare(latencies, old):
     comparisons = compare(latencies, old, _TOLERANCE.value, _SEED.value)
     print(f"\n{comparison_table(comparisons)}")
+    print(f"\nagainst {_COMPARE.value}: {runtime(old)}, {old['date']}")
     slower = dict.fromkeys(one.label for one in comparisons if one.verdict == "slower")
     if slower:
         raise cli.CheckError(f"slower than in {_COMPARE.value}: {', '.join(slower)}")

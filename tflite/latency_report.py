@@ -92,37 +92,47 @@ def read_report(path: pathlib.Path) -> dict:
     try:
         if content["schema"] != SCHEMA:
             raise KeyError("schema")
-        _ = content["machine"]["cpu"], content["settings"]["engine"]
+        _ = content["machine"]["cpu"], content["date"], content["versions"].items()
+        _ = content["settings"]["engine"], content["settings"]["xnnpack"]
         for entry in content["models"]:
-            _ = entry["file"], entry["threads"]
+            _ = _old_key(entry)
             if not entry["rounds_ms"] or not min(entry["rounds_ms"]) > 0:
                 raise KeyError("rounds_ms")
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"The old report is none of python -m tflite.benchmark. Received: {path}"
         ) from error
     return content
 
 
-def check_comparable(old: dict, candidates: Sequence[Candidate], engine: str) -> None:
+def check_comparable(old: dict, candidates: Sequence[Candidate], settings: dict) -> None:
     """Says before a run whether it can be compared with an old report.
 
+    Args:
+        old: What `read_report` returned.
+        candidates: What is to be run.
+        settings: `engine` and `xnnpack` of the new run.
+
     Raises:
-        ValueError: If that was made on another processor or with another
-            engine, or has none of the files.
+        ValueError: If the old one was made on another processor, with another
+            engine or with XNNPACK set otherwise, or has none of the files.
     """
     for name, then, here in (
         ("processor", old["machine"]["cpu"], describe_machine()["cpu"]),
-        ("engine", old["settings"]["engine"], engine),
+        ("engine", old["settings"]["engine"], settings["engine"]),
+        ("XNNPACK setting", old["settings"]["xnnpack"], settings["xnnpack"]),
     ):
         if then != here:
             raise ValueError(
                 f"The old report is of another {name}; its times cannot be compared. "
                 f"Received: {then}, here {here}"
             )
-    before = {(entry["file"], entry["threads"]) for entry in old["models"]}
-    if not before & {(candidate.label, candidate.run.threads) for candidate in candidates}:
-        names = ", ".join(f"{file} (threads: {threads})" for file, threads in sorted(before))
+    before = {_old_key(entry) for entry in old["models"]}
+    if not before & {_key(candidate) for candidate in candidates}:
+        names = ", ".join(
+            f"{file} (threads: {threads}, input shapes: {shapes})"
+            for file, threads, shapes in sorted(before)
+        )
         raise ValueError(f"The old report has none of the models. Received: a report of {names}")
 
 
@@ -142,15 +152,25 @@ def compare(
         seed: Seed of the bootstrap.
     """
     generator = np.random.default_rng(seed)
-    before = {(entry["file"], entry["threads"]): entry["rounds_ms"] for entry in old["models"]}
+    before = {_old_key(entry): entry["rounds_ms"] for entry in old["models"]}
     result = []
     for latency in latencies:
-        rounds = before.get((latency.label, latency.run.threads))
+        rounds = before.get(_key(latency))
         ratio = rounds and unpaired_ratio(latency.centers_ms, rounds, generator)
         result.append(
             Comparison(latency.label, latency.run.threads, ratio, _verdict(ratio, tolerance))
         )
     return result
+
+
+def runtime(content: dict) -> str:
+    """What ran, of a report: `"ai-edge-litert 2.3.0"`."""
+    # The first characters of a sum are enough to tell two builds apart.
+    return ", ".join(
+        f"{name} {version[:19]}"
+        for name, version in content["versions"].items()
+        if name not in ("python", "numpy")
+    )
 
 
 def sidecar_top1(model_path: pathlib.Path) -> float | None:
@@ -166,6 +186,15 @@ def sidecar_top1(model_path: pathlib.Path) -> float | None:
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return None
     return float(top1) if same and isinstance(top1, int | float) else None
+
+
+def _key(item):
+    """What has to be alike for times to be compared."""
+    return item.label, item.run.threads, json.dumps(item.run.shapes, sort_keys=True)
+
+
+def _old_key(entry):
+    return entry["file"], entry["threads"], json.dumps(entry["input_shapes"], sort_keys=True)
 
 
 def _verdict(ratio, tolerance):

@@ -74,7 +74,8 @@ def _mebibytes(value):
 def _delegated(delegate):
     if delegate.coverage in (None, "none"):
         return {None: "unknown", "none": "nothing"}[delegate.coverage]
-    parts = "" if delegate.partitions is None else f" in {delegate.partitions} parts"
+    count = delegate.partitions
+    parts = "" if count is None else " in 1 part" if count == 1 else f" in {count} parts"
     if delegate.ops is not None:
         return f"{delegate.delegated_ops} of {delegate.ops} ops{parts}"
     return "all" if delegate.coverage == "all" else f"a part{parts}"

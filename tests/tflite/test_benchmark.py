@@ -28,10 +28,11 @@ def run(folder, *arguments):
 
 
 def test_two_files_against_an_old_report(tmp_path):
-    """Real rounds, all outputs, and exit code 1: the old report says microseconds."""
+    """Real rounds, all outputs, and exit code 1: the old report says nanoseconds."""
     for name in ("conv", "mixed"):
         (tmp_path / f"{name}.tflite").write_bytes(tiny_model(name))
-    old = report([made_up(tmp_path / "conv.tflite", 1e-6)], {}, {}, LiteRTEngine(), RoundPlan(), {})
+    latency = made_up(tmp_path / "conv.tflite", 1e-6)
+    old = report([latency], {}, {}, LiteRTEngine(), RoundPlan(), {"xnnpack": True})
     (tmp_path / "old.json").write_text(json.dumps(old))
     result = run(
         tmp_path,
@@ -49,6 +50,7 @@ def test_two_files_against_an_old_report(tmp_path):
         "--compare=old.json",
     )
     assert result.returncode == 1, result.stderr
+    assert "against old.json: ai-edge-litert " in result.stdout
     assert result.stderr.splitlines()[-1] == "error: slower than in old.json: conv.tflite"
     assert "engine litert gives no time per operation" in result.stderr
     assert "Traceback" not in result.stderr

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -11,6 +12,9 @@ from tflite.latency_engine import RoundPlan
 from tflite.latency_report import check_comparable, compare, read_report, report, sidecar_top1
 
 LOGS = pathlib.Path(__file__).parent / "benchmark_model_logs"
+
+
+SETTINGS = {"engine": "litert", "xnnpack": True}
 
 
 class Engine:
@@ -35,7 +39,7 @@ def write(latencies, path, **options):
         options.get("profiles", {}),
         Engine(),
         RoundPlan(),
-        {"rounds": 8},
+        {"rounds": 8, "xnnpack": True},
     )
     # Strictly JSON: no NaN.
     path.write_text(json.dumps(content, allow_nan=False))
@@ -61,6 +65,7 @@ def test_everything_is_in_the_report(files, tmp_path):
         "runs": 20,
         "seconds": 0.3,
         "rounds": 8,
+        "xnnpack": True,
     }
     (entry,) = content["models"]
     assert entry["file"] == "a.tflite" and entry["threads"] == 1 and entry["top1"] == 0.8
@@ -109,6 +114,11 @@ def test_files_are_matched_by_name_and_threads(files, tmp_path):
     found = compare(new, read_report(tmp_path / "old.json"), tolerance=0.05)
     assert [one.verdict for one in found] == ["no difference beyond noise", "not in the old report"]
     assert found[1].ratio is None
+    reshaped = dataclasses.replace(
+        new[0], run=dataclasses.replace(new[0].run, shapes={"": [4, 8, 8, 3]})
+    )
+    (other,) = compare([reshaped], read_report(tmp_path / "old.json"), tolerance=0.05)
+    assert other.verdict == "not in the old report"
 
 
 @pytest.mark.parametrize(
@@ -116,23 +126,24 @@ def test_files_are_matched_by_name_and_threads(files, tmp_path):
     [
         ("machine", "cpu", "Cortex-A76", "another processor.*Received: Cortex-A76, here"),
         ("settings", "engine", "benchmark_model", "another engine.*Received: benchmark_model"),
+        ("settings", "xnnpack", False, "another XNNPACK setting.*Received: False, here True"),
     ],
 )
 def test_reports_that_cannot_be_compared(files, tmp_path, part, field, value, message):
     latency = made_up(files[0], 10.0)
     candidate = Candidate(latency.label, latency.run)
     content = write([latency], tmp_path / "old.json")
-    check_comparable(content, [candidate], "litert")
+    check_comparable(content, [candidate], SETTINGS)
     content[part][field] = value
     with pytest.raises(ValueError, match=message):
-        check_comparable(content, [candidate], "litert")
+        check_comparable(content, [candidate], SETTINGS)
 
 
 def test_a_report_of_other_files(files, tmp_path):
     content = write([made_up(files[0], 10.0)], tmp_path / "old.json")
     other = made_up(files[1], 10.0)
     with pytest.raises(ValueError, match="none of the models. Received: a report of a.tflite"):
-        check_comparable(content, [Candidate(other.label, other.run)], "litert")
+        check_comparable(content, [Candidate(other.label, other.run)], SETTINGS)
 
 
 @pytest.mark.parametrize(
