@@ -41,6 +41,14 @@ _LOW_RESOLUTION_EPOCHS = flags.DEFINE_integer(
     "low_resolution_epochs", 0, "How many epochs train on crops of --low_resolution."
 )
 _FROM = flags.DEFINE_string("from", "", "A .keras file whose weights the run starts from.")
+_QAT = flags.DEFINE_bool("qat", False, "Train the quantized form of --from, for int8.")
+_DISTILLATION = flags.DEFINE_float(
+    "distillation",
+    1.0,
+    "With --qat: weight of the float model's outputs, against that of the labels.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 
 
@@ -66,6 +74,8 @@ def main() -> None:
             low_resolution=_LOW_RESOLUTION.value,
             low_resolution_epochs=_LOW_RESOLUTION_EPOCHS.value,
             start_from=_FROM.value,
+            qat=_QAT.value,
+            distillation=_DISTILLATION.value,
             seed=_SEED.value,
         )
     )

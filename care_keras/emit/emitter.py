@@ -37,7 +37,8 @@ def emit_tflite(
         The content of the file.
 
     Raises:
-        ValueError: If the model has an operation that is no primitive.
+        ValueError: If the model has an operation that is no primitive, or is a
+            quantized form of normalized images and raw pixels are asked for.
     """
     return Emitter(model, image_size, batch, input_kind, weights).emit(all_tensors)
 
@@ -75,9 +76,13 @@ class Emitter:
     def emit(self, all_tensors):
         image, images = self._open_input()
         self._image = image
-        outputs = keras.tree.flatten(self._model._run_through_graph([image], call_fn=self._call))
-        names = ["outputs"] if len(outputs) == 1 else list(self._model.output_names)
-        signature = dict(zip(names, outputs, strict=True))
+        outputs = self._model._run_through_graph([image], call_fn=self._call)
+        if isinstance(outputs, dict):
+            signature = dict(outputs)
+        else:
+            outputs = keras.tree.flatten(outputs)
+            names = ["outputs"] if len(outputs) == 1 else list(self._model.output_names)
+            signature = dict(zip(names, outputs, strict=True))
         if all_tensors:
             signature = self._outputs
         return self.writer.finish({"images": images}, signature)
@@ -89,6 +94,11 @@ class Emitter:
             images = self.writer.tensor("images", self._shape, dtype, quantization)
             return images, images
         if quantization is not None:
+            if (quantization.scale, quantization.zero_point) != (1.0, -128):
+                raise ValueError(
+                    "The quantized form takes normalized images, not pixels: "
+                    "quantize with raw_pixels=True. Received: input_kind='rgb_uint8'"
+                )
             raw = Quantization(np.ones(1, np.float32), 0)
             images = self.writer.tensor("images", self._shape, np.uint8, raw)
             codes = self.writer.tensor("pixels", self._shape, np.int8, quantization)
@@ -177,6 +187,14 @@ class Emitter:
         """
         if output.dtype == np.int8:
             codes, steps = layer.kernel_codes()
+            largest = float(np.max(x.quantization.scale * steps / output.quantization.scale))
+            if largest >= 2.0**8:
+                # XNNPACK has no multiplier for it; LiteRT 2.3 ends the process as it reports that.
+                raise ValueError(
+                    "The int8 range of an output is too narrow for its inputs and kernel: "
+                    "calibrate with images that use it. "
+                    f"Received: a multiplier of {largest:.3g} at the layer {layer.name!r}"
+                )
             name, quantization = f"{layer.name}/kernel", Quantization(steps, axis=axis)
             kernel = self.writer.constant(name, to_tflite(codes), quantization)
             return kernel, self.int32_bias(layer.name, array(layer.bias), x, steps)

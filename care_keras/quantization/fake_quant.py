@@ -57,7 +57,8 @@ class FakeQuant(keras.layers.Layer):
         self.low = self._scalar("low", -6.0, trainable=False)
         self.high = self._scalar("high", 6.0, trainable=False)
         learned = self.training_ranges == "learned"
-        self.low_factor = self._scalar("low_factor", 1.0, trainable=learned)
+        # A symmetric range follows from its positive end.
+        self.low_factor = self._scalar("low_factor", 1.0, trainable=learned and not self.symmetric)
         self.high_factor = self._scalar("high_factor", 1.0, trainable=learned)
 
     def _scalar(self, name, value, trainable):
@@ -109,12 +110,14 @@ class FakeQuant(keras.layers.Layer):
             if training and self.training_ranges == "moving_average":
                 self._update(inputs)
             low, high = self._range()
+            # As `affine_parameters` has it.
             scale = ops.maximum((high - low) / 255.0, 1e-6)
+            scale = ops.where(high > low, scale, 1.0 / 128.0)
             zero_point = 0.0 if self.symmetric else ops.round(-128.0 - low / scale)
             # The ends as the codes have them; their gradients are those of the range.
             low = low + ops.stop_gradient((-128.0 - zero_point) * scale - low)
             high = high + ops.stop_gradient((127.0 - zero_point) * scale - high)
-            scale, zero_point = ops.stop_gradient(scale), zero_point
+            scale = ops.stop_gradient(scale)
         clipped = ops.minimum(ops.maximum(inputs, low), high)
         rounded = ops.round(clipped / scale) * scale
         return clipped + ops.stop_gradient(rounded - clipped)

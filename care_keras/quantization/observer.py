@@ -152,11 +152,13 @@ def affine_parameters(low: float, high: float, symmetric: bool) -> tuple[np.floa
     Returns:
         `(scale, zero_point)`, the scale in float32 as files store it.
     """
+    if low == high == 0.0:
+        # Always 0: any step will do that kernels can multiply and divide others by.
+        return np.float32(1 / 128), 0 if symmetric else -128
     if symmetric:
         return np.float32(max(max(-low, high) / 127.0, _SMALLEST_STEP)), 0
     scale = np.float32(max((high - low) / 255.0, _SMALLEST_STEP))
     return scale, int(np.clip(np.rint(-128.0 - low / float(scale)), -128, 127))
 
 
-# A tensor that is always 0 needs a step too; kernels multiply and divide by it.
 _SMALLEST_STEP = 1e-6

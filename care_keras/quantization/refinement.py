@@ -69,6 +69,7 @@ class AttentionSegment:
         for layer, sources, name in steps or self.steps:
             arguments = [values[source] for source in sources]
             if not isinstance(layer, FakeQuant):
+                arguments = [keras.ops.convert_to_tensor(argument) for argument in arguments]
                 result = layer.call(arguments if len(arguments) > 1 else arguments[0])
                 values[name] = keras.ops.convert_to_numpy(result)
             elif parameters is not None:

@@ -101,8 +101,12 @@ class TrainingBatches(keras.utils.PyDataset):
     def __getitem__(self, index):
         chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         rng = np.random.default_rng((self.seed, self.epoch, index + 1))
-        images = flip_and_crop(self.pixels[chosen], rng, self.size)
-        return normalize(images, self.preprocessing), self.labels[chosen]
+        pixels = flip_and_crop(self.pixels[chosen], rng, self.size)
+        return normalize(pixels, self.preprocessing), self.targets(pixels, self.labels[chosen])
+
+    def targets(self, pixels, labels):
+        """What the loss compares the outputs with: here the labels."""
+        return labels
 
     def on_epoch_end(self):
         self.epoch += 1

@@ -6,17 +6,27 @@ import functools
 import json
 import pathlib
 import shlex
+from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from care_keras.cli import UserError
 from care_keras.data.sources import open_source
 from care_keras.files import atomic_path, write_atomically
-from care_keras.models import CONFIGS, CAREClassifier, build_model
+from care_keras.models import CONFIGS, build_model
 from care_keras.models.loading import load_any
+from care_keras.quantization import freeze
 from care_keras.training.batches import EvaluationBatches, TrainingBatches, load_pixels
 from care_keras.training.checkpoint import Checkpoint
 from care_keras.training.progress import ProgressLines
+from care_keras.training.qat import (
+    DistillationBatches,
+    DistillationLoss,
+    Teacher,
+    label_accuracy,
+    quantized_start,
+)
 from care_keras.training.seeding import EpochSeeds
 
 
@@ -40,6 +50,8 @@ class TrainingConfig:
     low_resolution: int = 0
     low_resolution_epochs: int = 0
     start_from: str = ""
+    qat: bool = False
+    distillation: float = 1.0
     seed: int = 0
 
     def to_dict(self) -> dict:
@@ -81,13 +93,56 @@ def train(config: TrainingConfig) -> dict:
     """
     if config.model not in CONFIGS:
         raise UserError(f"--model must be one of {', '.join(CONFIGS)}, not {config.model!r}")
-    care_config = CONFIGS[config.model]
     train_source, eval_source = _open_sources(config)
     _prepare_run_dir(config)
 
     keras.utils.set_random_seed(config.seed)
+    print(f"{keras.backend.backend()} backend; training on {train_source.name}", flush=True)
+    if config.qat:
+        model, data = _quantized_model_and_data(config, train_source, eval_source)
+    else:
+        model, data = _float_model_and_data(config, train_source, eval_source)
+    steps_per_epoch = len(train_source) // config.batch_size
+    model.compile(
+        optimizer=_optimizer(config, steps_per_epoch),
+        loss=data.loss,
+        metrics=[data.metric],
+        # XLA's depthwise gradients make a CPU step eight times slower (TensorFlow 2.21).
+        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+    )
+    checkpoint = Checkpoint(config.run_dir / "last.weights.h5", steps_per_epoch)
+    epoch = checkpoint.restore(model)
+    training, evaluation = data.training, data.evaluation
+    print(f"starting at epoch {epoch} of {config.epochs}", flush=True)
+    try:
+        _fit(config, model, checkpoint, epoch, training, evaluation)
+        return _write_result(config, model, evaluation, eval_source.name)
+    except OSError as error:
+        raise UserError(
+            f"--run_dir={config.run_dir} cannot be written to: {error.strerror or error}"
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _Data:
+    """What a model is trained with.
+
+    Attributes:
+        training: `training(first_epoch=, size=)` gives the batches.
+        evaluation: The batches of the evaluation.
+        loss: Of the batches' targets.
+        metric: Accuracy of the batches' targets.
+    """
+
+    training: Callable
+    evaluation: keras.utils.PyDataset
+    loss: keras.losses.Loss
+    metric: str | Callable
+
+
+def _float_model_and_data(config, train_source, eval_source):
     model = build_model(
-        care_config,
+        CONFIGS[config.model],
         classes=len(train_source.class_names),
         classifier_activation=None,
         drop_path_rate=config.drop_path,
@@ -96,23 +151,7 @@ def train(config: TrainingConfig) -> dict:
     _check_low_resolution(config, model)
     if config.start_from:
         _start_from(config, model)
-    steps_per_epoch = len(train_source) // config.batch_size
-    model.compile(
-        optimizer=_optimizer(config, steps_per_epoch),
-        loss=SmoothedCrossentropy(model.classes, config.label_smoothing),
-        metrics=["sparse_categorical_accuracy"],
-        # XLA's depthwise gradients make a CPU step eight times slower (TensorFlow 2.21).
-        jit_compile="auto" if keras.backend.backend() == "jax" else False,
-    )
-    checkpoint = Checkpoint(config.run_dir / "last.weights.h5", steps_per_epoch)
-    epoch = checkpoint.restore(model)
-
-    print(f"{keras.backend.backend()} backend; training on {train_source.name}", flush=True)
-    try:
-        train_pixels = load_pixels(train_source, model.preprocessing)
-        eval_pixels = load_pixels(eval_source, model.preprocessing)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    train_pixels, eval_pixels = _load_pixels(model.preprocessing, train_source, eval_source)
     training = functools.partial(
         TrainingBatches,
         train_pixels,
@@ -122,14 +161,47 @@ def train(config: TrainingConfig) -> dict:
         config.seed,
     )
     evaluation = EvaluationBatches(eval_pixels, eval_source.labels, model.preprocessing, 250)
-    print(f"starting at epoch {epoch} of {config.epochs}", flush=True)
+    loss = SmoothedCrossentropy(model.classes, config.label_smoothing)
+    return model, _Data(training, evaluation, loss, "sparse_categorical_accuracy")
+
+
+def _quantized_model_and_data(config, train_source, eval_source):
+    if not config.start_from:
+        raise UserError("--qat needs --from=M.keras, the trained model to quantize")
+    if config.low_resolution_epochs:
+        raise UserError("--qat trains at the model's own size: leave --low_resolution_epochs out")
+    start = _load_start(config)
+    if getattr(start, "preprocessing", None) is None:
+        raise UserError(f"--from={config.start_from} does not say how its images are prepared")
+    if getattr(start, "labels", None) not in (None, train_source.class_names):
+        raise UserError(f"--from={config.start_from} has other classes than {train_source.name}")
+    train_pixels, eval_pixels = _load_pixels(start.preprocessing, train_source, eval_source)
+    print("calibrating", flush=True)
+    model, deployed = quantized_start(start, train_pixels, config.seed)
+    alpha = config.distillation if deployed is not None else 0.0
+    classes = len(train_source.class_names)
+    targets = {"teacher": Teacher(deployed) if alpha else None, "classes": classes}
+    training = functools.partial(
+        DistillationBatches,
+        train_pixels,
+        train_source.labels,
+        model.preprocessing,
+        config.batch_size,
+        config.seed,
+        **targets,
+    )
+    evaluation = EvaluationBatches(
+        eval_pixels, np.asarray(eval_source.labels)[:, None], model.preprocessing, 250
+    )
+    loss = DistillationLoss(classes, alpha, config.label_smoothing)
+    return model, _Data(training, evaluation, loss, label_accuracy)
+
+
+def _load_pixels(preprocessing, *sources):
     try:
-        _fit(config, model, checkpoint, epoch, training, evaluation)
-        return _write_result(config, model, evaluation, eval_source.name)
-    except OSError as error:
-        raise UserError(
-            f"--run_dir={config.run_dir} cannot be written to: {error.strerror or error}"
-        ) from error
+        return [load_pixels(source, preprocessing) for source in sources]
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _open_sources(config):
@@ -166,12 +238,16 @@ def _check_low_resolution(config, model):
         )
 
 
-def _start_from(config, model):
-    """Gives the model the weights of another file."""
+def _load_start(config):
     try:
-        start = load_any(config.start_from)
+        return load_any(config.start_from)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _start_from(config, model):
+    """Gives the model the weights of another file."""
+    start = _load_start(config)
     try:
         model.set_weights(start.get_weights())
     except ValueError as error:
@@ -254,9 +330,11 @@ def _optimizer(config, steps_per_epoch):
 
 
 def _write_result(config, model, evaluation, eval_name):
+    if config.qat:
+        freeze(model)
     _, accuracy = model.evaluate(evaluation, verbose=0)
     # A copy that was not compiled: it carries no optimizer, and no loss to be known on loading.
-    trained = CAREClassifier.from_config(model.get_config())
+    trained = type(model).from_config(model.get_config())
     trained.set_weights(model.get_weights())
     with atomic_path(config.run_dir / "model.keras") as temporary:
         trained.save(temporary)
