@@ -149,8 +149,8 @@ def _requantize(subgraph):
 @_rule(
     "no-div",
     "error",
-    "int8 DIV aborts at run time where a divisor's code equals its zero point (seen in LiteRT 2.0, 2.1 "
-    "and 2.3), and runtimes up to 2.14 have no int8 DIV at all.",
+    "int8 DIV aborts at run time where a divisor's code equals its zero point (seen in LiteRT 2.0, "
+    "2.1 and 2.3), and runtimes up to 2.14 have no int8 DIV at all.",
 )
 def _no_div(subgraph):
     for operator in _named(subgraph, "DIV"):
