@@ -136,7 +136,7 @@ def test_parameters_of_a_range(low, high, symmetric, zero_point, scale):
 def test_a_tensor_of_zeros_has_a_step():
     for symmetric in (False, True):
         scale, zero_point = affine_parameters(0.0, 0.0, symmetric)
-        assert scale > 0.0 and -128 <= zero_point <= 127
+        assert scale == np.float32(1 / 128) and zero_point == (0 if symmetric else -128)
 
 
 @pytest.mark.parametrize(
