@@ -60,9 +60,13 @@ class Step:
         )
 
 
-def compare(model) -> list[Step]:
+def emit(model) -> bytes:
+    return emit_tflite(model, SIZE, all_tensors=True)
+
+
+def compare(model, content) -> list[Step]:
     """Every operation of a quantized form, on the values that its file has."""
-    runner = LayerRunner(emit_tflite(model, SIZE, all_tensors=True))
+    runner = LayerRunner(content)
     images = (photos(IMAGES).astype(np.int16) - 128).astype(np.int8)
     runs = [runner.codes(image[None]) for image in images]
     codes = {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
@@ -89,8 +93,8 @@ def compare(model) -> list[Step]:
 
 @pytest.fixture(scope="module")
 def compared():
-    softmax = compare(make_quantized(activation="softmax"))[-1:]
-    return compare(quantized_form()) + softmax
+    softmax = make_quantized(activation="softmax")
+    return compare(quantized_form(), emit(quantized_form())) + compare(softmax, emit(softmax))[-1:]
 
 
 def steps_of(compared, kind):
@@ -119,6 +123,19 @@ def test_what_moves_numbers_changes_none(compared):
 def test_every_operation_was_compared(compared):
     known = (*KINDS, *KEEPS_VALUES)
     assert not [step.layer.name for step in compared if not isinstance(step.layer, known)]
+
+
+def test_a_fault_of_one_step_is_found_where_it_is():
+    """The bias of one layer is half an output code larger than in the file."""
+    model = quantized_form()
+    content = emit(model)
+    layer = model.get_layer("stage1_block1_inter1_expand")
+    step = model.get_layer("stage1_block1_inter1_expand_range").parameters()[0]
+    bias = numpy_of(layer.bias)
+    layer.bias.assign(bias + np.float32(0.5) * step)
+    differing = [x.layer.name for x in compare(model, content) if (x.file != x.keras).mean() > 0.1]
+    layer.bias.assign(bias)
+    assert differing == [layer.name]
 
 
 def test_tensors_are_used(compared):
