@@ -29,8 +29,10 @@ class _QuantizedKernel:
     def forward_bias(self):
         steps = self.input_step * ops.reshape(self._kernel_steps(), (-1,))
         safe = ops.maximum(steps, 1e-30)
-        rounded = ops.where(steps > 0.0, ops.round(self.bias / safe) * steps, self.bias)
-        return self.bias + ops.stop_gradient(rounded - self.bias)
+        # JAX's `where` takes no variables.
+        bias = ops.convert_to_tensor(self.bias)
+        rounded = ops.where(steps > 0.0, ops.round(bias / safe) * steps, bias)
+        return bias + ops.stop_gradient(rounded - bias)
 
     def _kernel_steps(self):
         axes = [axis for axis in range(len(self.kernel.shape)) if axis != self.channel_axis]

@@ -9,7 +9,7 @@ from care_keras.data.preprocessing import normalize
 @pytest.fixture(scope="module")
 def written(small_model, preprocessing, tmp_path_factory):
     path = tmp_path_factory.mktemp("check") / "model.tflite"
-    path.write_bytes(convert_model(small_model, preprocessing))
+    path.write_bytes(convert_model(small_model, preprocessing).content)
     return path
 
 
@@ -42,7 +42,7 @@ def test_constant_output_is_refused(small_model, tmp_path, preprocessing, photos
     dead = small_model.__class__.from_config(small_model.get_config())
     dead.set_weights([np.zeros_like(value) for value in small_model.get_weights()])
     path = tmp_path / "dead.tflite"
-    path.write_bytes(convert_model(dead, preprocessing))
+    path.write_bytes(convert_model(dead, preprocessing).content)
     with pytest.raises(ValueError, match="the same output for every image"):
         check_file("x", path, "float", preprocessing, photos, None, reference)
 

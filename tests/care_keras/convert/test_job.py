@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pathlib
 
@@ -6,7 +7,10 @@ import numpy as np
 import pytest
 
 from care_keras.convert.job import ConversionJob, run_job
+from care_keras.deploy import fuse
 from care_keras.litert import LiteRTModel
+from care_keras.quantization import calibrate, quantize
+from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +26,7 @@ def converted(tmp_path_factory):
 def test_bundled_model_stays_right_in_int8(converted):
     _, result = converted
     float32, int8 = result.checks
+    assert result.integer_only is True
     assert (float32.name, int8.name) == ("float32", "int8")
     assert result.keras_top1 > 0.8
     assert float32.agreement > 0.998 and float32.snr_db > 80
@@ -90,6 +95,30 @@ def test_pixels_into_a_model_that_is_none_of_ours(tmp_path):
     result = run_job(job)
     assert result.checks[0].agreement == 1.0 and not result.warnings
     assert LiteRTModel(job.output).input.dtype == np.uint8
+
+
+def test_int8_of_a_float_model_is_refused_unless_accepted(tmp_path):
+    """A float32 input, which TensorFlow's converter leaves, is not integer-only."""
+    job = small_job(tmp_path, foreign_model(), precision="int8", samples=8)
+    with pytest.raises(NotIntegerOnlyError, match="--allow_float_fallback.*Received: model="):
+        run_job(job)
+    assert not list(job.output.parent.iterdir())
+    result = run_job(dataclasses.replace(job, allow_float_fallback=True))
+    assert result.integer_only is False and job.output.exists()
+    assert any("the file is not integer-only" in warning for warning in result.warnings)
+    assert json.loads(job.output.with_suffix(".json").read_text())["integer_only"] is False
+
+
+def test_a_quantized_form_converts_with_the_ranges_it_has(tmp_path, small_model, photos):
+    model = quantize(fuse(small_model))
+    calibrate(model, [photos[:8].astype(np.float32)])
+    job = small_job(tmp_path, model, precision="int8", input_kind="rgb_uint8")
+    result = run_job(job)
+    assert [check.name for check in result.checks] == ["int8"]
+    # Against the quantized form itself: the file's own rounding is all that differs.
+    assert result.checks[0].snr_db > 25.0 and result.integer_only is True
+    sidecar = json.loads(job.output.with_suffix(".json").read_text())
+    assert sidecar["calibration"] is None and sidecar["integer_only"] is True
 
 
 def test_size_and_batch_are_those_asked_for(tmp_path, small_model):

@@ -257,3 +257,19 @@ def test_every_setting_is_a_flag():
 
     names = {field.name for field in dataclasses.fields(TrainingConfig)}
     assert names == {flag.name for flag in command.flags.FLAGS.get_key_flags_for_module(command)}
+
+
+def test_a_run_starts_from_another_model(unbroken, images, tmp_path):
+    start = unbroken[0] / "model.keras"
+    changes = {"epochs": 1, "learning_rate": 0.0, "low_resolution_epochs": 0}
+    train(settings(images, tmp_path, start_from=str(start), **changes))
+    expected = keras.models.load_model(start).trainable_variables
+    actual = keras.models.load_model(tmp_path / "model.keras").trainable_variables
+    for before, after in zip(expected, actual, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_another_model_s_weights_are_refused(unbroken, images, tmp_path, monkeypatch):
+    monkeypatch.setitem(CONFIGS, "tiny", TINY)
+    with pytest.raises(UserError, match="holds another model than --model=tiny"):
+        train(settings(images, tmp_path, start_from=str(unbroken[0] / "model.keras")))
