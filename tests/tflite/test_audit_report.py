@@ -1,14 +1,18 @@
 import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
 
 import pytest
 
 from tests.care_keras.tflite_file.files import function_file, model_file
+from tflite import audit_report
 from tflite.audit_report import audit_file, operator_totals, refusals, to_dict, type_totals
 from tflite.audit_text import format_audit, format_findings, format_summary
+from tflite.audit_xnnpack import Delegation
+from tflite.audit_xnnpack_rules import likely_reason
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -102,6 +106,32 @@ def test_summary_has_one_row_each(audits):
     assert len(lines) == 2 + len(audits)
     assert lines[2].startswith("good.tflite") and " yes " in lines[2] and "98.5%" in lines[2]
     assert lines[3].startswith("plain.tflite") and " no " in lines[3]
+
+
+def test_damaged_files_are_audited_or_refused(tmp_path, monkeypatch):
+    """Whatever the reader lets pass, no part of the report breaks on."""
+
+    def reasons_only(path, graph):
+        refused = {op.index: likely_reason(graph, op) for op in graph.operators}
+        return Delegation(frozenset(), 0, refused)
+
+    # The runtime itself is asked in a process of its own, which takes its time.
+    monkeypatch.setattr(audit_report, "delegation", reasons_only)
+    path, rng, audited = tmp_path / "damaged.tflite", random.Random(0), 0
+    for _ in range(150):
+        damaged = bytearray(function_file("small"))
+        for _ in range(rng.choice([1, 2, 4, 8])):
+            damaged[rng.randrange(8, len(damaged))] = rng.choice([0, 1, 2, 255, rng.randrange(256)])
+        path.write_bytes(damaged)
+        try:
+            audit = audit_file(path)
+        except ValueError as error:
+            assert str(error).endswith(f"Received: {path}")
+            continue
+        audited += 1
+        assert json.dumps(to_dict(audit)) and format_summary([audit])
+        assert format_audit(audit, integer_only=True, operators=True, tensors=True)
+    assert audited > 30
 
 
 def command(*flags):
