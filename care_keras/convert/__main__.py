@@ -32,7 +32,7 @@ _EVALUATION = flags.DEFINE_string(
 _SAMPLES = flags.DEFINE_integer(
     "samples",
     None,
-    "Calibration images, at most (default: 100 of 32x32, 50 of 224x224).",
+    "Calibration images, at most (default: 100 of 32x32, 24 of 224x224).",
     lower_bound=1,
 )
 _CHECK_SAMPLES = flags.DEFINE_integer(

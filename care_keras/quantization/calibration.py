@@ -9,8 +9,9 @@ from care_keras.quantization.observer import Observer
 from care_keras.quantization.quantize import freeze
 from care_keras.quantization.refinement import find_attention, refine
 
-# Images that ranges inside attention are chosen with.
+# Images, and pixels of its map, that the ranges inside an attention are chosen with, at most.
 _REFINEMENT_IMAGES = 16
+_REFINEMENT_PIXELS = 1100
 
 
 def calibrate(
@@ -70,6 +71,8 @@ def calibrate(
         layer.set_range(*observer.range(layer.symmetric))
     freeze(model)
     for segment in segments:
-        refine(segment, np.concatenate(inputs[segment.start])[:_REFINEMENT_IMAGES])
+        seen = np.concatenate(inputs[segment.start])
+        images = min(_REFINEMENT_IMAGES, _REFINEMENT_PIXELS // int(np.prod(seen.shape[1:3])))
+        refine(segment, seen[: max(images, 1)])
     freeze(model)
     return {name: layer.range() for name, (layer, _) in observers.items()}

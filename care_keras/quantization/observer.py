@@ -5,6 +5,8 @@ import numpy as np
 from care_keras.quantization.config import QuantizationConfig
 
 _BINS = 4096
+# Values of one batch that are counted, at most; the smallest and largest are always those of all.
+_COUNTED = 2_000_000
 # Values that a range of least relative errors is chosen by, at most.
 _KEPT = 200_000
 
@@ -48,9 +50,12 @@ class Observer:
         if self._relative:
             self._kept.append(values[values != 0.0].ravel())
         if self._limit:
-            self._counts += np.histogram(values[values != 0.0], _BINS, (-self._limit, self._limit))[
-                0
-            ]
+            self._count(_thinned(values))
+
+    def _count(self, values):
+        values = values[values != 0.0]
+        bins = ((values + self._limit) * (_BINS / (2.0 * self._limit))).astype(np.int32)
+        self._counts += np.bincount(np.clip(bins, 0, _BINS - 1), minlength=_BINS)
 
     def _widen(self, largest):
         if largest and not self._limit:
@@ -133,6 +138,14 @@ class Observer:
         limits = np.geomspace(1.0, 1e-4, 160) * self._high
         high = min(limits, key=error)
         return low, high
+
+
+def _thinned(values):
+    """Every n-th value of a large tensor, of all its channels alike."""
+    step = values.size // _COUNTED + 1
+    while np.gcd(step, values.shape[-1] if values.ndim else 1) > 1:
+        step += 1
+    return values.ravel()[::step]
 
 
 def _shrunk(limit):

@@ -33,7 +33,7 @@ class Conv2D(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(size, size, input_shape[-1], self.filters),
-            initializer="glorot_uniform",
+            initializer="zeros",
         )
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
@@ -97,7 +97,7 @@ class DepthwiseConv2D(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.kernel_size, input_shape[-1], 1),
-            initializer="glorot_uniform",
+            initializer="zeros",
         )
         self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
 
