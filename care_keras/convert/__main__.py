@@ -32,13 +32,13 @@ _EVALUATION = flags.DEFINE_string(
 _SAMPLES = flags.DEFINE_integer(
     "samples",
     None,
-    "Calibration images, at most (default: 100 of 32x32, 24 of 224x224).",
+    "Calibration images, at most (default: 100 of 32x32, 16 of 224x224).",
     lower_bound=1,
 )
 _CHECK_SAMPLES = flags.DEFINE_integer(
     "check_samples",
     None,
-    "Held-out images, at most (default: 3222 of 32x32, 65 of 224x224).",
+    "Held-out images, at most (default: 2441 of 32x32, 50 of 224x224).",
     lower_bound=1,
 )
 _INPUT = flags.DEFINE_enum(

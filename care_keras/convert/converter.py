@@ -84,7 +84,7 @@ def convert_model(
             model, preprocessing, precision, input_kind, batch, calibration
         )
         return ConvertedModel(content, preprocessing)
-    deployed = _deploy_form(model, preprocessing)
+    deployed = deploy_form(model, preprocessing)
     size = (preprocessing.height, preprocessing.width)
     if precision == "dynamic":
         content = _convert_by_tensorflow(
@@ -109,8 +109,13 @@ def _is_care(model):
     return isinstance(model, DeployModel) or any(isinstance(layer, CAREBlock) for layer in layers)
 
 
-def _deploy_form(model, preprocessing):
-    if isinstance(model, DeployModel):
+def deploy_form(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
+    """The deploy form of a CARE model; another model, or a deploy form, as it is.
+
+    `convert_model` makes it by itself; who converts a model more than once
+    makes it before.
+    """
+    if isinstance(model, DeployModel) or not _is_care(model):
         return model
     deployed = fuse(model)
     deployed.preprocessing = preprocessing

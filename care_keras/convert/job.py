@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from care_keras.convert.check import CheckResult, check_file, keras_outputs
-from care_keras.convert.converter import convert_model
+from care_keras.convert.converter import convert_model, deploy_form
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.native_output import captured_native_output
 from care_keras.convert.sidecar import activation_name, describe, sidecar_path
@@ -32,8 +32,8 @@ from care_keras.tflite_file.runtime_version import oldest_runtime
 
 # How many images are used by default, so that a model of 224x224 takes no minute: at most this
 # many pixels in all, within bounds on the number of images.
-_CALIBRATION_PIXELS, _CALIBRATION_IMAGES = 1_200_000, (24, 100)
-_CHECK_PIXELS, _CHECK_IMAGES = 3_300_000, (50, 5000)
+_CALIBRATION_PIXELS, _CALIBRATION_IMAGES = 800_000, (16, 100)
+_CHECK_PIXELS, _CHECK_IMAGES = 2_500_000, (50, 5000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +135,13 @@ def run_job(job: ConversionJob) -> ConversionResult:
     preprocessing = model_preprocessing(model, job, warnings)
     calibration, held_out = _read_images(job, model, preprocessing, warnings)
 
+    deployed = deploy_form(model, preprocessing)
+
     def convert_and_check(precision, input_kind, path):
         print(f"converting to {precision}", flush=True)
         with captured_native_output():
             converted = convert_model(
-                model,
+                deployed,
                 preprocessing,
                 precision,
                 input_kind,

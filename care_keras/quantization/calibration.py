@@ -12,6 +12,8 @@ from care_keras.quantization.refinement import find_attention, refine
 # Images, and pixels of its map, that the ranges inside an attention are chosen with, at most.
 _REFINEMENT_IMAGES = 16
 _REFINEMENT_PIXELS = 1100
+# Above this many attentions each range is chosen once, so that S0 takes no minute.
+_TWICE_REFINED = 8
 
 
 def calibrate(
@@ -73,6 +75,6 @@ def calibrate(
     for segment in segments:
         seen = np.concatenate(inputs[segment.start])
         images = min(_REFINEMENT_IMAGES, _REFINEMENT_PIXELS // int(np.prod(seen.shape[1:3])))
-        refine(segment, seen[: max(images, 1)])
+        refine(segment, seen[: max(images, 1)], sweeps=2 if len(segments) <= _TWICE_REFINED else 1)
     freeze(model)
     return {name: layer.range() for name, (layer, _) in observers.items()}

@@ -1,6 +1,7 @@
 """Rounds a tensor to the int8 codes it will have, and lets gradients through."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from care_keras.quantization.config import TRAINING_RANGES
@@ -53,36 +54,37 @@ class FakeQuant(keras.layers.Layer):
     def build(self, _):
         if self.fixed is not None:
             return
+        # Two weights, not four: a network has a thousand of these layers.
         # Ranges that were never calibrated are those of TensorFlow's fake_quant.
-        self.low = self._scalar("low", -6.0, trainable=False)
-        self.high = self._scalar("high", 6.0, trainable=False)
-        learned = self.training_ranges == "learned"
-        # A symmetric range follows from its positive end.
-        self.low_factor = self._scalar("low_factor", 1.0, trainable=learned and not self.symmetric)
-        self.high_factor = self._scalar("high_factor", 1.0, trainable=learned)
-
-    def _scalar(self, name, value, trainable):
-        return self.add_weight(
-            name=name,
-            shape=(),
-            initializer=keras.initializers.Constant(value),
-            trainable=trainable,
+        self.limits = self.add_weight(
+            name="limits",
+            shape=(2,),
+            initializer=lambda shape, dtype: ops.convert_to_tensor([-6.0, 6.0], dtype),
+            trainable=False,
+            dtype="float32",
+        )
+        self.factors = self.add_weight(
+            name="factors",
+            shape=(2,),
+            initializer="ones",
+            trainable=self.training_ranges == "learned",
             dtype="float32",
         )
 
     def set_range(self, low: float, high: float) -> None:
         """Sets the range; 0 lies in it."""
-        self.low.assign(min(low, 0.0))
-        # The negative end follows from the positive one.
-        self.high.assign(max(-low, high) if self.symmetric else max(high, 0.0))
-        self.low_factor.assign(1.0)
-        self.high_factor.assign(1.0)
+        # The negative end of a symmetric range follows from the positive one.
+        high = max(high, -low * 127.0 / 128.0 if self.symmetric else 0.0)
+        self.limits.assign(np.asarray([min(low, 0.0), high], np.float32))
+        self.factors.assign(np.ones(2, np.float32))
 
     def range(self) -> tuple[float, float]:
         """The `(low, high)` in use; for a symmetric range both ends of it."""
         if self.fixed is not None:
             return self._fixed_range()
-        return tuple(float(ops.convert_to_numpy(end)) for end in self._range())
+        limits, factors = (ops.convert_to_numpy(x) for x in (self.limits, self.factors))
+        low, high = (limits * np.maximum(factors, np.float32(0.0))).tolist()
+        return (-high * 128.0 / 127.0 if self.symmetric else low), high
 
     def parameters(self) -> tuple:
         """`(scale, zero_point)` as a .tflite file has them: float32 and int."""
@@ -96,8 +98,8 @@ class FakeQuant(keras.layers.Layer):
         return (-128 - zero_point) * scale, (127 - zero_point) * scale
 
     def _range(self):
-        low = self.low * ops.maximum(self.low_factor, 0.0)
-        high = self.high * ops.maximum(self.high_factor, 0.0)
+        ends = self.limits * ops.maximum(self.factors, 0.0)
+        low, high = ends[0], ends[1]
         if self.symmetric:
             low = -high * (128.0 / 127.0)
         return low, high
@@ -123,10 +125,9 @@ class FakeQuant(keras.layers.Layer):
         return clipped + ops.stop_gradient(rounded - clipped)
 
     def _update(self, inputs):
-        for end, seen in ((self.low, ops.min(inputs)), (self.high, ops.max(inputs))):
-            limit = ops.minimum(seen, 0.0) if end is self.low else ops.maximum(seen, 0.0)
-            limit = ops.stop_gradient(ops.cast(limit, "float32"))
-            end.assign(self.momentum * end + (1.0 - self.momentum) * limit)
+        low, high = ops.minimum(ops.min(inputs), 0.0), ops.maximum(ops.max(inputs), 0.0)
+        seen = ops.stop_gradient(ops.cast(ops.stack([low, high]), "float32"))
+        self.limits.assign(self.momentum * self.limits + (1.0 - self.momentum) * seen)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -4,9 +4,9 @@ import numpy as np
 
 from care_keras.quantization.config import QuantizationConfig
 
-_BINS = 4096
+_BINS = 2048
 # Values of one batch that are counted, at most; the smallest and largest are always those of all.
-_COUNTED = 2_000_000
+_COUNTED = 4_000_000
 # Values that a range of least relative errors is chosen by, at most.
 _KEPT = 200_000
 
@@ -150,7 +150,7 @@ def _thinned(values):
 
 def _shrunk(limit):
     """Candidates for one end of a range, from all of it down to a twentieth."""
-    return limit * np.geomspace(1.0, 0.05, 64) if limit else [0.0]
+    return limit * np.geomspace(1.0, 0.05, 32) if limit else [0.0]
 
 
 def affine_parameters(low: float, high: float, symmetric: bool) -> tuple[np.float32, int]:
@@ -169,7 +169,7 @@ def affine_parameters(low: float, high: float, symmetric: bool) -> tuple[np.floa
         # Always 0: any step will do that kernels can multiply and divide others by.
         return np.float32(1 / 128), 0 if symmetric else -128
     if symmetric:
-        return np.float32(max(max(-low, high) / 127.0, _SMALLEST_STEP)), 0
+        return np.float32(max(-low / 128.0, high / 127.0, _SMALLEST_STEP)), 0
     scale = np.float32(max((high - low) / 255.0, _SMALLEST_STEP))
     return scale, int(np.clip(np.rint(-128.0 - low / float(scale)), -128, 127))
 

@@ -1,7 +1,7 @@
 """Ranges inside attention, chosen by the error of what attention gives."""
 
-import keras
 import numpy as np
+from keras import ops
 
 from care_keras.deploy import primitives as p
 from care_keras.quantization.fake_quant import FakeQuant
@@ -10,8 +10,6 @@ from care_keras.quantization.observer import affine_parameters
 # Ends of a range that are tried, as parts of the largest value seen.
 _PARTS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.08, 0.05, 0.02, 0.01)
 _LOW_PARTS = (1.0, 0.5, 0.25, 0.1)
-# The best range of one tensor depends on those of the others.
-_SWEEPS = 2
 
 
 class AttentionSegment:
@@ -45,14 +43,14 @@ class AttentionSegment:
         calls = [layer for layer, _ in steps if isinstance(layer, FakeQuant)]
         inside = [layer for layer, _, _ in self.steps if isinstance(layer, FakeQuant)]
         # A range that a tensor elsewhere shares is not attention's to choose.
-        self.own = [layer for layer in inside if calls.count(layer) == inside.count(layer)]
+        own = [layer for layer in inside if calls.count(layer) == inside.count(layer)]
+        self.own = list(dict.fromkeys(own))
 
-    def steps_behind(self, index):
-        """The step at `index` and those that its output reaches."""
-        reached = {self.steps[index][2]}
-        behind = [self.steps[index]]
-        for step in self.steps[index + 1 :]:
-            if reached & set(step[1]):
+    def steps_behind(self, layer):
+        """The steps of `layer`, which may be shared, and those that they reach."""
+        reached, behind = set(), []
+        for step in self.steps:
+            if step[0] is layer or reached & set(step[1]):
                 reached.add(step[2])
                 behind.append(step)
         return behind
@@ -61,7 +59,7 @@ class AttentionSegment:
         """Runs steps, all of them by default, and returns the segment's result.
 
         Args:
-            values: Maps names to arrays; the outputs of the steps are added.
+            values: Maps names to tensors; the outputs of the steps are added.
             parameters: Maps names of ranges to `(scale, zero_point)`; without
                 it nothing is rounded.
             steps: From `steps_behind`.
@@ -69,14 +67,36 @@ class AttentionSegment:
         for layer, sources, name in steps or self.steps:
             arguments = [values[source] for source in sources]
             if not isinstance(layer, FakeQuant):
-                arguments = [keras.ops.convert_to_tensor(argument) for argument in arguments]
-                result = layer.call(arguments if len(arguments) > 1 else arguments[0])
-                values[name] = keras.ops.convert_to_numpy(result)
+                values[name] = layer.call(arguments if len(arguments) > 1 else arguments[0])
             elif parameters is not None:
                 values[name] = round_to_codes(arguments[0], *parameters[layer.name])
             else:
                 values[name] = arguments[0]
         return values[self.result]
+
+    def run_each(self, values, parameters, layer, candidates):
+        """Results with each of several ranges of `layer`, one behind the other in the batch.
+
+        One operation on all is faster by far than as many operations.
+
+        Args:
+            values: From `run`; they stay as they are.
+            parameters: Those of the other ranges.
+            layer: The range to try others of.
+            candidates: Their `(scale, zero_point)`.
+        """
+        steps = self.steps_behind(layer)
+        own = {name for _, _, name in steps}
+        repeated = {
+            source: ops.concatenate([values[source]] * len(candidates))
+            for source in {source for _, sources, _ in steps for source in sources} - own
+        }
+        images = len(values[self.start])
+        columns = (
+            np.repeat(np.asarray(column, np.float32), images)
+            for column in zip(*candidates, strict=True)
+        )
+        return self.run(repeated, parameters | {layer.name: tuple(columns)}, steps)
 
 
 def _output(layer, sources):
@@ -99,61 +119,82 @@ def find_attention(model) -> list[AttentionSegment]:
     ]
 
 
-def refine(segment: AttentionSegment, inputs: np.ndarray) -> tuple[float, float]:
+def refine(segment: AttentionSegment, inputs: np.ndarray, sweeps: int = 2) -> tuple[float, float]:
     """Chooses the segment's ranges one after the other by the error of its result.
 
     Args:
         segment: An attention; its ranges are changed.
         inputs: Its input in the float network, `(images, height, width,
             channels)`.
+        sweeps: How often each is chosen: the best range of one tensor depends
+            on those of the others.
 
     Returns:
         Mean squared error of the result before and after, in units of the
         result's own mean square.
     """
-    values = {segment.start: inputs}
+    values = {segment.start: ops.convert_to_tensor(inputs)}
     reference = segment.run(values)
-    power = float(np.mean(reference**2))
+    power = float(ops.mean(reference**2))
     ranges = [step for step in segment.steps if isinstance(step[0], FakeQuant)]
     limits = {layer.name: _limits(values[sources[0]]) for layer, sources, _ in ranges}
     # In NumPy: reading a layer's variables takes longer than what is computed with them.
     parameters = {layer.name: layer.parameters() for layer, _, _ in ranges}
 
-    def error(steps=None):
-        return float(np.mean((segment.run(values, parameters, steps) - reference) ** 2)) / power
+    def errors(results):
+        results = ops.reshape(results, (-1, *reference.shape))
+        squares = (results - reference) ** 2
+        return ops.mean(squares, axis=tuple(range(1, len(squares.shape)))) / power
 
-    before = best = error()
+    before = best = float(errors(segment.run(values, parameters))[0])
     chosen = {layer: layer.range() for layer in segment.own}
-    for _ in range(_SWEEPS):
-        for index, (layer, _, _) in enumerate(segment.steps):
-            if layer not in chosen:
-                continue
-            behind = segment.steps_behind(index)
-            for candidate in _candidates(chosen[layer], limits[layer.name], layer.symmetric):
-                parameters[layer.name] = affine_parameters(*candidate, layer.symmetric)
-                if (found := error(behind)) < best:
-                    best, chosen[layer] = found, candidate
-            parameters[layer.name] = affine_parameters(*chosen[layer], layer.symmetric)
-            error(behind)
+    for _ in range(sweeps):
+        for layer in segment.own:
+            name, symmetric = layer.name, layer.symmetric
+            for end in ("high",) if symmetric else ("high", "low"):
+                candidates = _candidates(end, chosen[layer], limits[name], symmetric)
+                tried = [affine_parameters(*candidate, symmetric) for candidate in candidates]
+                found = errors(segment.run_each(values, parameters, layer, tried))
+                found = ops.convert_to_numpy(found)
+                if found.min() < best:
+                    best, chosen[layer] = float(found.min()), candidates[found.argmin()]
+                    parameters[name] = tried[found.argmin()]
+            segment.run(values, parameters, segment.steps_behind(layer))
     for layer, limits_of_range in chosen.items():
         layer.set_range(*limits_of_range)
     return before, best
 
 
-def _candidates(chosen, limits, symmetric):
+def _candidates(end, chosen, limits, symmetric):
     """Ranges that differ from the chosen one in one end."""
     if symmetric:
         largest = max(-limits[0], limits[1])
-        return [(-part * largest, part * largest) for part in _PARTS]
-    highs = [(chosen[0], part * limits[1]) for part in _PARTS]
-    return highs + [(part * limits[0], chosen[1]) for part in _LOW_PARTS if limits[0] < 0.0]
+        return [_as_float32(-part * largest, part * largest) for part in _PARTS]
+    if end == "high":
+        return [_as_float32(chosen[0], part * limits[1]) for part in _PARTS]
+    return [_as_float32(part * limits[0], chosen[1]) for part in _LOW_PARTS]
+
+
+def _as_float32(low, high):
+    # As layers hold them: of other floats the zero point could round to another code.
+    return float(np.float32(low)), float(np.float32(high))
 
 
 def _limits(values):
-    return min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    return min(float(ops.min(values)), 0.0), max(float(ops.max(values)), 0.0)
 
 
-def round_to_codes(values: np.ndarray, scale: np.float32, zero_point: int) -> np.ndarray:
-    """Real values as int8 codes of these parameters hold them."""
-    codes = np.rint(values / scale) + np.float32(zero_point)
-    return (np.clip(codes, -128, 127) - np.float32(zero_point)) * scale
+def round_to_codes(values, scale, zero_point):
+    """Real values as int8 codes of these parameters hold them.
+
+    Args:
+        values: Tensor.
+        scale: A number, or one for each image, `(images,)`.
+        zero_point: Likewise.
+    """
+    if np.ndim(scale):
+        shape = (-1, *[1] * (len(values.shape) - 1))
+        scale, zero_point = (np.reshape(x, shape) for x in (scale, zero_point))
+    scale, zero_point = np.float32(scale), np.float32(zero_point)
+    codes = ops.clip(ops.round(values / scale), -128.0 - zero_point, 127.0 - zero_point)
+    return codes * scale

@@ -69,7 +69,11 @@ def test_what_a_range_says_of_itself():
     assert (low, high) == (-1.0, 2.0)
     low, high = make_layer(-3.0, 2.0, symmetric=True).range()
     # 128 steps down and 127 up; the larger end decides.
+    assert low == pytest.approx(-3.0) and high == pytest.approx(3.0 * 127 / 128)
+    low, high = make_layer(-3.0, 3.0, symmetric=True).range()
     assert high == 3.0 and low == pytest.approx(-3.0 * 128 / 127)
+    # A range set to what it is stays as it is.
+    assert make_layer(low, high, symmetric=True).range() == pytest.approx((low, high))
     assert make_layer(0.5, 2.0).range() == (0.0, 2.0)
 
 
@@ -92,12 +96,9 @@ def gradients(layer, inputs, weights):
     """Gradients of `sum(weights * layer(inputs))`: of the inputs and of both factors."""
     shift = Shift()
     model = keras.Sequential([shift, layer])
-    before = [1.0, 1.0]
     model.compile(keras.optimizers.SGD(1.0), loss=weighted_sum, **COMPILE)
     model.fit(inputs, weights, batch_size=1, epochs=1, verbose=0)
-    factors = [float(numpy_of(factor)) for factor in (layer.low_factor, layer.high_factor)]
-    moved = [old - new for old, new in zip(before, factors, strict=True)]
-    return -numpy_of(shift.shift), moved
+    return -numpy_of(shift.shift), (1.0 - numpy_of(layer.factors)).tolist()
 
 
 INPUTS = np.asarray([[-5.0, -1.5, -0.7, 0.0, 0.31, 1.9, 2.5, 9.0]], np.float32)

@@ -121,7 +121,8 @@ def test_values_that_are_not_finite_are_refused():
     "low, high, symmetric, zero_point, scale",
     [
         (-1.0, 1.0, True, 0, 1 / 127),
-        (-3.0, 1.0, True, 0, 3 / 127),
+        (-3.0, 1.0, True, 0, 3 / 128),
+        (-1.0, 3.0, True, 0, 3 / 127),
         (0.0, 5.1, False, -128, 5.1 / 255),
         (-5.1, 0.0, False, 127, 5.1 / 255),
         (-1.0, 2.0, False, -43, 3 / 255),

@@ -42,7 +42,9 @@ def test_a_segment_is_all_of_an_attention(calibrated):
         for layer, _, _ in segment.steps
         if isinstance(layer, FakeQuant)
     }
-    outputs = segment.run({segment.start: inputs}, parameters)
+    outputs = numpy_of(
+        segment.run({segment.start: keras.ops.convert_to_tensor(inputs)}, parameters)
+    )
     expected = numpy_of(result(pixels(8))).reshape(outputs.shape)
     step = parameters[segment.steps[-1][0].name][0]
     differing = np.abs(outputs - expected) > 0.01 * step
@@ -52,8 +54,8 @@ def test_a_segment_is_all_of_an_attention(calibrated):
 def test_refining_lowers_the_error_and_leaves_others_alone(calibrated):
     model, segment, inputs = calibrated
     ranges = {x.name: x.range() for x in model.layers if isinstance(x, FakeQuant)}
-    values = {segment.start: inputs}
-    reference = segment.run(values)
+    tensor = keras.ops.convert_to_tensor(inputs)
+    reference = segment.run({segment.start: tensor})
 
     def error():
         parameters = {
@@ -61,8 +63,8 @@ def test_refining_lowers_the_error_and_leaves_others_alone(calibrated):
             for layer, _, _ in segment.steps
             if isinstance(layer, FakeQuant)
         }
-        difference = segment.run({segment.start: inputs}, parameters) - reference
-        return float(np.mean(difference**2) / np.mean(reference**2))
+        difference = numpy_of(segment.run({segment.start: tensor}, parameters) - reference)
+        return float(np.mean(difference**2) / np.mean(numpy_of(reference) ** 2))
 
     started = error()
     before, after = refine(segment, inputs)
@@ -93,10 +95,10 @@ def test_a_range_that_others_share_is_not_the_segment_s_own(calibrated):
     assert within & outside and within - outside == own
 
 
-def test_rounding_in_numpy_is_that_of_the_layer():
+def test_rounding_is_that_of_the_layer():
     layer = FakeQuant()
     layer.build((None, 3))
     layer.set_range(-0.7, 1.3)
     values = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
-    rounded = round_to_codes(values, *layer.parameters())
-    np.testing.assert_allclose(rounded, numpy_of(layer(values)), atol=1e-6)
+    rounded = round_to_codes(keras.ops.convert_to_tensor(values), *layer.parameters())
+    np.testing.assert_allclose(numpy_of(rounded), numpy_of(layer(values)), atol=1e-6)

@@ -71,8 +71,8 @@ def test_training_moves_kernels_and_ranges(trained, start, images):  # noqa: F81
         if "factor" not in weight.path
     ]
     assert all(moved)
-    factors = [value for path, value in after.items() if "high_factor" in path]
-    assert np.mean([value != 1.0 for value in factors]) > 0.5
+    factors = [value for path, value in after.items() if "factors" in path]
+    assert np.mean([np.any(value != 1.0) for value in factors]) > 0.5
 
 
 def test_it_converts_without_calibration(trained, images):  # noqa: F811
