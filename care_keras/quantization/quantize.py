@@ -26,6 +26,8 @@ _KEEPS_VALUES = (
 # SOFTMAX's int8 kernel has this output and no other.
 _SOFTMAX = (1 / 256, -128)
 _PIXELS = (1.0, -128)
+# Step of a sum's term, at least, in steps of the sum: 2^-10 with room for rounding.
+_LEAST_TERM = 1.0 / 1000.0
 
 
 def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> DeployModel:
@@ -186,15 +188,55 @@ def freeze(model: keras.Model) -> None:
 
     Calibration does it, and so must whoever has trained the ranges since.
     """
-    steps = {}
+    _coarsen_small_terms(model)
 
     def step_of(layer, *args, **_):
         first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
         if isinstance(layer, FakeQuant):
             return float(layer.parameters()[0])
         if hasattr(layer, "input_step"):
-            steps[layer.name] = first
             layer.input_step.assign(first)
         return first
 
     model._run_through_graph([None] * len(model.inputs), call_fn=step_of)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sum:
+    """What ADD or SUB gives, before its range."""
+
+    terms: list[FakeQuant]
+
+
+def _coarsen_small_terms(model):
+    """Widens the range of a term that is below a thousandth of its sum.
+
+    XNNPACK's int8 ADD takes terms of at least 2^-10 of the sum's step
+    (TFLite's tflite/delegates/xnnpack/xnnpack_delegate.cc); a smaller one would
+    run ten times slower in TFLite's own kernel, and split the partition, to add
+    nothing.
+    """
+    sums = []
+
+    def record(layer, *args, **_):
+        if isinstance(layer, FakeQuant):
+            if isinstance(args[0], _Sum):
+                sums.append((layer, args[0].terms))
+            return layer
+        if isinstance(layer, (p.Add, p.Subtract)):
+            return _Sum(args[0])
+        return args[0][0] if isinstance(args[0], list) else args[0]
+
+    model._run_through_graph([None] * len(model.inputs), call_fn=record)
+    # From the last one back: a term may be a sum itself.
+    for layer, terms in reversed(sums):
+        least = float(layer.parameters()[0]) * _LEAST_TERM
+        for term in terms:
+            if term.fixed is not None or term is layer:
+                continue
+            if float(term.parameters()[0]) < least:
+                low, high = term.range()
+                width = high - low
+                # A term that is always 0 has a step, and no range to widen.
+                low, high = (low / width, high / width) if width else (0.0, 1.0)
+                term.set_range(low * 255.0 * least, high * 255.0 * least)

@@ -279,3 +279,18 @@ def test_calibration_on_values_that_are_not_finite_is_refused():
 
 def test_photos_are_photos():
     assert photos().shape == (24, *SIZE, 3) and photos().std() > 20.0
+
+
+def test_a_term_that_adds_nothing_gets_a_step_that_the_runtime_takes():
+    model = make_quantized(QuantizationConfig(refine_attention=False))
+    ranges = {x.name: x.range() for x in model.layers if isinstance(x, FakeQuant)}
+    name = "stage1_block1_inter2_projection_range"
+    small, total = model.get_layer(name), model.get_layer("stage1_block1_inter2_output_range")
+    small.set_range(-1e-5, 2e-5)
+    freeze(model)
+    ratio = float(small.parameters()[0]) / float(total.parameters()[0])
+    assert 2**-10 <= ratio < 1.1 * 2**-10
+    low, high = small.range()
+    assert high == pytest.approx(-2 * low)
+    after = {x.name: x.range() for x in model.layers if isinstance(x, FakeQuant)}
+    assert {x for x in after if after[x] != ranges[x]} == {name}
