@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from care_keras.data.preprocessing import normalization, normalize
-from care_keras.deploy import DeployModel, fuse
+from care_keras.deploy import DeployModel, Rewrites, fuse
 from care_keras.emit.emitter import emit_tflite
 from care_keras.layers import CAREBlock
 from care_keras.models import Preprocessing
@@ -84,7 +84,7 @@ def convert_model(
             model, preprocessing, precision, input_kind, batch, calibration
         )
         return ConvertedModel(content, preprocessing)
-    deployed = deploy_form(model, preprocessing)
+    deployed = deploy_form(model, preprocessing, precision)
     size = (preprocessing.height, preprocessing.width)
     if precision == "dynamic":
         content = _convert_by_tensorflow(
@@ -109,7 +109,9 @@ def _is_care(model):
     return isinstance(model, DeployModel) or any(isinstance(layer, CAREBlock) for layer in layers)
 
 
-def deploy_form(model: keras.Model, preprocessing: Preprocessing) -> keras.Model:
+def deploy_form(
+    model: keras.Model, preprocessing: Preprocessing, precision: str = "float32"
+) -> keras.Model:
     """The deploy form of a CARE model; another model, or a deploy form, as it is.
 
     `convert_model` makes it by itself; who converts a model more than once
@@ -117,7 +119,7 @@ def deploy_form(model: keras.Model, preprocessing: Preprocessing) -> keras.Model
     """
     if isinstance(model, DeployModel) or not _is_care(model):
         return model
-    deployed = fuse(model)
+    deployed = fuse(model, Rewrites(few_taps=precision in ("float32", "float16")))
     deployed.preprocessing = preprocessing
     return deployed
 

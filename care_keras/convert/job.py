@@ -135,7 +135,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
     preprocessing = model_preprocessing(model, job, warnings)
     calibration, held_out = _read_images(job, model, preprocessing, warnings)
 
-    deployed = deploy_form(model, preprocessing)
+    deployed = deploy_form(model, preprocessing, job.precision)
 
     def convert_and_check(precision, input_kind, path):
         print(f"converting to {precision}", flush=True)

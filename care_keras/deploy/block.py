@@ -4,12 +4,15 @@ import numpy as np
 
 from care_keras.deploy import primitives as p
 from care_keras.deploy.folding import (
+    ELEVEN_BY_ONE_FLOAT,
+    SEVEN_BY_SEVEN,
+    SEVEN_BY_SEVEN_FLOAT,
     array,
     average_dense,
     batch_norm_affine,
     fold_affine_before_conv,
     fold_layer_norm_into_dense,
-    split_wide_depthwise,
+    split_depthwise,
 )
 
 
@@ -45,8 +48,10 @@ def lower_mixer(build, mixer, parts, name, rewrites):
         x_global = lower_attention(build, mixer.attention, x_global, f"{name}_attention", rewrites)
     else:
         strips = [
-            _depthwise(build, mixer.strip_conv_vertical, x_global, f"{name}_strip_vertical"),
-            _depthwise(build, mixer.strip_conv_horizontal, x_global, f"{name}_strip_horizontal"),
+            _strip(build, mixer.strip_conv_vertical, x_global, f"{name}_strip_vertical", rewrites),
+            _strip(
+                build, mixer.strip_conv_horizontal, x_global, f"{name}_strip_horizontal", rewrites
+            ),
         ]
         x_global = build.add(p.Add, strips, f"{name}_strip")
     x_3x3 = _depthwise(build, mixer.local_conv_3x3, x_3x3, f"{name}_local_3x3")
@@ -190,10 +195,24 @@ def _depthwise(build, conv, x, name):
 def _wide_depthwise(build, conv, x, name, rewrites):
     if not rewrites.split_wide_depthwise:
         return _depthwise(build, conv, x, name)
+    pieces = SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
+    return _depthwise_sum(build, conv, x, name, pieces)
+
+
+def _strip(build, conv, x, name, rewrites):
+    if not rewrites.few_taps:
+        return _depthwise(build, conv, x, name)
+    pieces = ELEVEN_BY_ONE_FLOAT
+    if conv.kernel.shape[0] == 1:
+        pieces = [(rows, columns) for columns, rows in pieces]
+    return _depthwise_sum(build, conv, x, name, pieces)
+
+
+def _depthwise_sum(build, conv, x, name, pieces):
+    """A depthwise convolution in pieces that are added up."""
     total = None
-    for i, (kernel, bias, dilation_rate) in enumerate(
-        split_wide_depthwise(array(conv.kernel), array(conv.bias))
-    ):
-        y = build.depthwise(x, kernel, bias, f"{name}_rows{i + 1}", dilation_rate)
+    pieces = split_depthwise(array(conv.kernel), array(conv.bias), pieces)
+    for i, (kernel, bias, dilation_rate) in enumerate(pieces):
+        y = build.depthwise(x, kernel, bias, f"{name}_piece{i + 1}", dilation_rate)
         total = y if total is None else build.add(p.Add, [total, y], f"{name}_sum{i}")
     return total

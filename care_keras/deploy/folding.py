@@ -49,25 +49,48 @@ def average_dense(first, second):
     return (first[0] + second[0]) / 2.0, (first[1] + second[1]) / 2.0
 
 
-def split_wide_depthwise(kernel, bias):
-    """A 7x7 depthwise convolution as a sum of three of at most 25 taps.
+# Rows and columns of the pieces that a kernel is cut into: each is centred, so that 'same' padding
+# stays what it was, and no tap is computed twice or is 0. XNNPACK's depthwise kernels come for 3,
+# 4, 9 and 25 taps; wider ones run as grouped convolutions at a fraction of the speed.
+#
+# 7x7: rows -1, 0, 1; rows -2, 2; rows -3, 3.
+SEVEN_BY_SEVEN = (
+    (slice(2, 5), slice(0, 7)),
+    (slice(1, 6, 4), slice(0, 7)),
+    (slice(0, 7, 6), slice(0, 7)),
+)
+# 7x7 for float32, where a piece of 9 taps takes a third of the time of one of 25: the inner 5x5,
+# and the ring around it in pieces of 6, 8, 6 and 4 taps.
+SEVEN_BY_SEVEN_FLOAT = (
+    (slice(1, 6), slice(1, 6)),
+    (slice(0, 7, 6), slice(1, 6, 2)),
+    (slice(0, 7, 6), slice(0, 7, 2)),
+    (slice(1, 6, 2), slice(0, 7, 6)),
+    (slice(2, 5, 2), slice(0, 7, 6)),
+)
+# 11x1 for float32: the inner nine taps, and both ends.
+ELEVEN_BY_ONE_FLOAT = (
+    (slice(1, 10), slice(0, 1)),
+    (slice(0, 11, 10), slice(0, 1)),
+)
 
-    XNNPACK's depthwise kernels take up to 25 taps; wider ones run as grouped
-    convolutions at a fraction of the speed. Rows of the same distance from the
-    centre go together: rows -1, 0, 1 as 3x7; rows -2, 2 as 2x7 with a vertical
-    dilation of 4; rows -3, 3 with one of 6. Each is centred, so 'same' padding
-    stays what it was, and no tap is computed twice or is 0.
+
+def split_depthwise(kernel, bias, pieces):
+    """A depthwise convolution as a sum of some with fewer taps.
 
     Args:
-        kernel: Array of shape `(7, 7, channels, 1)`.
+        kernel: Array of shape `(height, width, channels, 1)`.
         bias: Array of shape `(channels,)`.
+        pieces: Rows and columns of each, as above.
 
     Returns:
         A list of `(kernel, bias, dilation_rate)`; the first carries the bias.
     """
-    zero = np.zeros_like(bias)
     return [
-        (kernel[2:5], bias, (1, 1)),
-        (kernel[1:6:4], zero, (4, 1)),
-        (kernel[0:7:6], zero, (6, 1)),
+        (
+            kernel[rows, columns],
+            np.zeros_like(bias) if i else bias,
+            (rows.step or 1, columns.step or 1),
+        )
+        for i, (rows, columns) in enumerate(pieces)
     ]

@@ -79,17 +79,37 @@ def _float_constant(emit, layer, values, suffix="constant"):
 @rule(p.Conv2D)
 def _conv(emit, layer, x):
     output = emit.output(layer, x)
-    kernel, bias = emit.conv_weights(layer, x, output, lambda k: k.transpose(3, 0, 1, 2), axis=0)
+    strides, to_tflite = (layer.strides, layer.strides), lambda k: k.transpose(3, 0, 1, 2)
+    if output.dtype == np.int8 and _has_odd_patches(layer, x):
+        # XNNPACK's int8 kernels read 8 channels at a time: the pixels of a patch's row as channels.
+        # On S0's stem, 4x4 on three channels, 206 us against 370.
+        batch, height, width, channels = x.shape
+        size = layer.kernel_size
+        shape = (batch, height, width // size, size * channels)
+        rows = emit.writer.tensor(f"{layer.name}/rows", shape, np.int8, x.quantization)
+        x = _reshape_operator(emit, layer.name, x, rows)
+        strides = (size, 1)
+
+        def to_tflite(k):
+            return k.transpose(3, 0, 1, 2).reshape(-1, size, 1, size * channels)
+
+    kernel, bias = emit.conv_weights(layer, x, output, to_tflite, axis=0)
     options = _options(
         "Conv2D",
         padding=schema.Padding.VALID,
-        strideW=layer.strides,
-        strideH=layer.strides,
+        strideH=strides[0],
+        strideW=strides[1],
         dilationWFactor=1,
         dilationHFactor=1,
         fusedActivationFunction=_NO_ACTIVATION,
     )
     return _operator(emit, "CONV_2D", [x, kernel, bias], output, options)
+
+
+def _has_odd_patches(layer, x):
+    """Whether patches do not overlap, fill the rows, and have channels that fill no register."""
+    size = layer.kernel_size
+    return size == layer.strides > 1 and x.shape[2] % size == 0 and x.shape[3] % 8 != 0
 
 
 def _depthwise_operator(emit, inputs, output, dilation_rate):
@@ -263,7 +283,11 @@ def _concatenate(emit, layer, inputs):
 
 def _reshape(emit, layer, x, shape_of):
     output = emit.output(layer, shape_of, keeps_values=True)
-    shape = _int32(emit, output.shape, f"{layer.name}/shape")
+    return _reshape_operator(emit, layer.name, x, output)
+
+
+def _reshape_operator(emit, name, x, output):
+    shape = _int32(emit, output.shape, f"{name}/shape")
     options = _options("Reshape", newShape=np.asarray(output.shape, np.int32))
     return _operator(emit, "RESHAPE", [x, shape], output, options)
 

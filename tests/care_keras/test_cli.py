@@ -32,6 +32,8 @@ def main():
     if ACTION.value == "bug":
         raise RuntimeError("unexpected")
     if ACTION.value == "signal":
+        # A shell's background job ignores it, and so would what it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -21,10 +21,10 @@ def depthwise(x, kernel, bias, dilation_rate=(1, 1)):
     height, width = kernel.shape[:2]
     (down, right), total = dilation_rate, np.zeros_like(x)
     reach = (height - 1) * down // 2, (width - 1) * right // 2
-    padded = np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)))
+    padded = np.pad(x, ((0, 0), (5, 5), (5, 5), (0, 0)))
     for i in range(height):
         for j in range(width):
-            top, left = 3 - reach[0] + i * down, 3 - reach[1] + j * right
+            top, left = 5 - reach[0] + i * down, 5 - reach[1] + j * right
             window = padded[:, top : top + x.shape[1], left : left + x.shape[2]]
             total += window * kernel[i, j, :, 0]
     return total + bias
@@ -38,19 +38,26 @@ def conv(x, kernel, bias):
     return np.einsum("bhiwjc,ijco->bhwo", patches, kernel) + bias
 
 
+PIECES = [
+    ((7, 7), folding.SEVEN_BY_SEVEN),
+    ((7, 7), folding.SEVEN_BY_SEVEN_FLOAT),
+    ((11, 1), folding.ELEVEN_BY_ONE_FLOAT),
+]
+
+
+@pytest.mark.parametrize("kernel_size, pieces", PIECES)
 @pytest.mark.parametrize("size", [(9, 12), (7, 7), (4, 3), (1, 1)])
-def test_three_depthwise_convolutions_make_the_wide_one(size):
-    kernel, bias = normal(7, 7, CHANNELS, 1), normal(CHANNELS)
+def test_pieces_of_a_depthwise_convolution_add_up_to_it(kernel_size, pieces, size):
+    kernel, bias = normal(*kernel_size, CHANNELS, 1), normal(CHANNELS)
     x = normal(2, *size, CHANNELS)
-    pieces = folding.split_wide_depthwise(kernel, bias)
-    total = sum(depthwise(x, *piece) for piece in pieces)
+    total = sum(depthwise(x, *piece) for piece in folding.split_depthwise(kernel, bias, pieces))
     np.testing.assert_allclose(total, depthwise(x, kernel, bias), atol=1e-12)
 
 
-def test_the_three_convolutions_share_out_the_taps():
-    kernel = np.arange(1.0, 50.0).reshape(7, 7, 1, 1)
-    pieces = folding.split_wide_depthwise(kernel, np.ones(1))
-    taps = [piece[0].ravel() for piece in pieces]
+@pytest.mark.parametrize("kernel_size, pieces", PIECES)
+def test_pieces_share_out_the_taps(kernel_size, pieces):
+    kernel = np.arange(1.0, np.prod(kernel_size) + 1.0).reshape(*kernel_size, 1, 1)
+    taps = [piece[0].ravel() for piece in folding.split_depthwise(kernel, np.ones(1), pieces)]
     assert max(len(part) for part in taps) <= 25
     np.testing.assert_array_equal(np.sort(np.concatenate(taps)), kernel.ravel())
 

@@ -28,6 +28,7 @@ EVERY_REWRITE = [
     Rewrites(fold_batch_norm=False),
     Rewrites(merge_heads=False),
     Rewrites(split_wide_depthwise=False),
+    Rewrites(few_taps=True),
     Rewrites(division_free=False),
     Rewrites(fold_layer_scale=True),
 ]
