@@ -5,12 +5,12 @@ in every backend; other models, and `"dynamic"`, through TensorFlow's converter.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 
-from care_keras.data.preprocessing import normalization, normalize
+from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.deploy import DeployModel, Rewrites, fuse
 from care_keras.emit.emitter import emit_tflite
 from care_keras.layers import CAREBlock
@@ -80,14 +80,14 @@ def convert_model(
     if precision == "int8" and calibration is None and not is_quantized(model):
         raise ValueError("int8 needs images that set its ranges. Received: calibration=None")
     if not _is_care(model):
-        content = _convert_by_tensorflow(
+        content = convert_by_tensorflow(
             model, preprocessing, precision, input_kind, batch, calibration
         )
         return ConvertedModel(content, preprocessing)
     deployed = deploy_form(model, preprocessing, precision)
     size = (preprocessing.height, preprocessing.width)
     if precision == "dynamic":
-        content = _convert_by_tensorflow(
+        content = convert_by_tensorflow(
             deployed, preprocessing, precision, input_kind, batch, None
         )
         return ConvertedModel(content, preprocessing)
@@ -134,86 +134,3 @@ def _batches(images):
             batch = []
     if batch:
         yield np.stack(batch).astype(np.float32)
-
-
-def _convert_by_tensorflow(model, preprocessing, precision, input_kind, batch, calibration):
-    """Any model, by TensorFlow's converter. Needs the TensorFlow backend."""
-    import tensorflow as tf
-
-    integer = precision == "int8"
-    forward = _forward_function(model, preprocessing, input_kind)
-    # An int8 model's uint8 input is the converter's doing; others cast in the graph.
-    pixels_in_graph = input_kind == "rgb_uint8" and not integer
-    signature = tf.TensorSpec(
-        (batch, preprocessing.height, preprocessing.width, 3),
-        tf.uint8 if pixels_in_graph else tf.float32,
-        name="images",
-    )
-    module = _frozen_module(forward, signature)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve_concrete], module)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if integer:
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: _representative_inputs(
-            calibration, preprocessing, input_kind, batch
-        )
-        converter.inference_output_type = tf.int8
-        if input_kind == "rgb_uint8":
-            converter.inference_input_type = tf.uint8
-    try:
-        return converter.convert()
-    # The converter raises types of its own; their first line says what it could not do.
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
-        raise ValueError(f"TFLite cannot express the model: {lines[0]}") from error
-
-
-def _forward_function(model, preprocessing, input_kind) -> Callable:
-    """Images of `input_kind` to the model's output, as a function of TensorFlow tensors."""
-    import tensorflow as tf
-
-    if input_kind == "float":
-        return lambda images: model(images, training=False)
-    scale, offset = normalization(preprocessing)
-    return lambda images: model(tf.cast(images, tf.float32) * scale + offset, training=False)
-
-
-def _frozen_module(forward, signature):
-    """A `tf.Module` with the traced function, its variables made constants.
-
-    The converter leaves the variables of a Keras 3 model as resources
-    otherwise (VAR_HANDLE); the module gives the file a signature with names.
-    """
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
-
-    try:
-        traced = tf.function(forward).get_concrete_function(signature)
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
-        raise ValueError(
-            f"The model cannot take images of shape {tuple(signature.shape)}: {lines[0]}"
-        ) from error
-    frozen = convert_variables_to_constants_v2(traced)
-    module = tf.Module()
-    module.serve = tf.function(lambda images: {"outputs": frozen(images)[0]})
-    module.serve_concrete = module.serve.get_concrete_function(signature)
-    return module
-
-
-def _representative_inputs(calibration, preprocessing, input_kind, batch):
-    for index, pixels in enumerate(calibration):
-        if input_kind == "float":
-            values = normalize(pixels, preprocessing)
-        else:
-            values = pixels.astype(np.float32)
-            if index == 0:
-                # Both ends in one corner, so that the range is 0 to 255 and codes are pixels.
-                values[0, 0], values[0, 1] = 0.0, 255.0
-        yield [np.repeat(values[None], batch, axis=0)]

@@ -67,7 +67,8 @@ class AttentionSegment:
         for layer, sources, name in steps or self.steps:
             arguments = [values[source] for source in sources]
             if not isinstance(layer, FakeQuant):
-                values[name] = layer.call(arguments if len(arguments) > 1 else arguments[0])
+                result = layer.call(arguments if len(arguments) > 1 else arguments[0])
+                values[name] = ops.stop_gradient(result)
             elif parameters is not None:
                 values[name] = round_to_codes(arguments[0], *parameters[layer.name])
             else:
@@ -194,7 +195,8 @@ def round_to_codes(values, scale, zero_point):
     """
     if np.ndim(scale):
         shape = (-1, *[1] * (len(values.shape) - 1))
-        scale, zero_point = (np.reshape(x, shape) for x in (scale, zero_point))
-    scale, zero_point = np.float32(scale), np.float32(zero_point)
+        scale, zero_point = (
+            ops.convert_to_tensor(np.reshape(x, shape), "float32") for x in (scale, zero_point)
+        )
     codes = ops.clip(ops.round(values / scale), -128.0 - zero_point, 127.0 - zero_point)
     return codes * scale
