@@ -10,10 +10,11 @@ import os
 import pathlib
 import sys
 
-import keras
 from absl import flags
 
 from care_keras import cli
+from care_keras.convert.by_tensorflow import restart_under_tensorflow
+from care_keras.optional import MissingDependencyError
 from care_keras.table import format_table
 
 _MODEL = flags.DEFINE_string(
@@ -56,6 +57,9 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draws of images.")
 _ALLOW_FLOAT_FALLBACK = flags.DEFINE_bool(
     "allow_float_fallback", False, "Accept an int8 file that is not integer-only."
 )
+_REPORT = flags.DEFINE_string(
+    "report", None, "Folder for a report: the layers that int8 changes most, and the audit."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
 
 
@@ -85,15 +89,17 @@ def main() -> None:
         std=_parse_channels("std", _STD.value),
         seed=_SEED.value,
         allow_float_fallback=_ALLOW_FLOAT_FALLBACK.value,
+        report=pathlib.Path(_REPORT.value) if _REPORT.value else None,
     )
     try:
         result = run_job(job)
     except NotIntegerOnlyError as error:
         raise cli.CheckError(str(error)) from error
-    except ValueError as error:
+    except (ValueError, MissingDependencyError) as error:
         raise cli.UserError(str(error)) from error
     except OSError as error:
-        raise cli.UserError(f"cannot write {job.output}: {error.strerror or error}") from error
+        path = error.filename or job.output
+        raise cli.UserError(f"cannot write {path}: {error.strerror or error}") from error
     _report(job, result)
 
 
@@ -121,6 +127,11 @@ def _report(job, result):
     if result.integer_only is not None:
         kind = "integer-only" if result.integer_only else "not integer-only"
         print(f"{kind}; runs on TFLite {result.runtime or '(unknown)'} and newer")
+    if result.worst_layers is not None:
+        from care_keras.convert.report import FILES, worst_table
+
+        print(f"\n{worst_table(result.worst_layers)}\n")
+        print(f"wrote {', '.join(FILES)} to {job.report}")
     print(f"wrote {job.output} and {job.output.with_suffix('.json').name}")
 
 
@@ -163,8 +174,6 @@ def _parse_channels(name, values):
 
 
 if __name__ == "__main__":
-    if keras.backend.backend() != "tensorflow":
-        # Only TensorFlow makes a .tflite; a .keras file loads the same in every backend.
-        environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-        os.execve(sys.executable, sys.orig_argv, environment)
+    # For models that are not CARE's, which TensorFlow's converter takes.
+    restart_under_tensorflow()
     cli.run(main)

@@ -31,10 +31,13 @@ class ConvertedModel:
         content: Its bytes.
         preprocessing: How images are prepared for it, where its input kind is
             `"float"`.
+        quantized_form: What an int8 file of a CARE model was written from, or
+            `None`.
     """
 
     content: bytes
     preprocessing: Preprocessing
+    quantized_form: DeployModel | None = None
 
 
 def convert_model(
@@ -79,7 +82,7 @@ def convert_model(
         )
     if precision == "int8" and calibration is None and not is_quantized(model):
         raise ValueError("int8 needs images that set its ranges. Received: calibration=None")
-    if not _is_care(model):
+    if not is_care(model):
         content = convert_by_tensorflow(
             model, preprocessing, precision, input_kind, batch, calibration
         )
@@ -87,23 +90,20 @@ def convert_model(
     deployed = deploy_form(model, preprocessing, precision)
     size = (preprocessing.height, preprocessing.width)
     if precision == "dynamic":
-        content = convert_by_tensorflow(
-            deployed, preprocessing, precision, input_kind, batch, None
-        )
+        content = convert_by_tensorflow(deployed, preprocessing, precision, input_kind, batch, None)
         return ConvertedModel(content, preprocessing)
     if precision == "int8":
         if not is_quantized(deployed):
             deployed = quantize(deployed)
             calibrate(deployed, _batches(calibration))
-        return ConvertedModel(
-            emit_tflite(deployed, size, batch, input_kind), deployed.preprocessing
-        )
+        content = emit_tflite(deployed, size, batch, input_kind)
+        return ConvertedModel(content, deployed.preprocessing, deployed)
     return ConvertedModel(
         emit_tflite(deployed, size, batch, input_kind, weights=precision), preprocessing
     )
 
 
-def _is_care(model):
+def is_care(model: keras.Model) -> bool:
     """Whether a model has a deploy form, or is one."""
     layers = model._flatten_layers() if hasattr(model, "operations") else []
     return isinstance(model, DeployModel) or any(isinstance(layer, CAREBlock) for layer in layers)
@@ -117,7 +117,7 @@ def deploy_form(
     `convert_model` makes it by itself; who converts a model more than once
     makes it before.
     """
-    if isinstance(model, DeployModel) or not _is_care(model):
+    if isinstance(model, DeployModel) or not is_care(model):
         return model
     deployed = fuse(model, Rewrites(few_taps=precision in ("float32", "float16")))
     deployed.preprocessing = preprocessing

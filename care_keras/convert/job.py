@@ -12,19 +12,23 @@ import keras
 import numpy as np
 
 from care_keras.convert.check import CheckResult, check_file, keras_outputs
-from care_keras.convert.converter import convert_model, deploy_form
+from care_keras.convert.converter import convert_model, deploy_form, is_care
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.native_output import captured_native_output
+from care_keras.convert.report import write_report
 from care_keras.convert.sidecar import activation_name, describe, sidecar_path
+from care_keras.emit.layers import LayerDifference
 from care_keras.files import atomic_path, write_atomically
 from care_keras.metrics import top_k
 from care_keras.models import PRESETS, Preprocessing
 from care_keras.models.loading import load_any
+from care_keras.optional import require
 from care_keras.progress import progress
 from care_keras.quantization import is_quantized
 from care_keras.tflite_file.graph import read_graph
 from care_keras.tflite_file.integer_audit import (
     NotIntegerOnlyError,
+    audit_integer_only,
     require_integer_only,
     summarize_errors,
 )
@@ -34,6 +38,8 @@ from care_keras.tflite_file.runtime_version import oldest_runtime
 # many pixels in all, within bounds on the number of images.
 _CALIBRATION_PIXELS, _CALIBRATION_IMAGES = 800_000, (16, 100)
 _CHECK_PIXELS, _CHECK_IMAGES = 2_500_000, (50, 5000)
+# Images that a report compares layers on.
+_REPORT_IMAGES = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +64,7 @@ class ConversionJob:
         seed: Seed of the draws of images.
         allow_float_fallback: Whether an int8 file may hold operations that are
             not integer-only.
+        report: Folder for a report on the layers of an int8 file, or `None`.
     """
 
     model: str
@@ -74,6 +81,7 @@ class ConversionJob:
     std: tuple[float, ...] | None = None
     seed: int = 0
     allow_float_fallback: bool = False
+    report: pathlib.Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +93,7 @@ class ConversionResult:
         keras_top1: Of the Keras model on the same images, or `None`.
         warnings: Lines for the user.
         integer_only: Whether an int8 file is, `None` for another.
+        worst_layers: Of the report, the worst first; `None` without one.
         runtime: The oldest TFLite runtime that has the file's operators, or
             `None` if that is not known.
         seconds: Wall time of the whole job.
@@ -95,6 +104,7 @@ class ConversionResult:
     keras_top1: float | None
     warnings: list[str]
     integer_only: bool | None
+    worst_layers: list[LayerDifference] | None
     runtime: str | None
     seconds: float
     peak_memory_bytes: int
@@ -133,6 +143,8 @@ def run_job(job: ConversionJob) -> ConversionResult:
     print(f"loading {job.model}", flush=True)
     model = load_any(job.model)
     preprocessing = model_preprocessing(model, job, warnings)
+    if job.report:
+        _check_report(job, model)
     calibration, held_out = _read_images(job, model, preprocessing, warnings)
 
     deployed = deploy_form(model, preprocessing, job.precision)
@@ -158,7 +170,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 held_out.labels,
                 held_out.reference,
             )
-        return check, converted.preprocessing
+        return check, converted
 
     checks = []
     if job.precision != "float32" and not is_quantized(model):
@@ -166,15 +178,17 @@ def run_job(job: ConversionJob) -> ConversionResult:
             path = pathlib.Path(folder) / "float32.tflite"
             checks.append(convert_and_check("float32", "float", path)[0])
     with atomic_path(job.output) as written:
-        check, file_preprocessing = convert_and_check(job.precision, job.input_kind, written)
+        check, converted = convert_and_check(job.precision, job.input_kind, written)
         checks.append(check)
         graph = read_graph(written)
         integer_only = _audit(graph, job, warnings) if job.precision == "int8" else None
+        worst_layers = _report(job, converted, graph, held_out) if job.report else None
         result = ConversionResult(
             checks=checks,
             keras_top1=_keras_top1(held_out),
             warnings=warnings,
             integer_only=integer_only,
+            worst_layers=worst_layers,
             runtime=oldest_runtime(graph).version,
             seconds=time.monotonic() - started,
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -184,13 +198,35 @@ def run_job(job: ConversionJob) -> ConversionResult:
             job.output.name,
             job.input_kind,
             job.precision,
-            file_preprocessing,
+            converted.preprocessing,
             getattr(model, "labels", None),
             activation_name(model),
         )
         sidecar |= _figures(job, calibration, held_out, result)
         write_atomically(sidecar_path(job.output), json.dumps(sidecar, indent=2) + "\n")
     return result
+
+
+def _check_report(job, model):
+    """Finds what stands in the way of a report before minutes of work, not after."""
+    if job.precision != "int8" or not is_care(model):
+        raise ValueError(
+            "A report compares the layers of a CARE model in int8 with float32. "
+            f"Received: model={job.model!r}, precision={job.precision!r}"
+        )
+    require("matplotlib", "report")
+    job.report.mkdir(parents=True, exist_ok=True)
+
+
+def _report(job, converted, graph, held_out):
+    print(f"comparing layers on {_REPORT_IMAGES} images", flush=True)
+    return write_report(
+        job.report,
+        job.output.name,
+        converted.quantized_form,
+        audit_integer_only(graph),
+        held_out.pixels[:_REPORT_IMAGES],
+    )
 
 
 def _audit(graph, job, warnings):

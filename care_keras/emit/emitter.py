@@ -18,6 +18,7 @@ def emit_tflite(
     input_kind: str = "float",
     weights: str = "float32",
     all_tensors: bool = False,
+    rounded: bool = True,
 ) -> bytes:
     """Writes a model of primitives as a .tflite file.
 
@@ -32,6 +33,8 @@ def emit_tflite(
         weights: `"float32"` or `"float16"`: how a float32 file stores weights.
         all_tensors: Whether every tensor is an output of the file, by its
             layer's name, to compare layer by layer.
+        rounded: If false, a quantized form is written as the float32 network
+            that it rounds, to compare with.
 
     Returns:
         The content of the file.
@@ -40,7 +43,8 @@ def emit_tflite(
         ValueError: If the model has an operation that is no primitive, or is a
             quantized form of normalized images and raw pixels are asked for.
     """
-    return Emitter(model, image_size, batch, input_kind, weights).emit(all_tensors)
+    emitter = Emitter(model, image_size, batch, input_kind, weights, rounded)
+    return emitter.emit(all_tensors)
 
 
 class Emitter:
@@ -50,7 +54,7 @@ class Emitter:
         writer: The file's tensors and operators.
     """
 
-    def __init__(self, model, image_size, batch, input_kind, weights):
+    def __init__(self, model, image_size, batch, input_kind, weights, rounded):
         self.writer = Writer("care_keras")
         self._model = model
         self._shape = (batch, *image_size, 3)
@@ -58,7 +62,7 @@ class Emitter:
         self._weights = weights
         self._image = None
         self._outputs = {}
-        self._fake_quants = self._find_fake_quants()
+        self._fake_quants = self._find_fake_quants() if rounded else {}
 
     def _find_fake_quants(self):
         """The `FakeQuant` behind each layer, by the layer's name."""

@@ -57,7 +57,7 @@ class LayerDifference:
 def layer_differences(
     reference: LayerRunner, other: LayerRunner, images: np.ndarray
 ) -> Iterator[LayerDifference]:
-    """Compares the layers that both files have, in the order they run.
+    """Compares the layers that both files have, by name, as the runtime lists them.
 
     Args:
         reference: The float32 file.

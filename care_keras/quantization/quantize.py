@@ -13,7 +13,7 @@ from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.layers import QUANTIZED
 
 # Layers whose output holds numbers of their input, so that both have one range.
-_KEEPS_VALUES = (
+KEEPS_VALUES = (
     p.ChannelSlice,
     p.Concatenate,
     p.FlattenPixels,
@@ -129,7 +129,7 @@ class _Quantization:
         if isinstance(layer, p.Concatenate):
             for name in first[1:]:
                 self._groups.join(first[0], name)
-        if isinstance(layer, (*_KEEPS_VALUES, p.AddEpsilon)):
+        if isinstance(layer, (*KEEPS_VALUES, p.AddEpsilon)):
             source = first[0] if isinstance(first, list) else first
             self._groups.join(source, layer.name)
         if isinstance(layer, p.MatMul):
@@ -153,7 +153,7 @@ class _Quantization:
             weights = fold_affine_before_conv(*weights, *_normalization(self._model.preprocessing))
         for variable, value in zip(copy.weights, weights, strict=False):
             variable.assign(np.asarray(value, np.float32))
-        if isinstance(layer, _KEEPS_VALUES):
+        if isinstance(layer, KEEPS_VALUES):
             return outputs
         fixed = _SOFTMAX if isinstance(layer, p.Softmax) else None
         return self._fake_quant(layer.name, fixed)(outputs)

@@ -74,16 +74,17 @@ def infer(layer, inputs, training=False):
         return layer(inputs, training=training)
     if not layer.built:
         layer.build(keras.tree.map_structure(np.shape, inputs))
-    outputs, _ = _jitted(layer, training)(
-        [variable.value for variable in layer.trainable_variables],
-        [variable.value for variable in layer.non_trainable_variables],
-        inputs,
-    )
-    return outputs
+    values = [variable.value for variable in layer.variables]
+    return _jitted(layer, training)(values, inputs)
 
 
 @functools.lru_cache(maxsize=16)
 def _jitted(layer, training):
     import jax
 
-    return jax.jit(functools.partial(layer.stateless_call, training=training))
+    def call(values, inputs):
+        # Not `stateless_call`: it leaves out what `__call__` does, casts among them.
+        with keras.StatelessScope(zip(layer.variables, values, strict=True)):
+            return layer(inputs, training=training)
+
+    return jax.jit(call)

@@ -50,6 +50,7 @@ def test_int8_with_no_other_flag_in_any_backend(tmp_path):
         (["--size=12by12"], "--size must be N or HxW"),
         (["--int8", "--precision=float16"], "contradict"),
         (["--precision=int3"], "--precision"),
+        (["--report=folder"], "A report compares the layers of a CARE model in int8"),
         (["model.keras"], "unexpected argument 'model.keras'"),
     ],
 )

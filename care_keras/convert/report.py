@@ -1,0 +1,129 @@
+"""Where int8 loses what: a folder that says so, for someone whose accuracy fell."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+
+import numpy as np
+
+from care_keras.deploy import DeployModel
+from care_keras.emit.emitter import emit_tflite
+from care_keras.emit.layers import LayerDifference, LayerRunner, layer_differences
+from care_keras.files import atomic_path, write_atomically
+from care_keras.optional import require
+from care_keras.quantization.quantize import KEEPS_VALUES
+from care_keras.table import format_table
+from care_keras.tflite_file.finding import Finding
+
+FILES = ("report.json", "report.txt", "layers.png")
+_WORST = 10
+
+
+def write_report(
+    folder: str | os.PathLike,
+    name: str,
+    quantized_form: DeployModel,
+    findings: list[Finding],
+    images: np.ndarray,
+) -> list[LayerDifference]:
+    """Compares every layer of an int8 file with the float network that it rounds.
+
+    Writes `report.json`, all figures; `report.txt`, the ten worst layers and
+    what the audit found; `layers.png`, a picture of all layers.
+
+    Args:
+        folder: Where to.
+        name: Name of the file, for headings.
+        quantized_form: What it was written from; it takes raw pixels.
+        findings: Of the audit.
+        images: uint8 array of shape `(images, height, width, 3)`.
+
+    Returns:
+        The ten layers with the lowest signal-to-noise ratio, the worst first.
+
+    Raises:
+        MissingDependencyError: If matplotlib is not installed.
+        OSError: If a file cannot be written.
+    """
+    require("matplotlib", "report")
+    folder = pathlib.Path(folder)
+    reference, file = (
+        LayerRunner(
+            emit_tflite(
+                quantized_form,
+                images.shape[1:3],
+                input_kind="rgb_uint8",
+                all_tensors=True,
+                rounded=rounded,
+            )
+        )
+        for rounded in (False, True)
+    )
+    found = {layer.name: layer for layer in layer_differences(reference, file, images)}
+    # In the order they run; what only moves numbers says nothing new.
+    differences = [
+        found[layer.name]
+        for layer in quantized_form.layers
+        if layer.name in found and not isinstance(layer, KEEPS_VALUES)
+    ]
+    worst = sorted(differences, key=lambda layer: layer.snr_db)[:_WORST]
+    content = {
+        "file": name,
+        "images": len(images),
+        "layers": [_to_dict(layer) for layer in differences],
+        "worst_layers": [layer.name for layer in worst],
+        "audit": [dataclasses.asdict(finding) for finding in findings],
+    }
+    write_atomically(folder / "report.json", json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / "report.txt", _text(name, worst, findings, len(images)))
+    _draw(differences, worst, folder / "layers.png", name)
+    return worst
+
+
+def _to_dict(layer):
+    snr_db = layer.snr_db if math.isfinite(layer.snr_db) else None
+    return {**dataclasses.asdict(layer), "snr_db": snr_db}
+
+
+def worst_table(worst: list[LayerDifference]) -> str:
+    """The worst layers as text."""
+    rows = [[x.name, f"{x.snr_db:.1f} dB", f"{x.max_difference:.4g}"] for x in worst]
+    return format_table(["layer", "SNR", "largest difference"], rows)
+
+
+def _text(name, worst, findings, images):
+    audit = [f"{x.severity}: {x.message}" for x in findings] or ["nothing: it is integer-only"]
+    return (
+        f"{name}: int8 against the float network that it rounds, on {images} images\n\n"
+        f"{worst_table(worst)}\n\nThe audit found\n" + "\n".join(audit) + "\n"
+    )
+
+
+def _draw(differences, worst, path, name):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    line, bars = figure.subplots(2, 1, height_ratios=(3, 2))
+    finite = [(i, x.snr_db) for i, x in enumerate(differences) if math.isfinite(x.snr_db)]
+    places = {x.name: i for i, x in enumerate(differences)}
+    line.plot(*zip(*finite, strict=True), color="#0072B2", linewidth=1, marker=".", markersize=3)
+    line.plot(
+        [places[x.name] for x in worst],
+        [x.snr_db for x in worst],
+        "o",
+        color="#D55E00",
+        fillstyle="none",
+        label=f"the {len(worst)} worst",
+    )
+    line.set(
+        xlabel="layer, in the order they run", ylabel="SNR in dB", title=f"{name} against float"
+    )
+    line.grid(alpha=0.3)
+    line.legend()
+    bars.barh([x.name for x in worst], [x.snr_db for x in worst], color="#D55E00")
+    bars.invert_yaxis()
+    bars.set(xlabel="SNR in dB")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=130)
