@@ -213,5 +213,10 @@ class Emitter:
     def _normalization(self):
         """Pixels to what the model takes: `(scale, offset)` per channel."""
         record = self._model.preprocessing
+        if record is None:
+            raise ValueError(
+                "The model does not say how pixels become its input: set `preprocessing`. "
+                "Received: input_kind='rgb_uint8'"
+            )
         mean, std = np.asarray(record.mean), np.asarray(record.std)
         return 1.0 / (255.0 * std), -mean / std

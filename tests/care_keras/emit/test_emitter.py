@@ -12,7 +12,7 @@ from care_keras.litert import LiteRTModel
 from care_keras.metrics import snr_db
 from care_keras.quantization import QuantizationConfig, quantize
 from care_keras.tflite_file import audit_integer_only, read_graph
-from tests.care_keras.helpers import infer, numpy_of, tiny_backbone
+from tests.care_keras.helpers import infer, numpy_of, tiny_backbone, tiny_classifier
 from tests.care_keras.quantization.samples import (
     SIZE,
     deploy_form,
@@ -76,6 +76,13 @@ def test_pixels_into_an_int8_file(int8_file):
 def test_pixels_need_a_form_that_takes_them():
     model = quantize(deploy_form(), QuantizationConfig(raw_pixels=False))
     with pytest.raises(ValueError, match="Received: "):
+        emit_tflite(model, SIZE, input_kind="rgb_uint8")
+
+
+def test_pixels_need_a_record_of_how_they_are_prepared():
+    model = fuse(tiny_classifier(classes=10, preprocessing=None))
+    assert model.preprocessing is None
+    with pytest.raises(ValueError, match="does not say how pixels.*input_kind='rgb_uint8'"):
         emit_tflite(model, SIZE, input_kind="rgb_uint8")
 
 
