@@ -8,13 +8,16 @@ import keras
 import numpy as np
 
 from care_keras.data.preprocessing import normalize
+from care_keras.deploy import DeployModel
 from care_keras.litert import LiteRTModel
 from care_keras.metrics import snr_db, top1_agreement, top_k
 from care_keras.models import Preprocessing
 from care_keras.progress import progress
 
-# Pixels of one batch of the Keras model: 32 images of 224x224.
+# Pixels of one batch of the Keras model: 32 images of 224x224; of one made of primitives, whose
+# every intermediate tensor stays in memory until the batch is done, an eighth of that.
 _BATCH_PIXELS = 32 * 224 * 224
+_PRIMITIVES_BATCH_PIXELS = _BATCH_PIXELS // 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +52,8 @@ def keras_outputs(
 ) -> np.ndarray:
     """What the Keras model returns for uint8 pixels: float32 `(images, classes)`."""
     # Few large batches: eager operations on small ones cost more to start than to run.
-    batch = max(1, _BATCH_PIXELS // (pixels.shape[1] * pixels.shape[2]))
+    budget = _PRIMITIVES_BATCH_PIXELS if isinstance(model, DeployModel) else _BATCH_PIXELS
+    batch = max(1, budget // (pixels.shape[1] * pixels.shape[2]))
     outputs = []
     starts = range(0, len(pixels), batch)
     for start in progress(starts, "running the Keras model, batch"):

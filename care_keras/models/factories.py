@@ -66,15 +66,15 @@ def build_model(
 def _load_weights(model, backbone, config, weights):
     """Copies weights from a preset, or from a `.keras` or `.weights.h5` file, into `model`."""
     weights = os.fspath(weights)
-    preset = PRESETS.get(f"{config.name}_{weights}")
+    presets = {
+        name.removeprefix(f"{config.name}_"): preset
+        for name, preset in PRESETS.items()
+        if name.startswith(f"{config.name}_") and not preset.quantized
+    }
+    preset = presets.get(weights)
     if preset is None and not os.path.isfile(weights):
-        names = [
-            key.removeprefix(f"{config.name}_")
-            for key in PRESETS
-            if key.startswith(config.name + "_")
-        ]
         raise ValueError(
-            f"`weights` must be None, a file, or one of {names} for {config.name}. "
+            f"`weights` must be None, a file, or one of {list(presets)} for {config.name}. "
             f"Received: weights={weights!r}"
         )
     if preset is None and weights.endswith(".h5"):

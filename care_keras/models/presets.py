@@ -17,19 +17,21 @@ class Preset:
         name: Name to load it by.
         file: Its `.keras` file.
         card: The JSON beside it: command line, seed, date, accuracy.
+        quantized: Whether it is a quantized form, for int8, and no training form.
     """
 
     name: str
     file: pathlib.Path
     card: pathlib.Path
+    quantized: bool
 
     def read_card(self) -> dict:
         return json.loads(self.card.read_text())
 
 
 PRESETS = {
-    name: Preset(name, ASSETS / f"{name}.keras", ASSETS / f"{name}.json")
-    for name in ("care_nano_cifar10",)
+    name: Preset(name, ASSETS / f"{name}.keras", ASSETS / f"{name}.json", quantized)
+    for name, quantized in (("care_nano_cifar10", False), ("care_nano_cifar10_qat", True))
 }
 
 

@@ -9,7 +9,7 @@ from care_keras.convert.converter import convert_model
 from care_keras.convert.sidecar import describe
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
-from tflite import benchmark_forms, stress_run
+from tflite import forms, stress_run
 from tflite.odd_inputs import FAMILIES, odd_input
 
 
@@ -41,7 +41,7 @@ def files(tmp_path_factory):
     converted = convert_model(model, RECORD, "int8", "rgb_uint8", calibration=iter(photos(16)))
     deploy = folder / "deploy_uint8.tflite"
     deploy.write_bytes(converted.content)
-    benchmark_forms.write_forms(model, photos(16), folder)
+    forms.write_forms(model, photos(16), folder)
     kinds = {deploy: "rgb_uint8", folder / "training_int8.tflite": "float"}
     for path, kind in kinds.items():
         record = describe(path, path.name, kind, "int8", RECORD, None, None)

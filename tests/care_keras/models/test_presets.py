@@ -3,10 +3,14 @@ import numpy as np
 import pytest
 
 import care_keras
+from care_keras.convert.images import read_pixels
 from care_keras.data.preprocessing import prepare
 from care_keras.data.sources import open_source
-from care_keras.metrics import top_k
+from care_keras.emit.emitter import emit_tflite
+from care_keras.litert import LiteRTModel
+from care_keras.metrics import top1_agreement, top_k
 from care_keras.models import PRESETS, load_preset
+from care_keras.quantization import is_quantized
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -28,6 +32,20 @@ def test_bundled_model_is_as_right_as_its_card_says():
         abs(top_k(outputs, source.labels, 1) - PRESETS["care_nano_cifar10"].read_card()["top1"])
         < 0.035
     )
+    assert model.labels == source.class_names
+
+
+def test_the_quantized_preset_is_as_right_as_its_card_says():
+    """Through the file that is made of it, whose accuracy the card has too."""
+    model, card = load_preset("care_nano_cifar10_qat"), PRESETS["care_nano_cifar10_qat"].read_card()
+    assert is_quantized(model)
+    source = open_source("bundled", "test").take(range(1000))
+    images = read_pixels(source, model.preprocessing, "reading")[0]
+    outputs = LiteRTModel(emit_tflite(model, (32, 32), input_kind="rgb_uint8")).predict(images)
+    assert abs(top_k(outputs, source.labels, 1) - card["top1_int8"]) < 0.035
+    # The Keras form and the file round alike.
+    expected = keras.ops.convert_to_numpy(model(images[:100].astype("float32"), training=False))
+    assert top1_agreement(outputs[:100], expected) >= 0.98
     assert model.labels == source.class_names
 
 

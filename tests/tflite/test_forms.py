@@ -14,15 +14,15 @@ from care_keras.tflite_file.integer_audit import audit_integer_only
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
 from tests.tflite.latencies import made_up
-from tflite import benchmark_forms
+from tflite import forms
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_four_files_of_one_model(tmp_path):
     model = tiny_classifier(classes=10, preprocessing=RECORD, classifier_activation=None)
-    paths = benchmark_forms.write_forms(model, photos(4), tmp_path)
-    assert [path.stem for path in paths] == list(benchmark_forms._FILES)
+    paths = forms.write_forms(model, photos(4), tmp_path)
+    assert [path.stem for path in paths] == list(forms.FILES)
     names = [{op.name for op in read_graph(path).main.operators} for path in paths]
     # The training form divides and keeps its 7x7; the deploy form does neither.
     assert ["DIV" in found for found in names] == [True, True, False, False]
@@ -39,7 +39,7 @@ def test_four_files_of_one_model(tmp_path):
 
 @pytest.mark.parametrize("name", ["nano", "s0"])
 def test_random_weights_keep_the_scale(name):
-    model = benchmark_forms.load_model(name, seed=0)
+    model = forms.load_model(name, seed=0)
     size = model.preprocessing.height, model.preprocessing.width
     images = np.random.default_rng(1).normal(size=(2, *size, 3)).astype("float32")
     outputs = np.asarray(model(images, training=False))
@@ -53,7 +53,7 @@ def test_ratios_are_of_one_number_of_threads():
         for threads in (1, 2)
         for name, time in times.items()
     ]
-    rows = [line.split() for line in benchmark_forms.ratio_table(latencies, 0).splitlines()[2:]]
+    rows = [line.split() for line in forms.ratio_table(latencies, 0).splitlines()[2:]]
     assert len(rows) == 8 and [row[2] for row in rows] == ["1"] * 4 + ["2"] * 4
     for row in rows:
         if "training_int8" in row[:2]:
