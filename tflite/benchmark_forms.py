@@ -15,8 +15,8 @@ from absl import flags
 
 from care_keras import cli
 from care_keras.convert.by_tensorflow import restart_under_tensorflow
+from care_keras.convert.images import open_calibration_and_held_out
 from care_keras.data.preprocessing import resize_and_crop
-from care_keras.data.sources import open_source
 from care_keras.models import CONFIGS
 from care_keras.progress import progress
 from tflite.forms import load_model, ratio_table, write_forms
@@ -84,7 +84,9 @@ def _runs(candidate, engine):
 
 
 def _calibration_images(preprocessing):
-    source = open_source(_CALIBRATION.value, "train").sample(_SAMPLES.value, _SEED.value)
+    source, _, _ = open_calibration_and_held_out(
+        _CALIBRATION.value, None, _SAMPLES.value, 1, _SEED.value
+    )
     return np.stack(
         [resize_and_crop(source[i], preprocessing) for i in progress(range(len(source)), "image")]
     )
