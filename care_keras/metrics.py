@@ -1,5 +1,7 @@
 """Figures that say how close two models' outputs are, and how right one is."""
 
+import math
+
 import numpy as np
 
 
@@ -16,6 +18,11 @@ def snr_db(outputs: np.ndarray, reference: np.ndarray) -> float:
     if noise == 0.0:
         return float("inf")
     return float(10.0 * np.log10(signal / noise)) if signal else float("-inf")
+
+
+def finite_or_none(value: float) -> float | None:
+    """A figure for JSON, which has no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def top_k(outputs: np.ndarray, labels: np.ndarray, k: int) -> float:

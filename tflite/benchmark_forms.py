@@ -10,15 +10,12 @@ import pathlib
 import sys
 import tempfile
 
-import numpy as np
 from absl import flags
 
 from care_keras import cli
 from care_keras.convert.by_tensorflow import restart_under_tensorflow
-from care_keras.convert.images import open_calibration_and_held_out
-from care_keras.data.preprocessing import resize_and_crop
+from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.models import CONFIGS
-from care_keras.progress import progress
 from tflite.forms import load_model, ratio_table, write_forms
 from tflite.latency import make_candidates, measure
 from tflite.latency_engine import RoundPlan
@@ -87,9 +84,7 @@ def _calibration_images(preprocessing):
     source, _, _ = open_calibration_and_held_out(
         _CALIBRATION.value, None, _SAMPLES.value, 1, _SEED.value
     )
-    return np.stack(
-        [resize_and_crop(source[i], preprocessing) for i in progress(range(len(source)), "image")]
-    )
+    return read_pixels(source, preprocessing, f"reading {source.name}")[0]
 
 
 if __name__ == "__main__":

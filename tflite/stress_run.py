@@ -65,8 +65,7 @@ def stress(
     """
     input_kind, preprocessing = read_sidecar(path)
     LiteRTModel(path)  # Says what is wrong with it, if anything, before photos are read.
-    source = open_source(data, "test")
-    source = source.sample(min(_PHOTOS, len(source)), seed)
+    source = open_source(data, "test").sample(_PHOTOS, seed)
     photos = read_pixels(source, preprocessing, f"reading {source.name}")[0]
     job = (path, threads, input_kind, preprocessing, photos, seed, inputs)
     counts, failures, messages = dict.fromkeys(FAMILIES, 0), {}, []

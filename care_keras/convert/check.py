@@ -1,7 +1,6 @@
 """Holds a .tflite file against the Keras model, on images neither was fitted to."""
 
 import dataclasses
-import math
 import os
 
 import keras
@@ -10,7 +9,7 @@ import numpy as np
 from care_keras.data.preprocessing import normalize
 from care_keras.deploy import DeployModel
 from care_keras.litert import LiteRTModel
-from care_keras.metrics import snr_db, top1_agreement, top_k
+from care_keras.metrics import finite_or_none, snr_db, top1_agreement, top_k
 from care_keras.models import Preprocessing
 from care_keras.progress import progress
 
@@ -43,7 +42,7 @@ class CheckResult:
     def to_dict(self) -> dict:
         """As plain JSON types; an infinite ratio, which JSON lacks, as `None`."""
         result = dataclasses.asdict(self)
-        result["snr_db"] = self.snr_db if math.isfinite(self.snr_db) else None
+        result["snr_db"] = finite_or_none(self.snr_db)
         return result
 
 

@@ -219,13 +219,14 @@ def _check_report(job, model):
 
 
 def _report(job, converted, graph, held_out):
-    print(f"comparing layers on {_REPORT_IMAGES} images", flush=True)
+    images = held_out.pixels[:_REPORT_IMAGES]
+    print(f"comparing layers on {len(images)} images", flush=True)
     return write_report(
         job.report,
         job.output.name,
         converted.quantized_form,
         audit_integer_only(graph),
-        held_out.pixels[:_REPORT_IMAGES],
+        images,
     )
 
 

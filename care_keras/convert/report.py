@@ -12,6 +12,7 @@ from care_keras.deploy import DeployModel
 from care_keras.emit.emitter import emit_tflite
 from care_keras.emit.layers import LayerDifference, LayerRunner, layer_differences
 from care_keras.files import atomic_path, write_atomically
+from care_keras.metrics import finite_or_none
 from care_keras.optional import require
 from care_keras.quantization.quantize import KEEPS_VALUES
 from care_keras.table import format_table
@@ -72,7 +73,10 @@ def write_report(
     content = {
         "file": name,
         "images": len(images),
-        "layers": [_to_dict(layer) for layer in differences],
+        "layers": [
+            {**dataclasses.asdict(layer), "snr_db": finite_or_none(layer.snr_db)}
+            for layer in differences
+        ],
         "worst_layers": [layer.name for layer in worst],
         "audit": [dataclasses.asdict(finding) for finding in findings],
     }
@@ -80,11 +84,6 @@ def write_report(
     write_atomically(folder / "report.txt", _text(name, worst, findings, len(images)))
     _draw(differences, worst, folder / "layers.png", name)
     return worst
-
-
-def _to_dict(layer):
-    snr_db = layer.snr_db if math.isfinite(layer.snr_db) else None
-    return {**dataclasses.asdict(layer), "snr_db": snr_db}
 
 
 def worst_table(worst: list[LayerDifference]) -> str:

@@ -152,7 +152,9 @@ def refine(segment: AttentionSegment, inputs: np.ndarray, sweeps: int = 2) -> tu
     for _ in range(sweeps):
         for layer in segment.own:
             name, symmetric = layer.name, layer.symmetric
-            for end in ("high",) if symmetric else ("high", "low"):
+            # One end follows from the other, or is 0 and stays so.
+            ends = ("high",) if symmetric or limits[name][0] == 0.0 else ("high", "low")
+            for end in ends:
                 candidates = _candidates(end, chosen[layer], limits[name], symmetric)
                 tried = [affine_parameters(*candidate, symmetric) for candidate in candidates]
                 found = errors(segment.run_each(values, parameters, layer, tried))
