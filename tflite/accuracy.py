@@ -1,8 +1,6 @@
 """How often a .tflite file is right about labelled images."""
 
 import dataclasses
-import json
-import pathlib
 
 import numpy as np
 
@@ -69,21 +67,3 @@ def evaluate(
         top5=top_k(scores, labels, 5) if classes > 5 else None,
         top1_interval=wilson_interval(top1, len(pixels)),
     )
-
-
-def read_sidecar(model_path: pathlib.Path) -> tuple[str, Preprocessing]:
-    """Input kind and preprocessing from the JSON beside a .tflite file.
-
-    Raises:
-        ValueError: If there is none, or it is not one of ours.
-    """
-    path = model_path.with_suffix(".json")
-    try:
-        content = json.loads(path.read_text())
-        fields = {field.name for field in dataclasses.fields(Preprocessing)}
-        record = {key: value for key, value in content["preprocessing"].items() if key in fields}
-        return content["input"]["kind"], Preprocessing(**record)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing: it says how images are prepared") from error
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a description written by care_keras.convert") from error

@@ -13,7 +13,8 @@ from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
 from care_keras.litert import LiteRTModel, runtime_version
 from care_keras.table import format_table
-from tflite.accuracy import evaluate, read_sidecar
+from tflite.accuracy import evaluate
+from tflite.model_inputs import read_model_input
 
 _MODEL = flags.DEFINE_string("model", None, "The .tflite file.", required=True)
 _DATA = flags.DEFINE_string(
@@ -28,7 +29,8 @@ def main() -> None:
     """The command."""
     path = pathlib.Path(_MODEL.value)
     try:
-        input_kind, preprocessing = read_sidecar(path)
+        model_input = read_model_input(path)
+        input_kind, preprocessing = model_input.kind, model_input.preprocessing
         model = LiteRTModel(path, num_threads=_THREADS.value)
         source = open_source(_DATA.value, "test")
         if source.labels is None:

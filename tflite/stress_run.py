@@ -12,7 +12,7 @@ from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.litert import LiteRTModel
 from care_keras.progress import progress
-from tflite.accuracy import read_sidecar
+from tflite.model_inputs import read_model_input
 from tflite.odd_inputs import FAMILIES, odd_input
 
 # Photos that are read, at most; then they come again, brighter or darker.
@@ -63,7 +63,8 @@ def stress(
     Raises:
         ValueError: If the file or the photos cannot be opened.
     """
-    input_kind, preprocessing = read_sidecar(path)
+    model_input = read_model_input(path)
+    input_kind, preprocessing = model_input.kind, model_input.preprocessing
     LiteRTModel(path)  # Says what is wrong with it, if anything, before photos are read.
     source = open_source(data, "test").sample(_PHOTOS, seed)
     photos = read_pixels(source, preprocessing, f"reading {source.name}")[0]

@@ -7,7 +7,8 @@ from care_keras.convert.images import read_pixels
 from care_keras.convert.job import ConversionJob, run_job
 from care_keras.data.sources import open_source
 from care_keras.litert import LiteRTModel
-from tflite.accuracy import evaluate, read_sidecar
+from tflite.accuracy import evaluate
+from tflite.model_inputs import read_model_input
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,8 @@ def float32_file(tmp_path_factory):
 
 
 def test_accuracy_is_what_the_conversion_saw(float32_file):
-    input_kind, preprocessing = read_sidecar(float32_file)
+    model_input = read_model_input(float32_file)
+    input_kind, preprocessing = model_input.kind, model_input.preprocessing
     source = open_source("bundled", "test").sample(100)
     pixels, labels = read_pixels(source, preprocessing, "reading")
     result = evaluate(LiteRTModel(float32_file), input_kind, preprocessing, pixels, labels)
@@ -30,15 +32,8 @@ def test_accuracy_is_what_the_conversion_saw(float32_file):
 
 
 def test_labels_the_model_does_not_know(float32_file):
-    input_kind, preprocessing = read_sidecar(float32_file)
+    model_input = read_model_input(float32_file)
+    input_kind, preprocessing = model_input.kind, model_input.preprocessing
     pixels = np.zeros((1, 32, 32, 3), np.uint8)
     with pytest.raises(ValueError, match="Received: a model of 10 classes"):
         evaluate(LiteRTModel(float32_file), input_kind, preprocessing, pixels, np.array([10]))
-
-
-def test_a_missing_or_foreign_sidecar(tmp_path):
-    with pytest.raises(ValueError, match="model.json is missing"):
-        read_sidecar(tmp_path / "model.tflite")
-    (tmp_path / "model.json").write_text('{"input": 3}')
-    with pytest.raises(ValueError, match="not a description written by care_keras.convert"):
-        read_sidecar(tmp_path / "model.tflite")
