@@ -3,9 +3,10 @@
 Exit codes: 0 fine, 1 a check that the command makes did not hold, 2 bad use.
 """
 
+import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
@@ -18,8 +19,10 @@ class CheckError(Exception):
     """What the command checks did not hold."""
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> None:
     """Parses the flags and runs `main()`, turning its errors into exit codes.
+
+    What is no flag is given to `main`: as many words as `arguments` names.
 
     `UserError` and a bad flag are one line on stderr and exit code 2,
     `CheckError` one line and exit code 1. Anything else is a bug of ours and
@@ -27,10 +30,13 @@ def run(main: Callable[[], None]) -> None:
     """
     # TensorFlow's C++ start-up messages bury what a command prints.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    app.run(lambda _: _guarded(main), flags_parser=_parse_flags)
+    app.run(
+        lambda words: _guarded(functools.partial(main, *words[1:])),
+        flags_parser=functools.partial(_parse_flags, arguments=arguments),
+    )
 
 
-def _parse_flags(argv):
+def _parse_flags(argv, arguments):
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -38,8 +44,11 @@ def _parse_flags(argv):
     except SystemExit:
         # absl has printed the help that was asked for, and would call that a failure.
         sys.exit(0)
-    if len(rest) > 1:
-        _fail(f"unexpected argument {rest[1]!r}: every option is a flag (see --help)", 2)
+    if len(rest) > 1 + len(arguments):
+        unexpected = rest[1 + len(arguments)]
+        _fail(f"unexpected argument {unexpected!r}: every option is a flag (see --help)", 2)
+    if len(rest) < 1 + len(arguments):
+        _fail(f"{arguments[len(rest) - 1]} is missing (see --help)", 2)
     return rest
 
 

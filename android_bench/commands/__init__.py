@@ -1,0 +1,1 @@
+"""One module per word of `python -m android_bench WORD`; each defines its own flags."""
