@@ -4,7 +4,6 @@ import numpy as np
 
 from care_keras.deploy import primitives as p
 from care_keras.deploy.folding import (
-    ELEVEN_BY_ONE_FLOAT,
     SEVEN_BY_SEVEN,
     SEVEN_BY_SEVEN_FLOAT,
     array,
@@ -13,6 +12,7 @@ from care_keras.deploy.folding import (
     fold_affine_before_conv,
     fold_layer_norm_into_dense,
     split_depthwise,
+    split_strips,
 )
 
 
@@ -47,13 +47,7 @@ def lower_mixer(build, mixer, parts, name, rewrites):
     if mixer.global_branch == "attention":
         x_global = lower_attention(build, mixer.attention, x_global, f"{name}_attention", rewrites)
     else:
-        strips = [
-            _strip(build, mixer.strip_conv_vertical, x_global, f"{name}_strip_vertical", rewrites),
-            _strip(
-                build, mixer.strip_conv_horizontal, x_global, f"{name}_strip_horizontal", rewrites
-            ),
-        ]
-        x_global = build.add(p.Add, strips, f"{name}_strip")
+        x_global = _strips(build, mixer, x_global, f"{name}_strip", rewrites)
     x_3x3 = _depthwise(build, mixer.local_conv_3x3, x_3x3, f"{name}_local_3x3")
     x_7x7 = _wide_depthwise(build, mixer.local_conv_7x7, x_7x7, f"{name}_local_7x7", rewrites)
     return build.add(p.Concatenate, [x_global, x_3x3, x_7x7], f"{name}_output")
@@ -192,26 +186,27 @@ def _depthwise(build, conv, x, name):
     return build.depthwise(x, array(conv.kernel), array(conv.bias), name)
 
 
+def _strips(build, mixer, x, name, rewrites):
+    strips = [
+        (array(conv.kernel), array(conv.bias))
+        for conv in (mixer.strip_conv_vertical, mixer.strip_conv_horizontal)
+    ]
+    if rewrites.split_strips:
+        return _sum_of_depthwise(build, x, split_strips(*strips), name)
+    return _sum_of_depthwise(build, x, [(*strip, (1, 1)) for strip in strips], name)
+
+
 def _wide_depthwise(build, conv, x, name, rewrites):
     if not rewrites.split_wide_depthwise:
         return _depthwise(build, conv, x, name)
-    pieces = SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
-    return _depthwise_sum(build, conv, x, name, pieces)
+    slices = SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
+    pieces = split_depthwise(array(conv.kernel), array(conv.bias), slices)
+    return _sum_of_depthwise(build, x, pieces, name)
 
 
-def _strip(build, conv, x, name, rewrites):
-    if not rewrites.few_taps:
-        return _depthwise(build, conv, x, name)
-    pieces = ELEVEN_BY_ONE_FLOAT
-    if conv.kernel.shape[0] == 1:
-        pieces = [(rows, columns) for columns, rows in pieces]
-    return _depthwise_sum(build, conv, x, name, pieces)
-
-
-def _depthwise_sum(build, conv, x, name, pieces):
-    """A depthwise convolution in pieces that are added up."""
+def _sum_of_depthwise(build, x, pieces, name):
+    """Depthwise convolutions of one tensor, added up."""
     total = None
-    pieces = split_depthwise(array(conv.kernel), array(conv.bias), pieces)
     for i, (kernel, bias, dilation_rate) in enumerate(pieces):
         y = build.depthwise(x, kernel, bias, f"{name}_piece{i + 1}", dilation_rate)
         total = y if total is None else build.add(p.Add, [total, y], f"{name}_sum{i}")

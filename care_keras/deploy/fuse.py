@@ -28,10 +28,11 @@ class Rewrites:
             included, as one dense layer.
         split_wide_depthwise: A 7x7 depthwise convolution as some of at most 25
             taps.
-        few_taps: Pieces of at most 9 taps where there can be, of the strips
-            too. Off by default, on for float32 files: S0 then takes 0.94 of
-            the time (median; least 0.97, AVX2, one thread), in int8 no less
-            (1.03 and 0.99), where each sum is one more tensor to round.
+        split_strips: The 11x1 and 1x11 depthwise convolutions as three of at
+            most 9 taps.
+        few_taps: The 7x7 in pieces of which all but one have at most 9 taps.
+            Off by default, on for float32 files; in int8, where each sum is one
+            more tensor to round, it gains no time.
         division_free: Attention without DIV, one product for all heads.
         fold_layer_scale: Into Inter2's projection and a scale of its residual.
             Off by default: the block's sums take as many operations either
@@ -41,6 +42,7 @@ class Rewrites:
     fold_batch_norm: bool = True
     merge_heads: bool = True
     split_wide_depthwise: bool = True
+    split_strips: bool = True
     few_taps: bool = False
     division_free: bool = True
     fold_layer_scale: bool = False

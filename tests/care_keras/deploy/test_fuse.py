@@ -29,6 +29,7 @@ EVERY_REWRITE = [
     Rewrites(merge_heads=False),
     Rewrites(split_wide_depthwise=False),
     Rewrites(few_taps=True),
+    Rewrites(split_strips=False),
     Rewrites(division_free=False),
     Rewrites(fold_layer_scale=True),
 ]
