@@ -18,7 +18,7 @@ _ABIS = {
     (3, False): "x86",
     (243, True): "riscv64",
 }
-# Where `bazel build` of TensorFlow's or LiteRT's target, here or as an external repository, puts it.
+# Where `bazel build` puts it, built here or as a part of an external repository.
 BAZEL_OUTPUTS = (
     "bazel-bin/external/org_tensorflow/tensorflow/lite/tools/benchmark/benchmark_model",
     "bazel-bin/external/litert/tflite/tools/benchmark/benchmark_model",

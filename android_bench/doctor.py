@@ -6,7 +6,7 @@ import uuid
 
 from android_bench.adb import AdbServer, check_state
 from android_bench.binary import check_abi, find_binary
-from android_bench.device import Device, describe
+from android_bench.device import describe
 from android_bench.errors import PhoneError
 from android_bench.phone import Phone
 from android_bench.state import read_state

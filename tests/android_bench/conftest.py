@@ -85,3 +85,23 @@ def stand_in_binary(tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("binary") / "benchmark_model"
     path.write_bytes(elf_bytes("arm64-v8a"))
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory) -> pathlib.Path:
+    """Two convolutions, of a name that a shell would choke on."""
+    from tests.tflite.tiny_models import tiny_model
+
+    path = tmp_path_factory.mktemp("models") / "it's ä; $(reboot) model.tflite"
+    path.write_bytes(tiny_model("conv"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def mixed_file(tmp_path_factory) -> pathlib.Path:
+    """A graph of which XNNPACK takes a part."""
+    from tests.tflite.tiny_models import tiny_model
+
+    path = tmp_path_factory.mktemp("models") / "mixed.tflite"
+    path.write_bytes(tiny_model("mixed"))
+    return path

@@ -63,13 +63,13 @@ class FakePhone:
         self.pushed: list[str] = []
         self.runs: list[list[str]] = []  # arguments of each benchmark run
         self.run_masks: list[int | None] = []
-        self.celsius, self.cooled_to, self.cooling_per_s = 30.0, 30.0, 0.0
+        # Cools whenever its thermal service is asked: tests then do not depend on time.
+        self.celsius, self.cooled_to, self.cooling_per_look = 30.0, 30.0, 0.0
         self.heat_per_run = 0.0
         self.battery_level = 80
         self.screen_on = False
         self.settings = {("global", "stay_on_while_plugged_in"): "0", ("global", "low_power"): "0"}
         self.processes: set = set()
-        self._heated_at = time.monotonic()
         self._boots = 0
         self._make_files()
         self._adbd = FakeAdbd(self)
@@ -121,12 +121,10 @@ class FakePhone:
 
     def temperature(self) -> float:
         """Degrees Celsius now."""
-        passed = time.monotonic() - self._heated_at
-        return max(self.cooled_to, self.celsius - passed * self.cooling_per_s)
+        return max(self.cooled_to, self.celsius)
 
     def heat(self, celsius: float) -> None:
         self.celsius = celsius
-        self._heated_at = time.monotonic()
 
     @property
     def throttled(self) -> bool:

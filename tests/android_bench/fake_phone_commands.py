@@ -138,6 +138,7 @@ def _dumpsys_command(phone, arguments, out, err, stream, mask):
         out(f"POWER MANAGER\n  mWakefulness={'Awake' if phone.screen_on else 'Asleep'}\n")
     elif arguments == ["thermalservice"]:
         celsius = phone.temperature()
+        phone.heat(celsius - phone.cooling_per_look)
         out(
             f"IsStatusOverride: false\nThermal Status: {2 if phone.throttled else 0}\n"
             "Cached temperatures:\n"

@@ -15,9 +15,11 @@ import time
 MARK = b"stand-in for benchmark_model"
 MACHINES = {"arm64-v8a": 183, "armeabi-v7a": 40, "x86_64": 62, "x86": 3}
 
-_KNOWN = """num_runs min_secs max_secs num_threads warmup_runs warmup_min_secs graph input_layer
-input_layer_shape input_layer_value_files output_filepath report_peak_memory_footprint
-use_xnnpack print_preinvoke_state""".split()
+_KNOWN = {
+    *("num_runs", "min_secs", "max_secs", "warmup_runs", "warmup_min_secs", "num_threads"),
+    *("graph", "input_layer", "input_layer_shape", "input_layer_value_files"),
+    *("output_filepath", "report_peak_memory_footprint", "print_preinvoke_state", "use_xnnpack"),
+}
 
 
 def elf_bytes(abi: str) -> bytes:

@@ -1,0 +1,162 @@
+"""Measures .tflite files on phones: `python -m android_bench run --model=a.tflite`.
+
+Everything is written to --output as it is measured; `--resume` goes on with a
+run that was broken off. Exit code 1 if a measurement or a verification failed.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from android_bench.adb import AdbServer
+from android_bench.binary import find_binary
+from android_bench.commands.verification_flags import verification
+from android_bench.delegation import DelegateOptions
+from android_bench.device import describe
+from android_bench.errors import NotReadyError, PhoneError, PhoneLostError
+from android_bench.gate import Limits
+from android_bench.phone import Phone
+from android_bench.plan import DELEGATES, read_models
+from android_bench.prepare import WORK_FOLDER, Luggage, check_folder
+from android_bench.request import Request
+from android_bench.run_file import head, open_file
+from android_bench.runner import RunLength
+from android_bench.session import Session
+from care_keras import cli
+from care_keras.optional import MissingDependencyError
+
+_MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; may be repeated.", required=True)
+_OUTPUT = flags.DEFINE_string("output", "android_bench.jsonl", "File of the records.")
+_RESUME = flags.DEFINE_bool("resume", False, "Do only what is missing in --output.")
+_PORT = flags.DEFINE_integer("adb_port", None, "Port of the adb server (default: adb's own).")
+_DEVICE = flags.DEFINE_string("device", None, "Serial number, or all (default: the only one).")
+_BINARY = flags.DEFINE_string(
+    "benchmark_binary", None, "benchmark_model for the phone (default: what Bazel built here)."
+)
+_URL = flags.DEFINE_string("benchmark_url", None, "Where to download benchmark_model.")
+_SHA256 = flags.DEFINE_string("benchmark_sha256", None, "SHA-256 that the download must have.")
+_DELEGATE = flags.DEFINE_multi_enum(
+    "delegate",
+    ["xnnpack"],
+    DELEGATES,
+    "What runs the graph; may be repeated. cpu: TFLite's own kernels.",
+)
+_THREADS = flags.DEFINE_multi_integer("threads", [1], "Threads; may be repeated.", lower_bound=1)
+_CORES = flags.DEFINE_multi_string(
+    "cores",
+    ["big"],
+    "Cores to run on: big (all but the slowest cluster), little, prime (the fastest cluster), all, "
+    "or numbers as in 4-6; may be repeated.",
+)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds that measure everything once.", lower_bound=1)
+_RUNS = flags.DEFINE_integer("runs", 50, "Inferences in a round, at least.", lower_bound=1)
+_SECONDS = flags.DEFINE_float("seconds", 1.0, "Seconds of a round, at least.", lower_bound=0)
+_WARMUP = flags.DEFINE_float("warmup_seconds", 0.5, "Seconds before a round.", lower_bound=0)
+_TIMEOUT = flags.DEFINE_float("timeout", 300.0, "Seconds after which a run is ended.", 1.0)
+_CELSIUS = flags.DEFINE_float("max_temperature", 45.0, "Start only below so many °C.")
+_BATTERY = flags.DEFINE_integer("min_battery", 25, "Start only above so many percent.", 0, 100)
+_WAIT = flags.DEFINE_float("max_wait", 900.0, "Seconds to wait for both.", lower_bound=0)
+_POLL = flags.DEFINE_float("poll", 5.0, "Seconds between two looks.", lower_bound=0.01)
+_COOLDOWN = flags.DEFINE_float("cooldown", 2.0, "Seconds of rest after a run.", lower_bound=0)
+_RECONNECT = flags.DEFINE_float("reconnect", 120.0, "Seconds to wait for a phone that was lost.")
+_PARTIAL = flags.DEFINE_list(
+    "allow_partial", ["xnnpack"], "Delegates that may take only a part of a graph."
+)
+_FALLBACK = flags.DEFINE_bool(
+    "allow_fallback", False, "Whether a delegate may take nothing, so that the CPU runs the graph."
+)
+_ACCELERATOR = flags.DEFINE_string("npu_accelerator", None, "NNAPI's accelerator for npu.")
+_EXTERNAL = flags.DEFINE_string("external_delegate", None, "Library (.so) of the external one.")
+_EXTERNAL_OPTIONS = flags.DEFINE_string("external_options", None, "key:value,... for it.")
+_PROFILE = flags.DEFINE_bool("profile", False, "Measure the time of each operation at the end.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the order.")
+_FOLDER = flags.DEFINE_string("work_folder", WORK_FOLDER, "Folder on the phone.")
+_KEEP = flags.DEFINE_bool("keep", False, "Leave the folder on the phone.")
+
+
+def main() -> None:
+    """The command."""
+    try:
+        request = _request()
+        server = AdbServer(_PORT.value)
+        phones = [Phone(server, serial) for serial in server.choose(_DEVICE.value)]
+        devices = [describe(phone) for phone in phones]
+        output = pathlib.Path(_OUTPUT.value)
+        file, done = open_file(output, _RESUME.value, head(request))
+    except (ValueError, OSError, PhoneError, MissingDependencyError) as error:
+        raise cli.UserError(str(error)) from error
+    problems = []
+    with file:
+        for phone, device in zip(phones, devices, strict=True):
+            problems += _measure(phone, device, request, file, done)
+    print(f"\nrecords in {output}; python -m android_bench report {output}")
+    if problems:
+        raise cli.CheckError("; ".join(problems))
+
+
+def _measure(phone, device, request, file, done):
+    """Measures on one phone; what went wrong, in words."""
+    print(f"{phone.serial}: {device.manufacturer} {device.model}, Android {device.android}")
+    try:
+        session = Session(phone, device, request, file, done, _say)
+    except (ValueError, PhoneError) as error:
+        return [f"{phone.serial}: {error}"]
+    file.append("device", serial=phone.serial, device=dataclasses.asdict(device))
+    try:
+        failed = session.run()
+    except (NotReadyError, PhoneLostError) as error:
+        return [f"{phone.serial}: {error}; --resume goes on from here"]
+    except (PhoneError, ValueError) as error:
+        return [f"{phone.serial}: {error}"]
+    return [f"{phone.serial}: {failed} failed, see the records"] if failed else []
+
+
+def _say(text):
+    print(text, flush=True)
+
+
+def _request():
+    check_folder(_FOLDER.value)
+    models = read_models(_MODEL.value)
+    unknown = set(_PARTIAL.value) - set(DELEGATES)
+    if unknown:
+        raise ValueError(f"There is no such delegate. Received: --allow_partial={min(unknown)}")
+    external = None if _EXTERNAL.value is None else pathlib.Path(_EXTERNAL.value)
+    if external is not None and not external.is_file():
+        raise ValueError(f"There is no such file. Received: --external_delegate={external}")
+    return Request(
+        luggage=Luggage(
+            folder=_FOLDER.value,
+            binary=find_binary(_BINARY.value, _URL.value, _SHA256.value),
+            models=models,
+            external=external,
+            options=DelegateOptions(
+                npu_accelerator=_ACCELERATOR.value, external_options=_EXTERNAL_OPTIONS.value
+            ),
+        ),
+        delegates=_DELEGATE.value,
+        threads=_THREADS.value,
+        cores=_CORES.value,
+        rounds=_ROUNDS.value,
+        seed=_SEED.value,
+        length=RunLength(
+            runs=_RUNS.value,
+            seconds=_SECONDS.value,
+            warmup_seconds=_WARMUP.value,
+            timeout_seconds=_TIMEOUT.value,
+        ),
+        limits=Limits(_CELSIUS.value, _BATTERY.value, _WAIT.value, _POLL.value),
+        cooldown_seconds=_COOLDOWN.value,
+        partial=frozenset(_PARTIAL.value),
+        fallback_allowed=_FALLBACK.value,
+        keep=_KEEP.value,
+        reconnect_seconds=_RECONNECT.value,
+        verification=verification(models),
+        profile=_PROFILE.value,
+    )
+
+
+def start() -> None:
+    """Runs it as the program."""
+    cli.run(main)

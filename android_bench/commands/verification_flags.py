@@ -1,0 +1,56 @@
+"""The flags of `run` that say what is checked about outputs."""
+
+from absl import flags
+
+from android_bench.plan import Model
+from android_bench.verify import Verification
+from care_keras.convert.images import read_pixels
+from care_keras.data.sources import open_source
+from tflite.input_flags import input_overrides
+from tflite.model_inputs import check_values_used, tflite_input
+
+_VERIFY = flags.DEFINE_bool(
+    "verify", False, "Compare outputs on real images with those of LiteRT on this machine."
+)
+_IMAGES = flags.DEFINE_string(
+    "images", "bundled", "Images for that: DIR, tfds:NAME[:SPLIT] or bundled."
+)
+_COUNT = flags.DEFINE_integer("verify_images", 8, "Images to compare.", lower_bound=1)
+_TOP1 = flags.DEFINE_integer(
+    "top1_images", 0, "Labelled images to count correct answers on, on the phone.", lower_bound=0
+)
+_CODES = flags.DEFINE_integer(
+    "verify_codes", 1, "Largest difference of an integer output that passes.", lower_bound=0
+)
+
+
+def verification(models: list[Model]) -> Verification | None:
+    """What the flags ask for.
+
+    Raises:
+        ValueError: If there are no such images, or nothing says how they are
+            prepared for a model.
+    """
+    if not _VERIFY.value:
+        return None
+    overrides = input_overrides()
+    inputs = {model.sha256: tflite_input(model.path, overrides) for model in models}
+    check_values_used(list(inputs.values()), overrides)
+    source = open_source(_IMAGES.value, "test")
+    if _TOP1.value and source.labels is None:
+        raise ValueError(f"The images have no labels for --top1_images. Received: {source.name}")
+    source = source.sample(max(_COUNT.value, _TOP1.value))
+    pixels = {}
+    labels = source.labels
+    for digest, model_input in inputs.items():
+        pixels[digest], labels = read_pixels(
+            source, model_input.preprocessing, f"reading {source.name}"
+        )
+    return Verification(
+        inputs=inputs,
+        pixels=pixels,
+        labels=labels if _TOP1.value else None,
+        compared=_COUNT.value,
+        max_codes=_CODES.value,
+        source=f"{len(source)} of {source.name}",
+    )

@@ -1,0 +1,81 @@
+"""One run at a time on a phone.
+
+The phone's kernel holds the lock for a process that lives as long as the
+connection to it: whatever ends the run, here or there, also ends the lock.
+"""
+
+import contextlib
+import getpass
+import os
+import platform
+import time
+
+from android_bench.errors import CommandError, LockedError, PhoneError, PhoneLostError
+from android_bench.phone import Phone
+from android_bench.wire import read_packet
+from tflite.machine import now
+
+_TAKEN = 75
+# `{ ...; } 9>>` and not `exec 9>>`: Android's shell hides what exec opens from programs.
+_SCRIPT = '{ flock -n 9 || exit 75; echo "$2" >"$1"; echo locked; cat; } 9>>"$1"'
+_SECONDS = 20.0
+
+
+@contextlib.contextmanager
+def lock(phone: Phone, path: str):
+    """Holds the lock of a phone.
+
+    Args:
+        phone: The phone.
+        path: File on the phone that stands for the lock.
+
+    Raises:
+        LockedError: If another run holds it; the message says whose.
+        CommandError: If the phone lacks flock.
+    """
+    owner = f"{_user()} on {platform.node()}, process {os.getpid()}, since {now()}"
+    with contextlib.ExitStack() as stack:
+        try:
+            connection = stack.enter_context(
+                phone.open_shell(["sh", "-c", _SCRIPT, "sh", path, owner], _SECONDS)
+            )
+            printed, code = _first_words(connection)
+        except (EOFError, OSError) as error:
+            raise PhoneLostError(f"{phone.serial} was lost while it was locked") from error
+        if code == _TAKEN:
+            raise LockedError(
+                f"{phone.serial} is in use by another run ({_holder(phone, path)}): wait for it"
+            )
+        if code == 127:
+            raise CommandError(f"{phone.serial} has no flock: Android 8 or newer is needed")
+        if code is not None:
+            raise CommandError(
+                f"{phone.serial} cannot be locked: exit code {code}, {printed.strip()!r}"
+            )
+        yield
+
+
+def _first_words(connection):
+    """What is printed until it says that the lock is held, or ends."""
+    deadline = time.monotonic() + _SECONDS
+    printed = ""
+    while "locked" not in printed:
+        kind, data = read_packet(connection, deadline)
+        if kind == 3:
+            return printed, data[0]
+        printed += data.decode("utf-8", "replace")
+    return printed, None
+
+
+def _holder(phone, path):
+    try:
+        return phone.pull(path).decode("utf-8", "replace").strip() or "unknown"
+    except PhoneError:
+        return "unknown"
+
+
+def _user():
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,112 @@
+"""The file of a run: one JSON object per line, on the disk before the next thing is done."""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+
+from tflite.machine import now
+
+SCHEMA = "care_keras.android_bench/1"
+
+
+class RecordFile:
+    """A file that records are appended to.
+
+    Args:
+        path: The file; made if it does not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+        self._stream = open(self.path, "a+b")  # noqa: SIM115
+        self._drop_cut_line()
+
+    def append(self, kind: str, **fields) -> dict:
+        """Writes a record; when this returns it survives a crash of this machine.
+
+        Args:
+            kind: What it is: `"run"`, `"device"`, `"cell"`, ...
+            fields: Plain JSON types.
+        """
+        record = {"kind": kind, "date": now(), **fields}
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        self._stream.write(line.encode("utf-8", "replace"))
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        return record
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._stream.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _drop_cut_line(self):
+        """What a crash left of a record would spoil the next one."""
+        self._stream.seek(0)
+        content = self._stream.read()
+        end = content.rfind(b"\n") + 1
+        if end != len(content):
+            self._stream.truncate(end)
+
+
+def read_records(path: str | os.PathLike) -> list[dict]:
+    """All records of a run.
+
+    A last line without an end is what a crash left, and passed over.
+
+    Raises:
+        ValueError: If there is no such file, or it is none of `run`'s.
+    """
+    path = pathlib.Path(path)
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ValueError(
+            f"The records cannot be read. Received: {path} ({error.strerror})"
+        ) from error
+    records = []
+    for number, line in enumerate(text.split("\n")[:-1], 1):
+        try:
+            record = json.loads(line)
+            _ = record["kind"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"Line {number} of {path} is no record. Received: {line[:80]!r}"
+            ) from error
+        records.append(record)
+    if not records or records[0].get("schema") != SCHEMA:
+        raise ValueError(f"The file is none of python -m android_bench run. Received: {path}")
+    return records
+
+
+def of_kind(records: Iterable[dict], kind: str) -> list[dict]:
+    """Records of a kind, in their order."""
+    return [record for record in records if record["kind"] == kind]
+
+
+def job_key(record: dict) -> tuple:
+    """What a `cell` record measured: phone, cell, round."""
+    return (
+        record["serial"],
+        record["sha256"],
+        record["delegate"],
+        record["threads"],
+        record["cores"],
+        record["round"],
+    )
+
+
+def measured(records: Iterable[dict]) -> dict[tuple, dict]:
+    """The last `cell` record of each job that was measured; failures that a later one mends go."""
+    result: dict[tuple, dict] = {}
+    for record in of_kind(records, "cell"):
+        key = job_key(record)
+        if record["status"] == "ok" or result.get(key, {}).get("status") != "ok":
+            result[key] = record
+    return result

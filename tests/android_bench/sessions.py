@@ -1,0 +1,41 @@
+"""Sessions on a fake phone, short enough for tests."""
+
+import dataclasses
+import pathlib
+
+from android_bench.device import describe
+from android_bench.gate import Limits
+from android_bench.plan import read_models
+from android_bench.prepare import WORK_FOLDER, Luggage
+from android_bench.records import RecordFile
+from android_bench.request import Request
+from android_bench.run_file import head, open_file
+from android_bench.runner import RunLength
+from android_bench.session import Session
+
+
+def make_request(models, binary: pathlib.Path, folder: str = WORK_FOLDER, **changes) -> Request:
+    request = Request(
+        luggage=Luggage(folder, binary, read_models([str(model) for model in models])),
+        rounds=1,
+        length=RunLength(runs=3, seconds=0, warmup_seconds=0, timeout_seconds=20),
+        limits=Limits(wait_seconds=20, poll_seconds=0.05),
+        cooldown_seconds=0,
+        reconnect_seconds=20,
+    )
+    return dataclasses.replace(request, **changes)
+
+
+def make_session(phone, request, path, lines, resume=False) -> tuple[Session, RecordFile]:
+    file, done = open_file(path, resume, head(request))
+    device = describe(phone)
+    file.append("device", serial=phone.serial, device=dataclasses.asdict(device))
+    return Session(phone, device, request, file, done, lines.append), file
+
+
+def run_session(phone, request, path, resume=False) -> tuple[int, list[str]]:
+    """Failures, and what was said."""
+    lines: list[str] = []
+    session, file = make_session(phone, request, path, lines, resume)
+    with file:
+        return session.run(), lines

@@ -1,0 +1,232 @@
+import pytest
+
+from android_bench import errors
+from android_bench.lock import lock
+from android_bench.prepare import LOCK, WORK_FOLDER, check_folder, check_pinning
+from android_bench.records import measured, of_kind, read_records
+from tests.android_bench.sessions import make_request, make_session, run_session
+
+ODD_FOLDER = "/data/local/tmp/it's a; $(reboot) ä folder"
+
+
+def cells(path):
+    return of_kind(read_records(path), "cell")
+
+
+def test_a_matrix_in_rounds_on_the_right_cores(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    request = make_request(
+        [tiny_file],
+        stand_in_binary,
+        ODD_FOLDER,
+        delegates=["xnnpack", "cpu"],
+        threads=[1],
+        cores=["big", "prime"],
+        rounds=2,
+    )
+    assert run_session(phone, request, path)[0] == 0
+    records = cells(path)
+    assert [record["round"] for record in records] == [0] * 4 + [1] * 4 + [2] * 4
+    orders = [[(r["delegate"], r["cores"]) for r in records[i : i + 4]] for i in (4, 8)]
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+    masks = {"big": 0xF0, "prime": 0x80}
+    assert fake.run_masks == [masks[record["cores"]] for record in records]
+    for record, arguments in zip(records, fake.runs, strict=True):
+        assert f"--num_threads={record['threads']}" in arguments
+        assert (
+            f"--use_xnnpack={'true' if record['delegate'] == 'xnnpack' else 'false'}" in arguments
+        )
+        assert ("--report_peak_memory_footprint=true" in arguments) == (record["round"] == 0)
+        assert record["status"] == "ok" and record["log"]["regular"]["count"] == 3
+        assert record["delegation"]["coverage"] == "all"
+        assert record["before"]["processor"] == 30.0 and record["after"]["battery_level"] == 80
+    # One push of each, and nothing is left: not the folder, not the setting.
+    assert len(fake.pushed) == 2
+    assert not fake.path(ODD_FOLDER).exists()
+    assert fake.settings["global", "stay_on_while_plugged_in"] == "0" and fake.screen_on
+
+
+def test_what_a_delegate_takes(phone, fake, mixed_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    request = make_request([mixed_file], stand_in_binary, delegates=["xnnpack", "gpu"])
+    failed, lines = run_session(phone, request, path)
+    gpu = [record for record in cells(path) if record["delegate"] == "gpu"]
+    # The stand-in has no GPU, and like a build without it goes on with the CPU.
+    assert failed == len(gpu) == 2
+    assert {record["reason"] for record in gpu} == {
+        "gpu ran nothing: the CPU did (--allow_fallback accepts it)"
+    }
+    xnnpack = next(record for record in cells(path) if record["delegate"] == "xnnpack")
+    assert xnnpack["delegation"]["coverage"] == "part" and xnnpack["status"] == "ok"
+    assert xnnpack["delegation"]["partitions"] == 2
+    strict = make_request([mixed_file], stand_in_binary, partial=frozenset())
+    failed, lines = run_session(phone, strict, tmp_path / "strict.jsonl")
+    assert failed == 2 and "xnnpack ran only part (2 partitions)" in lines[-1]
+
+
+def test_a_phone_unplugged_in_a_run_and_the_rest(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    request = make_request([tiny_file], stand_in_binary, threads=[1, 2], rounds=1)
+    fake.faults.drop_during_run = 2
+    fake.faults.back_after_s = 0.3
+    failed, lines = run_session(phone, request, path)
+    assert failed == 1
+    status = [record["status"] for record in cells(path)]
+    assert status == ["ok", "ok", "failed", "ok"]
+    lost = cells(path)[2]
+    assert "was lost while taskset ran" in lost["reason"] and "half way" in lost["output"]
+    assert any("waiting for it" in line for line in lines)
+    assert any("the phone is back" in line for line in lines)
+    assert not fake.path(WORK_FOLDER).exists()
+    # A second run does only what is missing.
+    runs = len(fake.runs)
+    failed, lines = run_session(phone, request, path, resume=True)
+    assert failed == 0 and len(fake.runs) == runs + 1
+    assert {record["status"] for record in measured(read_records(path)).values()} == {"ok"}
+    assert len(measured(read_records(path))) == 4
+
+
+def test_a_phone_that_never_comes_back(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    request = make_request(
+        [tiny_file], stand_in_binary, threads=[1, 2], rounds=1, reconnect_seconds=0.5
+    )
+    fake.faults.drop_during_run = 1
+    with pytest.raises(errors.PhoneError):
+        run_session(phone, request, path)
+    # What was measured is there.
+    assert [record["status"] for record in cells(path)] == ["ok", "failed"]
+
+
+def test_unplugged_while_a_model_is_pushed(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    fake.faults.drop_after_pushed_bytes = tiny_file.stat().st_size
+    fake.faults.back_after_s = 0.3
+    failed, _ = run_session(phone, make_request([tiny_file], stand_in_binary), path)
+    assert failed == 1
+    assert [record["status"] for record in cells(path)] == ["failed", "ok"]
+    assert "was lost on the way to write" in cells(path)[0]["reason"]
+
+
+def test_a_full_phone(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    big = tmp_path / "big.tflite"
+    big.write_bytes(tiny_file.read_bytes() + bytes(200_000))
+    fake.faults.storage_bytes = 100_000
+    failed, _ = run_session(phone, make_request([big, tiny_file], stand_in_binary), path)
+    by_label = {record["label"]: record for record in cells(path)}
+    assert failed == 2 and by_label[tiny_file.name]["status"] == "ok"
+    assert "No space left" in by_label[big.name]["reason"]
+
+
+def test_a_run_that_hangs_is_ended(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    request = make_request([tiny_file], stand_in_binary)
+    length = request.length.__class__(runs=3, seconds=0, warmup_seconds=0, timeout_seconds=1.5)
+    fake.faults.hang_in_run = 0
+    failed, _ = run_session(phone, make_request([tiny_file], stand_in_binary, length=length), path)
+    assert failed == 1 and [record["status"] for record in cells(path)] == ["failed", "ok"]
+    assert "was stopped after 1.5 s" in cells(path)[0]["reason"]
+    assert any(words[0] == "pkill" for words in fake.commands)
+
+
+@pytest.mark.parametrize(
+    ("fault", "value", "reason"),
+    [
+        ("output", lambda text: "\x00garbage\n" * 50, "has no line 'Inference timings in us'"),
+        ("output", lambda text: text[: len(text) // 2], "The output of benchmark_model"),
+        ("output", lambda text: "", "no output"),
+        ("run_exit_code", 137, "was ended by SIGKILL"),
+        ("not_executable", True, "can't execute: Permission denied"),
+    ],
+)
+def test_runs_without_a_result(
+    phone, fake, tiny_file, stand_in_binary, tmp_path, fault, value, reason
+):
+    path = tmp_path / "run.jsonl"
+    setattr(fake.faults, fault, value)
+    failed, lines = run_session(phone, make_request([tiny_file], stand_in_binary), path)
+    assert failed == 2
+    assert all(reason in record["reason"] for record in cells(path))
+    assert any("FAILED" in line for line in lines)
+
+
+def test_a_hot_phone_that_cools(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    fake.heat(48.0)
+    fake.cooling_per_look = 1.0
+    failed, lines = run_session(phone, make_request([tiny_file], stand_in_binary), path)
+    assert failed == 0
+    assert any("waiting: processor 4" in line and "> 45 °C" in line for line in lines)
+    assert cells(path)[0]["waits"][0]["processor"] > 45 >= cells(path)[0]["before"]["processor"]
+
+
+def test_a_phone_that_stays_hot_or_empty(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    from android_bench.gate import Limits
+
+    path = tmp_path / "run.jsonl"
+    fake.battery_level = 10
+    fake.heat(60.0)
+    fake.cooled_to = 60.0
+    limits = Limits(wait_seconds=0.3, poll_seconds=0.1)
+    with pytest.raises(errors.NotReadyError, match="60.0 °C > 45 °C, battery 10 % < 25 %"):
+        run_session(phone, make_request([tiny_file], stand_in_binary, limits=limits), path)
+    assert [record["status"] for record in cells(path)] == ["failed"]
+    assert not fake.path(WORK_FOLDER).exists() and fake.runs == []
+
+
+def test_two_runs_cannot_share_a_phone(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    request = make_request([tiny_file], stand_in_binary)
+    with lock(phone, LOCK):
+        with pytest.raises(errors.LockedError, match="in use by another run .*, process "):
+            run_session(phone, request, tmp_path / "one.jsonl")
+        assert fake.runs == []
+    # Given back, and free after a run that ended in any way.
+    for _ in range(2):
+        with pytest.raises(RuntimeError), lock(phone, LOCK):
+            raise RuntimeError
+    fake.faults.back_after_s = 0.2
+    with lock(phone, LOCK):
+        fake.reboot()
+    phone.wait_until_back(20)
+    with lock(phone, LOCK):
+        pass
+
+
+def test_a_phone_without_flock(phone, fake):
+    fake.faults.without_flock = True
+    with pytest.raises(errors.CommandError, match="no flock: Android 8"), lock(phone, LOCK):
+        pass
+
+
+def test_a_kept_folder_is_not_pushed_again(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    request = make_request([tiny_file], stand_in_binary, keep=True)
+    for name in ("one", "two"):
+        assert run_session(phone, request, tmp_path / name)[0] == 0
+    assert len(fake.pushed) == 2 and fake.path(WORK_FOLDER).is_dir()
+
+
+def test_what_is_refused_before_anything_is_done(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    lines = []
+    for changes, words in (
+        ({"cores": ["12"]}, "no core 12"),
+        ({"cores": ["prime"], "threads": [4]}, "more threads than cores"),
+        ({"delegates": ["npu"]}, "needs --npu_accelerator"),
+        ({"delegates": ["external"]}, "needs --external_delegate"),
+    ):
+        request = make_request([tiny_file], stand_in_binary, **changes)
+        with pytest.raises(ValueError, match=words):
+            make_session(phone, request, tmp_path / words.replace(" ", ""), lines)
+    with pytest.raises(ValueError, match="had another setting threads"):
+        path = tmp_path / "run"
+        make_session(phone, make_request([tiny_file], stand_in_binary), path, lines)
+        other = make_request([tiny_file], stand_in_binary, threads=[2])
+        make_session(phone, other, path, lines, resume=True)
+    with pytest.raises(ValueError, match="The file exists: go on with it by --resume"):
+        make_session(phone, other, path, lines)
+    for folder in ("/data/local/tmp", "/sdcard/x", "/data/local/tmp/../x", "/data/local/tmp/a,b"):
+        with pytest.raises(ValueError, match="Received: "):
+            check_folder(folder)
+    with pytest.raises(errors.CommandError, match="does not run programs on the cores 40"):
+        check_pinning(phone, (40,))
+    assert fake.pushed == []
