@@ -47,7 +47,7 @@ def archive_problems(source):
             continue
         name = given["name"]
         first = node.lineno - 1
-        while lines[first - 1].startswith("#"):
+        while first and lines[first - 1].startswith("#"):
             first -= 1
         comments = [line for line in lines[first : node.end_lineno] if "#" in line]
         urls = given.get("urls") or [given["url"]]
