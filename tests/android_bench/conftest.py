@@ -105,3 +105,19 @@ def mixed_file(tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("models") / "mixed.tflite"
     path.write_bytes(tiny_model("mixed"))
     return path
+
+
+@pytest.fixture(scope="session")
+def nano_files(tmp_path_factory) -> dict[str, pathlib.Path]:
+    """The bundled model in float32 and in int8, with their descriptions."""
+    from care_keras.convert.job import ConversionJob, run_job
+
+    folder = tmp_path_factory.mktemp("nano")
+    files = {"float32": folder / "nano.tflite", "int8": folder / "nano_int8.tflite"}
+    run_job(
+        ConversionJob("care_nano_cifar10", files["float32"], "float32", "float", check_samples=64)
+    )
+    run_job(
+        ConversionJob("care_nano_cifar10_qat", files["int8"], "int8", "rgb_uint8", check_samples=64)
+    )
+    return files

@@ -35,6 +35,7 @@ class Faults:
     output: object = None  # function of what benchmark_model printed
     throttle_after_runs: int | None = None
     without_flock: bool = False
+    spoil_output: object = None  # function of the bytes that --output_filepath wrote
     profile_log: pathlib.Path | None = None
 
 

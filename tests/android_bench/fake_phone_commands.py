@@ -241,6 +241,10 @@ def _benchmark(phone, words, stream, mask):
     command = [sys.executable, "-E", str(STAND_IN), *words[1:]]
     environment = {**os.environ, "STAND_IN_ROOT": str(phone.root)}
     code = _spawn(phone, command, stream, " ".join(words), environment, change=faults.output)
+    for word in words:
+        if word.startswith("--output_filepath=") and faults.spoil_output is not None:
+            path = phone.path(word.partition("=")[2])
+            path.write_bytes(faults.spoil_output(path.read_bytes()))
     return code if faults.run_exit_code is None else faults.run_exit_code
 
 
