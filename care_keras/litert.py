@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 import numpy as np
 
@@ -45,12 +46,19 @@ class LiteRTModel:
     Args:
         model: Path of the file, or its content.
         num_threads: Threads of the CPU kernels.
+        input_shape: Shape to open the input with, for a file that leaves sizes
+            of it open; by default the file's own.
 
     Raises:
         ValueError: If the file is missing or is no model that LiteRT can run.
     """
 
-    def __init__(self, model: str | os.PathLike | bytes, num_threads: int = 1):
+    def __init__(
+        self,
+        model: str | os.PathLike | bytes,
+        num_threads: int = 1,
+        input_shape: tuple[int, ...] | None = None,
+    ):
         from ai_edge_litert.interpreter import Interpreter
 
         source = (
@@ -61,6 +69,8 @@ class LiteRTModel:
         name = f"{len(model)} bytes" if isinstance(model, bytes) else os.fspath(model)
         try:
             self._interpreter = Interpreter(**source, num_threads=num_threads)
+            if input_shape is not None:
+                self._resize(input_shape)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"LiteRT cannot open the model. Received: {name} ({error})") from error
@@ -75,6 +85,12 @@ class LiteRTModel:
         self._output_index = outputs[0]["index"]
         self.input = _tensor_info(inputs[0])
         self.output = _tensor_info(outputs[0])
+
+    def _resize(self, shape):
+        details = self._interpreter.get_input_details()[0]
+        if tuple(details["shape"]) != tuple(shape):
+            # Strict: sizes that the file fixes stay.
+            self._interpreter.resize_tensor_input(details["index"], shape, strict=True)
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """Runs the model on its own input type and returns its own output type.
@@ -92,12 +108,20 @@ class LiteRTModel:
             raise ValueError(f"The model fails to run. Received: {error}") from error
         return self._interpreter.get_tensor(self._output_index)
 
-    def predict(self, values: np.ndarray) -> np.ndarray:
+    def predict(
+        self,
+        values: np.ndarray,
+        encode: Callable[[np.ndarray, TensorInfo], np.ndarray] | None = None,
+    ) -> np.ndarray:
         """Runs any number of samples of real values, in batches of the model's size.
 
         Args:
             values: Array of shape `(samples, ...)`: what the float model would
-                take, or raw pixels where the model takes those.
+                take, or raw pixels where the model takes those; or what
+                `encode` takes.
+            encode: Makes a batch of `values` the content of the input tensor,
+                by default `TensorInfo.quantize`. Only a batch at a time is
+                held in the input's type.
 
         Returns:
             float32 outputs of shape `(samples, ...)`.
@@ -109,8 +133,8 @@ class LiteRTModel:
             padding = batch - len(part)
             if padding:
                 part = np.concatenate([part, np.repeat(part[-1:], padding, axis=0)])
-            result = self.output.dequantize(self.run(self.input.quantize(part)))
-            outputs.append(result[: batch - padding])
+            codes = encode(part, self.input) if encode else self.input.quantize(part)
+            outputs.append(self.output.dequantize(self.run(codes))[: batch - padding])
         return np.concatenate(outputs)
 
 

@@ -25,10 +25,26 @@ def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def label_ranks(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many classes stand before the label's in each row, int64 `(samples,)`.
+
+    0 is a right answer. Of classes of equal score, which integer outputs often
+    have, the first comes first, as for `argmax`. A label that scores NaN comes
+    last, and after any other class that does.
+
+    Args:
+        outputs: Scores of shape `(samples, classes)`.
+        labels: Class indices of shape `(samples,)`.
+    """
+    own = np.take_along_axis(outputs, labels[:, None], axis=-1)
+    before = ~(outputs <= own)
+    before |= (outputs == own) & (np.arange(outputs.shape[-1]) < labels[:, None])
+    return np.sum(before, axis=-1)
+
+
 def top_k(outputs: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Share of rows of `(samples, classes)` whose `k` largest entries hold the label's."""
-    best = np.argpartition(-outputs, k - 1, axis=-1)[:, :k]
-    return float(np.mean(np.any(best == labels[:, None], axis=-1)))
+    return float(np.mean(label_ranks(outputs, labels) < k))
 
 
 def wilson_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
@@ -39,4 +55,28 @@ def wilson_interval(share: float, count: int, z: float = 1.96) -> tuple[float, f
     """
     center = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return float(center - half), float(center + half)
+    return max(0.0, float(center - half)), min(1.0, float(center + half))
+
+
+def paired_difference_interval(
+    first_only: int, second_only: int, count: int, z: float = 1.96
+) -> tuple[float, float]:
+    """Interval of the difference (second - first) of two shares of the same trials.
+
+    Only trials in which one of the two succeeded and the other did not tell
+    them apart, so it is far narrower than the intervals of the shares.
+
+    Args:
+        first_only: Trials in which only the first succeeded.
+        second_only: Trials in which only the second did.
+        count: All trials.
+        z: Quantile of the normal distribution; 95 % by default.
+
+    Source: A. Agresti and Y. Min, "Simple improved confidence intervals for
+    comparing matched proportions", Statistics in Medicine 24 (2005): Wald's
+    interval with half a trial added to each of the four outcomes.
+    """
+    b, c, n = first_only + 0.5, second_only + 0.5, count + 2
+    difference = (c - b) / n
+    half = z * math.sqrt((b + c) - (c - b) ** 2 / n) / n
+    return max(-1.0, difference - half), min(1.0, difference + half)

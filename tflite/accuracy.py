@@ -1,69 +1,133 @@
-"""How often a .tflite file is right about labelled images."""
+"""How often classifiers are right about labelled images, and how often they agree."""
 
 import dataclasses
 
 import numpy as np
 
-from care_keras.data.preprocessing import normalize
-from care_keras.litert import LiteRTModel
-from care_keras.metrics import top_k, wilson_interval
-from care_keras.models import Preprocessing
-from care_keras.progress import progress
+from care_keras.metrics import paired_difference_interval, wilson_interval
+
+# What stands for the prediction of an image for which a model gave none of the data's classes.
+NO_CLASS = -1
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """Accuracy of one file.
+class Share:
+    """A share of images with its 95 % interval (Wilson's).
 
     Attributes:
-        images: Images it was run on.
-        top1: Share whose best class is the label.
-        top5: Share whose five best classes hold it, or `None` for five classes or fewer.
-        top1_interval: 95 % interval of `top1` (Wilson's).
+        count: Images that it holds of.
+        total: All of them.
     """
 
-    images: int
-    top1: float
-    top5: float | None
-    top1_interval: tuple[float, float]
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """0 to 1."""
+        return self.count / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the share in images like these."""
+        return wilson_interval(self.value, self.total)
 
 
-def evaluate(
-    model: LiteRTModel,
-    input_kind: str,
-    preprocessing: Preprocessing,
-    pixels: np.ndarray,
-    labels: np.ndarray,
-) -> Evaluation:
-    """Runs a model over images and counts.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Accuracy:
+    """How right one model is.
+
+    Attributes:
+        top1: Images whose best class is the label.
+        top5: Images whose five best classes hold it, or `None` for a model of
+            five classes or fewer.
+        confusion: int64 `(classes, classes)`: images of the row's class that
+            were taken for the column's.
+        class_images: int64 `(classes,)`: images of each class. More than the
+            row's sum where predictions are `NO_CLASS`.
+    """
+
+    top1: Share
+    top5: Share | None
+    confusion: np.ndarray
+    class_images: np.ndarray
+
+    @property
+    def class_correct(self) -> np.ndarray:
+        """Images of each class that were recognized, int64 `(classes,)`."""
+        return np.diagonal(self.confusion)
+
+    @property
+    def class_accuracies(self) -> np.ndarray:
+        """Share of each class, float64 `(classes,)`; NaN for a class without images."""
+        with np.errstate(invalid="ignore"):
+            return self.class_correct / self.class_images
+
+    @property
+    def without_class(self) -> int:
+        """Images whose prediction is `NO_CLASS`."""
+        return int(self.class_images.sum() - self.confusion.sum())
+
+
+def measure_accuracy(
+    predicted: np.ndarray, label_ranks: np.ndarray, labels: np.ndarray, classes: int, outputs: int
+) -> Accuracy:
+    """Counts right answers.
 
     Args:
-        model: The opened file.
-        input_kind: `"float"` or `"rgb_uint8"`, what it takes.
-        preprocessing: Its record.
-        pixels: uint8 images of shape `(images, height, width, 3)`, resized and cropped.
-        labels: Class indices of shape `(images,)`.
-
-    Raises:
-        ValueError: If the model fails to run, or knows fewer classes than `labels` names.
+        predicted: Class index of each image, or `NO_CLASS`.
+        label_ranks: How many outputs stand before the label's, see
+            `care_keras.metrics.label_ranks`.
+        labels: Class indices.
+        classes: Number of the data's classes.
+        outputs: Number of the model's.
     """
-    batch = model.input.shape[0]
-    outputs = []
-    for start in progress(range(0, len(pixels), batch), "evaluating, image"):
-        part = pixels[start : start + batch]
-        outputs.append(
-            model.predict(part if input_kind == "rgb_uint8" else normalize(part, preprocessing))
+    total = len(labels)
+    known = predicted != NO_CLASS
+    pairs = labels[known] * classes + predicted[known]
+    return Accuracy(
+        top1=Share(int(np.sum(predicted == labels)), total),
+        top5=Share(int(np.sum(label_ranks < 5)), total) if outputs > 5 else None,
+        confusion=np.bincount(pairs, minlength=classes**2).reshape(classes, classes),
+        class_images=np.bincount(labels, minlength=classes),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two models on the same images.
+
+    Attributes:
+        agreement: Images for which both name the same class, right or wrong.
+        both_right: Images that both are right about.
+        first_only_right: Images that the first alone is right about.
+        second_only_right: Images that the second alone is.
+    """
+
+    agreement: Share
+    both_right: int
+    first_only_right: int
+    second_only_right: int
+
+    @property
+    def top1_difference(self) -> float:
+        """Top-1 of the second minus that of the first."""
+        return (self.second_only_right - self.first_only_right) / self.agreement.total
+
+    @property
+    def top1_difference_interval(self) -> tuple[float, float]:
+        """95 % interval of it, from the images that the two differ on."""
+        return paired_difference_interval(
+            self.first_only_right, self.second_only_right, self.agreement.total
         )
-    scores = np.concatenate(outputs).reshape(len(pixels), -1)
-    classes = scores.shape[-1]
-    if labels.max() >= classes:
-        raise ValueError(
-            f"The labels go up to {labels.max()}. Received: a model of {classes} classes"
-        )
-    top1 = top_k(scores, labels, 1)
-    return Evaluation(
-        images=len(pixels),
-        top1=top1,
-        top5=top_k(scores, labels, 5) if classes > 5 else None,
-        top1_interval=wilson_interval(top1, len(pixels)),
+
+
+def compare(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> Comparison:
+    """Holds two models' predictions `(images,)` side by side."""
+    first_right, second_right = first == labels, second == labels
+    return Comparison(
+        agreement=Share(int(np.sum((first == second) & (first != NO_CLASS))), len(labels)),
+        both_right=int(np.sum(first_right & second_right)),
+        first_only_right=int(np.sum(first_right & ~second_right)),
+        second_only_right=int(np.sum(second_right & ~first_right)),
     )

@@ -1,55 +1,164 @@
-"""Accuracy of a .tflite file on labelled images: `python -m tflite.evaluate --model=M.tflite`.
+"""Accuracy on labelled images: `python -m tflite.evaluate --model=M.tflite --data=DIR`.
 
-The preprocessing is that of the JSON which `care_keras.convert` writes beside
-the file.
+Several `--model`, .tflite or .keras, are run in one pass over the images and
+set side by side. How images are prepared is said by the JSON that
+`care_keras.convert` writes beside a file, by a .keras file itself, or by flags.
 """
 
+import os
 import pathlib
+import sys
 
 from absl import flags
 
 from care_keras import cli
-from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
-from care_keras.litert import LiteRTModel, runtime_version
-from care_keras.table import format_table
-from tflite.accuracy import evaluate
-from tflite.model_inputs import read_model_input
+from care_keras.files import write_atomically
+from care_keras.litert import runtime_version
+from care_keras.optional import MissingDependencyError, require
+from tflite import confusion_picture
+from tflite.evaluation import evaluate
+from tflite.evaluation_classes import MATCHES
+from tflite.evaluation_models import open_models
+from tflite.evaluation_report import to_dict, to_json
+from tflite.evaluation_tables import accuracy_table, class_table, comparison_table
+from tflite.input_flags import input_overrides
+from tflite.machine import cpu_name, describe_machine
 
-_MODEL = flags.DEFINE_string("model", None, "The .tflite file.", required=True)
+_MODEL = flags.DEFINE_multi_string(
+    "model",
+    None,
+    "A .tflite file, .keras file or bundled model's name; give several to compare.",
+    required=True,
+)
 _DATA = flags.DEFINE_string(
     "data", "bundled", "Labelled images: DIR, tfds:NAME[:SPLIT] or bundled."
 )
 _SAMPLES = flags.DEFINE_integer("samples", None, "Images, at most (default: all).", lower_bound=1)
-_THREADS = flags.DEFINE_integer("threads", 1, "Threads of the CPU kernels.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the draw of --samples.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the draw of --samples.", lower_bound=0)
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    None,
+    "Threads that images are spread over; results do not depend on it (default: one per CPU).",
+    lower_bound=1,
+)
+_THREADS = flags.DEFINE_integer(
+    "threads", 1, "Threads of the CPU kernels of each worker.", lower_bound=1
+)
+_LABEL_MATCH = flags.DEFINE_enum(
+    "label_match",
+    "exact",
+    MATCHES,
+    "How a model's classes become the data's. exact: the same names, in whatever order; subset: "
+    "the data may lack some; index: names are not looked at. Models without names: by index.",
+)
+_SKIP_UNREADABLE = flags.DEFINE_bool(
+    "skip_unreadable", False, "Leave images out that cannot be decoded, instead of giving up."
+)
+_OUTPUT_JSON = flags.DEFINE_string("output_json", None, "File for all figures.")
+_PICTURE = flags.DEFINE_string(
+    "picture", None, "File for a picture of the confusion matrices: .png, .svg or .pdf."
+)
 
 
 def main() -> None:
     """The command."""
-    path = pathlib.Path(_MODEL.value)
+    # There is no use for a GPU, and TensorFlow's search for one prints errors.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     try:
-        model_input = read_model_input(path)
-        input_kind, preprocessing = model_input.kind, model_input.preprocessing
-        model = LiteRTModel(path, num_threads=_THREADS.value)
-        source = open_source(_DATA.value, "test")
-        if source.labels is None:
-            raise ValueError(f"{source.name} has no labels to evaluate with")
-        source = source.sample(_SAMPLES.value or len(source), _SEED.value)
-        pixels, labels = read_pixels(source, preprocessing, f"reading {source.name}")
-        result = evaluate(model, input_kind, preprocessing, pixels, labels)
-    except ValueError as error:
+        _run()
+    except (ValueError, MissingDependencyError) as error:
         raise cli.UserError(str(error)) from error
-    low, high = result.top1_interval
-    top5 = None if result.top5 is None else f"{result.top5:.2%}"
-    print()
+
+
+def _run():
+    # Before minutes of work, not after.
+    output_json = _output("output_json", _OUTPUT_JSON.value, (".json",))
+    picture = _output("picture", _PICTURE.value, confusion_picture.FORMATS)
+    if picture:
+        require("matplotlib", "report")
+    overrides = input_overrides()
+    workers = _WORKERS.value or max(1, describe_machine()["usable_cpus"] // _THREADS.value)
+    models = open_models(_MODEL.value, overrides, _THREADS.value)
+    source = open_source(_DATA.value, "test")
+    source = source.sample(_SAMPLES.value or len(source), _SEED.value)
+    evaluation = evaluate(source, models, workers, _LABEL_MATCH.value, _SKIP_UNREADABLE.value)
+
+    _warn(evaluation)
+    print(f"\n{accuracy_table(evaluation)}")
+    if len(models) > 1:
+        print(f"\n{comparison_table(evaluation)}")
+    print(f"\n{class_table(evaluation)}")
+    note = f"{source.name}; {_runtimes(models)}; {cpu_name()}"
     print(
-        format_table(
-            ["model", "images", "top-1", "95 % interval", "top-5"],
-            [[path.name, result.images, f"{result.top1:.2%}", f"{low:.2%} to {high:.2%}", top5]],
-        )
+        f"\n{note}\nimages/s: of one worker, in the model alone; the whole pass with {workers} "
+        f"workers: {evaluation.images_per_second:,.1f} images/s"
     )
-    print(f"\n{source.name}, LiteRT {runtime_version()}, XNNPACK, on this machine's CPU")
+    settings = {
+        "data": _DATA.value,
+        "samples": _SAMPLES.value,
+        "seed": _SEED.value,
+        "workers": workers,
+        "threads": _THREADS.value,
+        "label_match": _LABEL_MATCH.value,
+        "skip_unreadable": _SKIP_UNREADABLE.value,
+    }
+    try:
+        if picture:
+            confusion_picture.draw(evaluation, picture, note)
+            print(f"wrote {picture}")
+        if output_json:
+            write_atomically(output_json, to_json(to_dict(evaluation, settings)) + "\n")
+            print(f"wrote {output_json}")
+    except OSError as error:
+        raise cli.UserError(f"cannot write: {error}") from error
+
+
+def _output(flag, value, suffixes):
+    if value is None:
+        return None
+    path = pathlib.Path(value)
+    if path.suffix not in suffixes:
+        raise cli.UserError(f"--{flag} must end in {' or '.join(suffixes)}, not {value!r}")
+    if path.is_dir():
+        raise cli.UserError(f"--{flag}={value} is a folder")
+    if not path.parent.is_dir():
+        raise cli.UserError(f"--{flag}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise cli.UserError(f"--{flag}: the folder {path.parent} cannot be written to")
+    return path
+
+
+def _warn(evaluation):
+    unreadable = evaluation.answers.unreadable
+    if unreadable:
+        names = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
+        _warning(f"left out {len(unreadable)} unreadable images: {names}")
+    for model, answers in zip(evaluation.models, evaluation.answers.models, strict=True):
+        if answers.nan_images:
+            _warning(
+                f"{model.name} gives NaN for {answers.nan_images:,} images, which count as wrong"
+            )
+        labels = model.input.labels
+        if labels is None and _LABEL_MATCH.value != "index":
+            _warning(f"{model.name} does not name its classes: output i is taken for class i")
+        elif labels not in (None, evaluation.class_names):
+            how = "not looked at" if _LABEL_MATCH.value == "index" else "matched by name"
+            _warning(f"{model.name} has other classes than the data, or another order: {how}")
+
+
+def _warning(text):
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _runtimes(models):
+    forms = {model.form for model in models}
+    names = [f"LiteRT {runtime_version()} with XNNPACK"] if "tflite" in forms else []
+    if "keras" in forms:
+        import keras
+
+        names.append(f"Keras {keras.__version__} on {keras.backend.backend()}")
+    return ", ".join(names)
 
 
 if __name__ == "__main__":
