@@ -49,6 +49,14 @@ _DISTILLATION = flags.DEFINE_float(
     lower_bound=0.0,
     upper_bound=1.0,
 )
+_FLOAT_LAYERS = flags.DEFINE_multi_string(
+    "float_layers",
+    [],
+    "With --qat: layers, by a shell pattern of their names, that stay in float32.",
+)
+_INT16_LAYERS = flags.DEFINE_multi_string(
+    "int16_layers", [], "Likewise, layers that get 16-bit activations."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 
 
@@ -76,6 +84,8 @@ def main() -> None:
             start_from=_FROM.value,
             qat=_QAT.value,
             distillation=_DISTILLATION.value,
+            float_layers=tuple(_FLOAT_LAYERS.value),
+            int16_layers=tuple(_INT16_LAYERS.value),
             seed=_SEED.value,
         )
     )

@@ -61,6 +61,12 @@ _ALLOW_FLOAT_FALLBACK = flags.DEFINE_bool(
 _REPORT = flags.DEFINE_string(
     "report", None, "Folder for a report: the layers that int8 changes most, and the audit."
 )
+_FLOAT_LAYERS = flags.DEFINE_multi_string(
+    "float_layers", [], "Layers, by a shell pattern of their names, that int8 leaves in float32."
+)
+_INT16_LAYERS = flags.DEFINE_multi_string(
+    "int16_layers", [], "Likewise, layers that int8 gives 16-bit activations."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
 
 
@@ -94,6 +100,8 @@ def main() -> None:
         seed=_SEED.value,
         allow_float_fallback=_ALLOW_FLOAT_FALLBACK.value,
         report=pathlib.Path(_REPORT.value) if _REPORT.value else None,
+        float_layers=tuple(_FLOAT_LAYERS.value),
+        int16_layers=tuple(_INT16_LAYERS.value),
     )
     try:
         result = run_job(job)

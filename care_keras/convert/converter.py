@@ -15,7 +15,7 @@ from care_keras.deploy import DeployModel, Rewrites, fuse
 from care_keras.emit.emitter import emit_tflite
 from care_keras.layers import CAREBlock
 from care_keras.models import Preprocessing
-from care_keras.quantization import calibrate, is_quantized, quantize
+from care_keras.quantization import QuantizationConfig, calibrate, is_quantized, quantize
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 INPUT_KINDS = ("float", "rgb_uint8")
@@ -47,6 +47,7 @@ def convert_model(
     input_kind: str = "float",
     batch: int = 1,
     calibration: Iterable[np.ndarray] | None = None,
+    quantization: QuantizationConfig | None = None,
 ) -> ConvertedModel:
     """Converts a model to TFLite.
 
@@ -62,6 +63,8 @@ def convert_model(
         calibration: Of int8: uint8 images `(height, width, 3)` of the input's
             size that set the ranges of the activations. A quantized form has
             its ranges, and needs none.
+        quantization: Of int8 of a CARE model: how it is quantized; `int8_ptq()`
+            by default.
 
     Returns:
         The file. Its input and output are float32, but uint8 pixels with
@@ -94,8 +97,8 @@ def convert_model(
         return ConvertedModel(content, preprocessing)
     if precision == "int8":
         if not is_quantized(deployed):
-            deployed = quantize(deployed)
-            calibrate(deployed, _batches(calibration))
+            deployed = quantize(deployed, quantization)
+            calibrate(deployed, _batches(calibration), quantization)
         content = emit_tflite(deployed, size, batch, input_kind)
         return ConvertedModel(content, deployed.preprocessing, deployed)
     return ConvertedModel(

@@ -24,7 +24,7 @@ from care_keras.models import PRESETS, Preprocessing
 from care_keras.models.loading import load_any
 from care_keras.optional import require
 from care_keras.progress import progress
-from care_keras.quantization import is_quantized
+from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
 from care_keras.tflite_file.graph import read_graph
 from care_keras.tflite_file.integer_audit import (
     NotIntegerOnlyError,
@@ -65,6 +65,9 @@ class ConversionJob:
         allow_float_fallback: Whether an int8 file may hold operations that are
             not integer-only.
         report: Folder for a report on the layers of an int8 file, or `None`.
+        float_layers: Shell patterns of the names of layers that an int8 file
+            computes in float32.
+        int16_layers: Likewise, in 16 bits.
     """
 
     model: str
@@ -82,6 +85,8 @@ class ConversionJob:
     seed: int = 0
     allow_float_fallback: bool = False
     report: pathlib.Path | None = None
+    float_layers: tuple[str, ...] = ()
+    int16_layers: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +150,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
     preprocessing = model_preprocessing(model, job, warnings)
     if job.report:
         _check_report(job, model)
+    quantization = _quantization(job, model)
     calibration, held_out = _read_images(job, model, preprocessing, warnings)
 
     deployed = deploy_form(model, preprocessing, job.precision)
@@ -159,6 +165,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 input_kind,
                 job.batch,
                 calibration and progress(calibration.pixels, "calibrating, image"),
+                quantization,
             )
             path.write_bytes(converted.content)
             check = check_file(
@@ -216,6 +223,24 @@ def _check_report(job, model):
         )
     require("matplotlib", "report")
     job.report.mkdir(parents=True, exist_ok=True)
+
+
+def _quantization(job, model):
+    """How the model is quantized, found wrong before minutes of work, not after."""
+    overrides = layer_overrides(job.float_layers, job.int16_layers)
+    if not overrides:
+        return None
+    if job.precision != "int8" or not is_care(model) or is_quantized(model):
+        raise ValueError(
+            "--float_layers and --int16_layers are for a CARE model on its way to int8. "
+            f"Received: model={job.model!r}, precision={job.precision!r}"
+        )
+    if not job.allow_float_fallback:
+        raise ValueError(
+            "With --float_layers or --int16_layers the file is not integer-only: "
+            f"--allow_float_fallback accepts that. Received: {overrides[0][0]!r}"
+        )
+    return int8_ptq(overrides=overrides)
 
 
 def _report(job, converted, graph, held_out):

@@ -18,6 +18,8 @@ class DeployModel(keras.Model):
         classifier_activation: Name of the output's activation, `"linear"` for
             logits, or `None` for a model that is no classifier.
         min_image_size: Smallest height and width in pixels.
+        precisions: Of a quantized form: names of the layers that do not compute
+            in int8, and `"float32"` or `"int16"` for each.
     """
 
     def __init__(self, inputs, outputs, name=None, **kwargs):
@@ -26,6 +28,7 @@ class DeployModel(keras.Model):
         self.labels = None
         self.classifier_activation = None
         self.min_image_size = 1
+        self.precisions = {}
 
     def describe(self, like) -> "DeployModel":
         """Takes over what `like`, a model of the same images and classes, says of them."""
@@ -46,6 +49,7 @@ class DeployModel(keras.Model):
                 "labels": self.labels and list(self.labels),
                 "classifier_activation": self.classifier_activation,
                 "min_image_size": self.min_image_size,
+                "precisions": dict(self.precisions),
             },
         }
 
@@ -60,4 +64,6 @@ class DeployModel(keras.Model):
         model.labels = labels and tuple(labels)
         model.classifier_activation = description["classifier_activation"]
         model.min_image_size = description["min_image_size"]
+        # Files of before there were any have no such entry.
+        model.precisions = dict(description.get("precisions", {}))
         return model

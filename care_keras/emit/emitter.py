@@ -10,6 +10,8 @@ from care_keras.emit.rules import find_rule
 from care_keras.emit.writer import Quantization, TensorHandle, Writer
 from care_keras.quantization import FakeQuant
 
+_CODES = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
+
 
 def emit_tflite(
     model: DeployModel,
@@ -62,15 +64,19 @@ class Emitter:
         self._weights = weights
         self._image = None
         self._outputs = {}
+        self._rounded = rounded
         self._fake_quants = self._find_fake_quants() if rounded else {}
+        # Tensors in other precisions than they were computed in.
+        self._converted = {}
+        self._names = {}
 
     def _find_fake_quants(self):
-        """The `FakeQuant` behind each layer, by the layer's name."""
+        """The `FakeQuant` behind each layer, by the layer's name and its bits."""
         found = {}
 
         def follow(layer, source, *_, **__):
             if isinstance(layer, FakeQuant):
-                found[source] = layer
+                found[source, layer.bits] = layer
                 return source
             return layer.name
 
@@ -80,6 +86,7 @@ class Emitter:
     def emit(self, all_tensors):
         image, images = self._open_input()
         self._image = image
+        self._names[image.index] = "images"
         outputs = self._model._run_through_graph([image], call_fn=self._call)
         if isinstance(outputs, dict):
             signature = dict(outputs)
@@ -117,7 +124,9 @@ class Emitter:
 
     def _call(self, layer, *args, **_):
         if isinstance(layer, FakeQuant):
-            return args[0]
+            return self._requantized(layer, args[0]) if self._rounded else args[0]
+        if self._precision(layer) == "float32":
+            args = keras.tree.map_structure(self._dequantized, args)
         write = find_rule(layer)
         if write is None:
             raise ValueError(
@@ -126,7 +135,49 @@ class Emitter:
             )
         output = write(self, layer, *args)
         self._outputs[layer.name] = output
+        self._names[output.index] = layer.name
         return output
+
+    def _precision(self, layer):
+        """`"float32"` where nothing is rounded."""
+        if not self._fake_quants:
+            return "float32"
+        return self._model.precisions.get(layer.name, "int8")
+
+    def _requantized(self, fake_quant, x):
+        """A tensor in the codes of a `FakeQuant`: itself where it has them."""
+        quantization = _quantization_of(fake_quant)
+        dtype = _CODES[fake_quant.bits]
+        key = x.index, dtype, quantization.scale, quantization.zero_point
+        if x.quantization and key == (
+            x.index,
+            x.dtype,
+            x.quantization.scale,
+            x.quantization.zero_point,
+        ):
+            return x
+        if key not in self._converted:
+            source = self._names[x.index]
+            output = self.writer.tensor(f"{source}/{dtype}", x.shape, dtype, quantization)
+            self._names[output.index] = source
+            self._outputs[f"{source}/{dtype}"] = output
+            version = 2 if dtype == np.int16 else 1
+            options = schema.QuantizeOptionsT()
+            self._converted[key] = self.writer.operator("QUANTIZE", version, [x], output, options)
+        return self._converted[key]
+
+    def _dequantized(self, x):
+        """A tensor as float32."""
+        if x.dtype == np.float32:
+            return x
+        if x.index not in self._converted:
+            output = self.float_tensor(f"{self._names[x.index]}/float32", x.shape)
+            version = 3 if x.dtype == np.int16 else 2
+            options = schema.DequantizeOptionsT()
+            self._converted[x.index] = self.writer.operator(
+                "DEQUANTIZE", version, [x], output, options
+            )
+        return self._converted[x.index]
 
     def float_tensor(self, name, shape) -> TensorHandle:
         """A float32 tensor that is computed."""
@@ -143,32 +194,39 @@ class Emitter:
         """
         first = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
         shape = layer.compute_output_shape(keras.tree.map_structure(lambda x: x.shape, inputs))
-        quantization = first.quantization if keeps_values else self.quantization(layer.name)
-        dtype = np.float32 if quantization is None else np.int8
-        return self.writer.tensor(layer.name, shape, dtype, quantization)
+        precision = self._precision(layer)
+        if precision == "float32":
+            return self.float_tensor(layer.name, shape)
+        if keeps_values:
+            return self.writer.tensor(layer.name, shape, first.dtype, first.quantization)
+        bits = 16 if precision == "int16" else 8
+        quantization = self.quantization(layer.name, bits)
+        return self.writer.tensor(layer.name, shape, _CODES[bits], quantization)
 
-    def quantization(self, name) -> Quantization | None:
+    def quantization(self, name, bits=8) -> Quantization | None:
         """How the output of a layer, or the input of the model, is quantized."""
-        if name not in self._fake_quants:
-            return None
-        scale, zero_point = self._fake_quants[name].parameters()
-        return Quantization(np.asarray([scale], np.float32), zero_point)
+        fake_quant = self._fake_quants.get((name, bits))
+        return fake_quant and _quantization_of(fake_quant)
 
-    def int32_bias(self, name, bias, x, kernel_steps) -> TensorHandle:
+    def integer_bias(self, name, bias, x, kernel_steps) -> TensorHandle:
         """A bias counted in steps of the input times steps of the kernel.
+
+        It is int32, and int64 where the input is int16.
 
         Raises:
             ValueError: If one is too large for that.
         """
         steps = x.quantization.scale * kernel_steps
         codes = np.rint(np.asarray(bias, np.float64) / steps)
-        if np.abs(codes).max() >= 2**31:
+        dtype = np.int64 if x.dtype == np.int16 else np.int32
+        if np.abs(codes).max() >= 2.0 ** (8 * dtype().itemsize - 1):
             raise ValueError(
-                "A bias does not fit into 32 bits: a kernel's channel is nearly zero. "
+                f"A bias does not fit into {8 * dtype().itemsize} bits: "
+                "a kernel's channel is nearly zero. "
                 f"Received: the layer {name!r}"
             )
         quantization = Quantization(steps.astype(np.float32))
-        return self.writer.constant(f"{name}/bias", codes.astype(np.int32), quantization)
+        return self.writer.constant(f"{name}/bias", codes.astype(dtype), quantization)
 
     def weight(self, name, values) -> TensorHandle:
         """A float constant, stored as the file stores weights."""
@@ -189,10 +247,10 @@ class Emitter:
             to_tflite: Transposes a kernel from Keras's layout.
             axis: Axis of the channels after that.
         """
-        if output.dtype == np.int8:
+        if output.dtype != np.float32:
             codes, steps = layer.kernel_codes()
             largest = float(np.max(x.quantization.scale * steps / output.quantization.scale))
-            if largest >= 2.0**8:
+            if largest >= 2.0**8 and output.dtype == np.int8:
                 # XNNPACK has no multiplier for it; LiteRT 2.3 ends the process as it reports that.
                 raise ValueError(
                     "The int8 range of an output is too narrow for its inputs and kernel: "
@@ -201,7 +259,7 @@ class Emitter:
                 )
             name, quantization = f"{layer.name}/kernel", Quantization(steps, axis=axis)
             kernel = self.writer.constant(name, to_tflite(codes), quantization)
-            return kernel, self.int32_bias(layer.name, array(layer.bias), x, steps)
+            return kernel, self.integer_bias(layer.name, array(layer.bias), x, steps)
         kernel, bias = array(layer.kernel), array(layer.bias)
         if x is self._image and self._input_kind == "rgb_uint8":
             kernel, bias = fold_affine_before_conv(kernel, bias, *self._normalization())
@@ -220,3 +278,12 @@ class Emitter:
             )
         mean, std = np.asarray(record.mean), np.asarray(record.std)
         return 1.0 / (255.0 * std), -mean / std
+
+
+def _code_key(quantization):
+    return quantization.scale, quantization.zero_point
+
+
+def _quantization_of(fake_quant):
+    scale, zero_point = fake_quant.parameters()
+    return Quantization(np.asarray([scale], np.float32), zero_point)

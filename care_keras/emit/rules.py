@@ -13,26 +13,27 @@ from care_keras.deploy.folding import array
 from care_keras.emit.writer import Quantization
 
 RULES = {}
-# Versions of the operators for float32 and for int8 tensors: TensorFlow's
-# tensorflow/lite/tools/versioning/op_version.cc.
+# Versions of the operators for float32, int8 and, where the quantized form has it, int16 tensors:
+# TensorFlow's tensorflow/lite/tools/versioning/op_version.cc.
 _VERSIONS = {
-    "ADD": (1, 2),
-    "BATCH_MATMUL": (1, 2),
-    "CONCATENATION": (1, 2),
-    "CONV_2D": (1, 3),
+    "ADD": (1, 2, 3),
+    "BATCH_MATMUL": (1, 2, 3),
+    "CONCATENATION": (1, 2, 3),
+    "CONV_2D": (1, 3, 4),
     "ELU": (1, 1),
     "FULLY_CONNECTED": (5, 5),
     "GATHER": (1, 2),
     "GELU": (1, 2),
-    "MEAN": (1, 2),
-    "RESHAPE": (1, 1),
-    "RSQRT": (1, 1),
-    "SLICE": (1, 2),
-    "SPACE_TO_DEPTH": (1, 2),
+    "MEAN": (1, 2, 3),
+    "RESHAPE": (1, 1, 1),
+    "RSQRT": (1, 2),
+    "SLICE": (1, 2, 4),
     "SOFTMAX": (1, 2),
-    "SUB": (1, 2),
-    "TRANSPOSE": (1, 2),
+    "SPACE_TO_DEPTH": (1, 2),
+    "SUB": (1, 2, 5),
+    "TRANSPOSE": (1, 2, 5),
 }
+_PRECISIONS = (np.float32, np.int8, np.int16)
 # SOFTMAX's int8 kernel has this output and no other.
 SOFTMAX_QUANTIZATION = Quantization(np.asarray([1 / 256], np.float32), -128)
 _NO_ACTIVATION = schema.ActivationFunctionType.NONE
@@ -61,7 +62,7 @@ def _options(kind, **fields):
 
 
 def _operator(emit, name, inputs, output, options=None):
-    version = _VERSIONS[name][output.dtype == np.int8]
+    version = _VERSIONS[name][_PRECISIONS.index(output.dtype)]
     return emit.writer.operator(name, version, inputs, output, options)
 
 
@@ -134,7 +135,7 @@ def _depthwise_operator(emit, inputs, output, dilation_rate):
         fusedActivationFunction=_NO_ACTIVATION,
     )
     dilated = tuple(dilation_rate) != (1, 1)
-    version = 3 if output.dtype == np.int8 else 2 if dilated else 1
+    version = {np.int8: 3, np.int16: 5}.get(output.dtype.type, 2 if dilated else 1)
     return emit.writer.operator("DEPTHWISE_CONV_2D", version, inputs, output, options)
 
 
@@ -155,7 +156,7 @@ def _channel_scale(emit, layer, x):
     kernel = emit.writer.constant(
         f"{layer.name}/kernel", codes.reshape(1, 1, 1, -1), Quantization(scales, axis=3)
     )
-    bias = emit.int32_bias(layer.name, np.zeros(len(scales)), x, scales)
+    bias = emit.integer_bias(layer.name, np.zeros(len(scales)), x, scales)
     return _depthwise_operator(emit, [x, kernel, bias], output, (1, 1))
 
 
@@ -170,16 +171,20 @@ def _channel_affine(emit, layer, x):
 
 @rule(p.Add)
 def _add(emit, layer, inputs):
-    options = _options("Add", fusedActivationFunction=_NO_ACTIVATION)
-    output = emit.output(layer, inputs)
-    return _operator(emit, "ADD", inputs, output, options)
+    return _sum_operator(emit, "Add", inputs, emit.output(layer, inputs))
 
 
 @rule(p.Subtract)
 def _subtract(emit, layer, inputs):
-    options = _options("Sub", fusedActivationFunction=_NO_ACTIVATION)
-    output = emit.output(layer, inputs)
-    return _operator(emit, "SUB", inputs, output, options)
+    return _sum_operator(emit, "Sub", inputs, emit.output(layer, inputs))
+
+
+def _sum_operator(emit, kind, inputs, output):
+    options = _options(kind, fusedActivationFunction=_NO_ACTIVATION)
+    if output.dtype == np.int16:
+        # Or steps would have to be powers of two.
+        options.potScaleInt16 = False
+    return _operator(emit, kind.upper(), inputs, output, options)
 
 
 def _multiply_operator(emit, inputs, output):
@@ -267,7 +272,7 @@ def _repeat_heads(emit, layer, x):
         bias = emit.writer.constant(f"{layer.name}/bias", np.zeros(len(heads), np.float32))
     else:
         kernel = _integer_constant(emit, layer, heads, 1.0)
-        bias = emit.int32_bias(layer.name, np.zeros(len(heads)), x, np.ones(1, np.float32))
+        bias = emit.integer_bias(layer.name, np.zeros(len(heads)), x, np.ones(1, np.float32))
     options = _options(
         "FullyConnected", fusedActivationFunction=_NO_ACTIVATION, weightsFormat=0, keepNumDims=True
     )

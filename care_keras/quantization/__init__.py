@@ -1,7 +1,12 @@
 """Int8: fake quantization of a deploy form, calibration, and training with it."""
 
 from care_keras.quantization.calibration import calibrate
-from care_keras.quantization.config import QuantizationConfig, int8_ptq, int8_qat
+from care_keras.quantization.config import (
+    QuantizationConfig,
+    int8_ptq,
+    int8_qat,
+    layer_overrides,
+)
 from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.quantize import freeze, is_quantized, quantize
 
@@ -13,5 +18,6 @@ __all__ = [
     "int8_ptq",
     "int8_qat",
     "is_quantized",
+    "layer_overrides",
     "quantize",
 ]

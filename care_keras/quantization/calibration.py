@@ -1,5 +1,7 @@
 """Ranges of a quantized form, from images that are like those of its use."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
@@ -41,7 +43,7 @@ def calibrate(
     """
     config = config or int8_ptq()
     observers = {
-        layer.name: (layer, Observer(config, layer.relative))
+        layer.name: (layer, Observer(_observed(config, layer), layer.relative))
         for layer in model.layers
         if isinstance(layer, FakeQuant) and layer.fixed is None
     }
@@ -78,3 +80,8 @@ def calibrate(
         refine(segment, seen[: max(images, 1)], sweeps=2 if len(segments) <= _TWICE_REFINED else 1)
     freeze(model)
     return {name: layer.range() for name, (layer, _) in observers.items()}
+
+
+def _observed(config, layer):
+    """How a layer's range is chosen: of 16 bits, nothing is gained by cutting ends off."""
+    return config if layer.bits == 8 else dataclasses.replace(config, observer="min_max")

@@ -1,9 +1,12 @@
 """What `quantize` does to a model, and the recipes."""
 
 import dataclasses
+from collections.abc import Mapping
 
 OBSERVERS = ("mse", "min_max", "percentile", "moving_average")
 TRAINING_RANGES = ("learned", "moving_average", "frozen")
+# What a layer can compute in instead of int8.
+LAYER_PRECISIONS = ("float32", "int16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +27,10 @@ class QuantizationConfig:
         raw_pixels: Whether the quantized form takes pixels from 0 to 255: they
             are integers already, so that its input loses nothing, and the
             preprocessing moves into the stem.
+        overrides: Pairs of a shell pattern of layer names and what those
+            layers compute in instead of int8: `"float32"`, or `"int16"`, which
+            is 16-bit activations and int8 kernels. The first that matches
+            counts. `{"stem*": "float32"}` is taken too.
 
     Raises:
         ValueError: If an entry is none of these.
@@ -35,8 +42,17 @@ class QuantizationConfig:
     training_ranges: str = "learned"
     momentum: float = 0.9
     raw_pixels: bool = True
+    overrides: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
+        pairs = self.overrides.items() if isinstance(self.overrides, Mapping) else self.overrides
+        object.__setattr__(self, "overrides", tuple((str(a), b) for a, b in pairs))
+        for pattern, precision in self.overrides:
+            if precision not in LAYER_PRECISIONS:
+                raise ValueError(
+                    f"A layer can compute in one of {LAYER_PRECISIONS} instead of int8. "
+                    f"Received: overrides={{{pattern!r}: {precision!r}}}"
+                )
         if self.observer not in OBSERVERS:
             raise ValueError(
                 f"`observer` must be one of {OBSERVERS}. Received: observer={self.observer!r}"
@@ -52,6 +68,14 @@ class QuantizationConfig:
             )
         if not 0.0 <= self.momentum < 1.0:
             raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={self.momentum}")
+
+
+def layer_overrides(float_layers=(), int16_layers=()) -> tuple[tuple[str, str], ...]:
+    """`QuantizationConfig.overrides` of two lists of shell patterns, as commands take them."""
+    return (
+        *((pattern, "float32") for pattern in float_layers),
+        *((pattern, "int16") for pattern in int16_layers),
+    )
 
 
 def int8_ptq(observer: str = "mse", **kwargs) -> QuantizationConfig:

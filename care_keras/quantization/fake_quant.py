@@ -1,16 +1,16 @@
-"""Rounds a tensor to the int8 codes it will have, and lets gradients through."""
+"""Rounds a tensor to the integer codes it will have, and lets gradients through."""
 
 import keras
 import numpy as np
 from keras import ops
 
 from care_keras.quantization.config import TRAINING_RANGES
-from care_keras.quantization.observer import affine_parameters
+from care_keras.quantization.observer import affine_parameters, code_limits, smallest_step
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class FakeQuant(keras.layers.Layer):
-    """`real -> code -> real` of an int8 tensor, with straight-through gradients.
+    """`real -> code -> real` of an int8 or int16 tensor, with straight-through gradients.
 
     One layer is called on every tensor that shares its range. The range is
     that of calibration, `[low, high]`, each end times a factor that training
@@ -25,6 +25,7 @@ class FakeQuant(keras.layers.Layer):
         momentum: Of the moving average.
         relative: Whether calibration weighs relative errors, as of a divisor.
         fixed: A `(scale, zero_point)` that nothing changes, or `None`.
+        bits: Of a code, 8 or 16; those of 16 are symmetric.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input and output shape: any.
@@ -37,6 +38,7 @@ class FakeQuant(keras.layers.Layer):
         momentum: float = 0.9,
         relative: bool = False,
         fixed=None,
+        bits: int = 8,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -45,7 +47,14 @@ class FakeQuant(keras.layers.Layer):
                 f"`training_ranges` must be one of {TRAINING_RANGES}. "
                 f"Received: training_ranges={training_ranges!r}"
             )
+        if bits not in (8, 16) or (bits == 16 and not symmetric):
+            raise ValueError(
+                "A code has 8 bits, or 16 and is symmetric. "
+                f"Received: bits={bits}, symmetric={symmetric}"
+            )
         self.symmetric = symmetric
+        self.bits = bits
+        self._least, self._most = code_limits(bits)
         self.training_ranges = training_ranges
         self.momentum = momentum
         self.relative = relative
@@ -74,7 +83,7 @@ class FakeQuant(keras.layers.Layer):
     def set_range(self, low: float, high: float) -> None:
         """Sets the range; 0 lies in it."""
         # The negative end of a symmetric range follows from the positive one.
-        high = max(high, -low * 127.0 / 128.0 if self.symmetric else 0.0)
+        high = max(high, low / self._least * self._most if self.symmetric else 0.0)
         self.limits.assign(np.asarray([min(low, 0.0), high], np.float32))
         self.factors.assign(np.ones(2, np.float32))
 
@@ -84,24 +93,24 @@ class FakeQuant(keras.layers.Layer):
             return self._fixed_range()
         limits, factors = (ops.convert_to_numpy(x) for x in (self.limits, self.factors))
         low, high = (limits * np.maximum(factors, np.float32(0.0))).tolist()
-        return (-high * 128.0 / 127.0 if self.symmetric else low), high
+        return (high / self._most * self._least if self.symmetric else low), high
 
     def parameters(self) -> tuple:
         """`(scale, zero_point)` as a .tflite file has them: float32 and int."""
         if self.fixed is not None:
             return affine_parameters(*self._fixed_range(), symmetric=False)
         low, high = self.range()
-        return affine_parameters(high if self.symmetric else low, high, self.symmetric)
+        return affine_parameters(high if self.symmetric else low, high, self.symmetric, self.bits)
 
     def _fixed_range(self):
         scale, zero_point = self.fixed
-        return (-128 - zero_point) * scale, (127 - zero_point) * scale
+        return (self._least - zero_point) * scale, (self._most - zero_point) * scale
 
     def _range(self):
         ends = self.limits * ops.maximum(self.factors, 0.0)
         low, high = ends[0], ends[1]
         if self.symmetric:
-            low = -high * (128.0 / 127.0)
+            low = high * (self._least / self._most)
         return low, high
 
     def call(self, inputs, training=None):
@@ -113,12 +122,12 @@ class FakeQuant(keras.layers.Layer):
                 self._update(inputs)
             low, high = self._range()
             # As `affine_parameters` has it.
-            scale = ops.maximum((high - low) / 255.0, 1e-6)
-            scale = ops.where(high > low, scale, 1.0 / 128.0)
-            zero_point = 0.0 if self.symmetric else ops.round(-128.0 - low / scale)
+            scale = ops.maximum((high - low) / (self._most - self._least), smallest_step(self.bits))
+            scale = ops.where(high > low, scale, -1.0 / self._least)
+            zero_point = 0.0 if self.symmetric else ops.round(self._least - low / scale)
             # The ends as the codes have them; their gradients are those of the range.
-            low = low + ops.stop_gradient((-128.0 - zero_point) * scale - low)
-            high = high + ops.stop_gradient((127.0 - zero_point) * scale - high)
+            low = low + ops.stop_gradient((self._least - zero_point) * scale - low)
+            high = high + ops.stop_gradient((self._most - zero_point) * scale - high)
             scale = ops.stop_gradient(scale)
         clipped = ops.minimum(ops.maximum(inputs, low), high)
         rounded = ops.round(clipped / scale) * scale
@@ -140,4 +149,5 @@ class FakeQuant(keras.layers.Layer):
             "momentum": self.momentum,
             "relative": self.relative,
             "fixed": self.fixed,
+            "bits": self.bits,
         }

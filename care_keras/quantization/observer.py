@@ -153,25 +153,37 @@ def _shrunk(limit):
     return limit * np.geomspace(1.0, 0.05, 32) if limit else [0.0]
 
 
-def affine_parameters(low: float, high: float, symmetric: bool) -> tuple[np.float32, int]:
-    """The step and zero point of int8 codes for a range.
+def affine_parameters(
+    low: float, high: float, symmetric: bool, bits: int = 8
+) -> tuple[np.float32, int]:
+    """The step and zero point of signed codes for a range.
 
     Args:
         low: Smallest real value, at most 0.
         high: Largest, at least 0.
         symmetric: Whether the code of 0 is 0: the range is then that of the
-            larger end, `[-128, 127]` steps.
+            larger end, `[-128, 127]` steps of 8 bits.
+        bits: Of a code.
 
     Returns:
         `(scale, zero_point)`, the scale in float32 as files store it.
     """
+    least, most = code_limits(bits)
+    smallest = smallest_step(bits)
     if low == high == 0.0:
         # Always 0: any step will do that kernels can multiply and divide others by.
-        return np.float32(1 / 128), 0 if symmetric else -128
+        return np.float32(-1 / least), 0 if symmetric else least
     if symmetric:
-        return np.float32(max(-low / 128.0, high / 127.0, _SMALLEST_STEP)), 0
-    scale = np.float32(max((high - low) / 255.0, _SMALLEST_STEP))
-    return scale, int(np.clip(np.rint(-128.0 - low / float(scale)), -128, 127))
+        return np.float32(max(low / least, high / most, smallest)), 0
+    scale = np.float32(max((high - low) / (most - least), smallest))
+    return scale, int(np.clip(np.rint(least - low / float(scale)), least, most))
 
 
-_SMALLEST_STEP = 1e-6
+def code_limits(bits: int) -> tuple[int, int]:
+    """Smallest and largest signed code: -128 and 127 of 8 bits."""
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
+def smallest_step(bits: int) -> float:
+    """Of a range that is nearly nothing: kernels divide by steps."""
+    return 1e-6 * 2.0 ** (8 - bits)

@@ -1,6 +1,7 @@
 """quantize(): from the deploy form to the quantized form."""
 
 import dataclasses
+import fnmatch
 
 import keras
 import numpy as np
@@ -26,6 +27,21 @@ KEEPS_VALUES = (
 # SOFTMAX's int8 kernel has this output and no other.
 _SOFTMAX = (1 / 256, -128)
 _PIXELS = (1.0, -128)
+# Layers that TFLite has a kernel of 16-bit activations for.
+_HAS_INT16 = (
+    p.Add,
+    p.ChannelSlice,
+    p.Concatenate,
+    p.Conv2D,
+    p.DepthwiseConv2D,
+    p.FlattenPixels,
+    p.MatMul,
+    p.Mean,
+    p.SqueezePixels,
+    p.Subtract,
+    p.Transpose,
+    p.UnflattenPixels,
+)
 # Step of a sum's term, at least, in steps of the sum: 2^-10 with room for rounding.
 _LEAST_TERM = 1.0 / 1000.0
 
@@ -40,6 +56,9 @@ def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> De
     matrix product on the right has a zero point of 0, as its int8 kernel asks.
     Call `calibrate` before anything else.
 
+    Layers that `config.overrides` names compute in float32 or 16 bits; the
+    tensors between them and int8 layers are converted.
+
     Args:
         model: A deploy form, left as it is.
         config: How ranges are found; `int8_ptq()` by default.
@@ -49,8 +68,9 @@ def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> De
         `config.raw_pixels` and `model` knows its preprocessing.
 
     Raises:
-        ValueError: If `model` is no deploy form, is quantized already, or has
-            operations that have no int8 form.
+        ValueError: If `model` is no deploy form, is quantized already, has
+            operations that have no int8 form, or `config.overrides` name no
+            layer of it, or one that has no 16-bit form.
     """
     if not isinstance(model, DeployModel):
         raise ValueError(
@@ -92,6 +112,23 @@ class _Groups:
         return self.find(name) in {self.find(member) for member in members}
 
 
+class _Tensor:
+    """What a layer gives, in the forms that its readers take.
+
+    Args:
+        native: The symbolic tensor in the precision of the layer.
+        precision: That precision.
+        forms: Symbolic tensors by precision; what is missing is `native`.
+    """
+
+    def __init__(self, native, precision, forms):
+        self.native = forms.get(precision, native)
+        self._forms = forms
+
+    def read(self, precision):
+        return self._forms.get(precision, self.native)
+
+
 class _Quantization:
     def __init__(self, model, config):
         self._model = model
@@ -99,6 +136,9 @@ class _Quantization:
         self._fold_pixels = config.raw_pixels and model.preprocessing is not None
         self._fake_quants = {}
         self._groups = _Groups()
+        self._precisions = find_precisions(model, config.overrides)
+        # Precisions that each layer's output is read in.
+        self._read_in = {}
 
     def run(self):
         model = self._model
@@ -109,29 +149,36 @@ class _Quantization:
             for tensor in model.inputs
         ]
         quantized = [
-            self._fake_quant(name, _PIXELS if self._fold_pixels else None)(x)
+            self._tensor(name, x, fixed=_PIXELS if self._fold_pixels else None)
             for name, x in zip(names, inputs, strict=True)
         ]
         self._image = quantized[0]
         outputs = model._run_through_graph(quantized, call_fn=self._rebuild)
+        outputs = keras.tree.map_structure(lambda tensor: tensor.native, outputs)
         structure = inputs[0] if len(inputs) == 1 else inputs
         result = DeployModel(structure, outputs, name=f"{model.name}_int8").describe(model)
         result.min_image_size = model.min_image_size
+        result.precisions = self._precisions
         if self._fold_pixels:
             result.preprocessing = dataclasses.replace(
                 model.preprocessing, mean=(0.0,) * 3, std=(1 / 255,) * 3
             )
         return result
 
+    def _precision(self, name):
+        return self._precisions.get(name, "int8")
+
     def _plan(self, layer, *args):
         """Runs the graph on names: which tensors share a range, which are symmetric."""
         first = args[0]
+        sources = first if isinstance(first, list) else [first]
+        for source in sources:
+            self._read_in.setdefault(source, set()).add(self._precision(layer.name))
         if isinstance(layer, p.Concatenate):
             for name in first[1:]:
                 self._groups.join(first[0], name)
         if isinstance(layer, (*KEEPS_VALUES, p.AddEpsilon)):
-            source = first[0] if isinstance(first, list) else first
-            self._groups.join(source, layer.name)
+            self._groups.join(sources[0], layer.name)
         if isinstance(layer, p.MatMul):
             self._groups.symmetric.add(first[1])
         if isinstance(layer, p.Rsqrt):
@@ -139,39 +186,99 @@ class _Quantization:
         return layer.name
 
     def _rebuild(self, layer, *args):
-        if isinstance(layer, p.AddEpsilon):
+        precision = self._precision(layer.name)
+        if isinstance(layer, p.AddEpsilon) and precision != "float32":
             return args[0]
         if isinstance(layer, (p.Divide, p.ChannelAffine)) or not _is_primitive(layer):
             raise ValueError(
                 "The operation has no int8 form: fuse the model with all rewrites on. "
                 f"Received: {layer.name!r} of {type(layer).__name__}"
             )
-        copy = QUANTIZED.get(type(layer), type(layer)).from_config(layer.get_config())
-        outputs = copy(*args)
+        kind = type(layer) if precision == "float32" else QUANTIZED.get(type(layer), type(layer))
+        copy = kind.from_config(layer.get_config())
+        outputs = copy(*keras.tree.map_structure(lambda x: x.read(precision), args))
         weights = [array(weight) for weight in layer.weights]
         if self._fold_pixels and args[0] is self._image:
             weights = fold_affine_before_conv(*weights, *_normalization(self._model.preprocessing))
         for variable, value in zip(copy.weights, weights, strict=False):
             variable.assign(np.asarray(value, np.float32))
-        if isinstance(layer, KEEPS_VALUES):
-            return outputs
         fixed = _SOFTMAX if isinstance(layer, p.Softmax) else None
-        return self._fake_quant(layer.name, fixed)(outputs)
+        rounded = not isinstance(layer, KEEPS_VALUES)
+        return self._tensor(layer.name, outputs, precision, rounded, fixed)
 
-    def _fake_quant(self, name, fixed=None):
+    def _tensor(self, name, values, precision="int8", rounded=True, fixed=None):
+        """Wraps what a layer gives, rounded as its readers take it.
+
+        Args:
+            name: Of the layer.
+            values: What it gives.
+            precision: That it computes in.
+            rounded: Whether it gives new numbers, not some of its input's.
+            fixed: `(scale, zero_point)` of its int8 codes, if nothing changes them.
+        """
+        read_in = self._read_in.get(name, set())
+        forms = {}
+        if precision == "int8":
+            forms["int8"] = self._fake_quant(name, fixed)(values) if rounded else values
+        source = forms.get("int8", values)
+        if precision == "int16" and not rounded:
+            forms["int16"] = values
+        elif precision == "int16" or "int16" in read_in:
+            forms["int16"] = source = self._fake_quant(name, bits=16)(source)
+        if precision != "int8" and "int8" in read_in:
+            forms["int8"] = self._fake_quant(name, fixed)(source)
+        return _Tensor(values, precision, forms)
+
+    def _fake_quant(self, name, fixed=None, bits=8):
         """The layer of a tensor's group."""
         group = self._groups.find(name)
-        if group not in self._fake_quants:
-            self._fake_quants[group] = FakeQuant(
-                symmetric=self._groups.has(name, self._groups.symmetric),
-                relative=self._groups.has(name, self._groups.relative),
+        key = group if bits == 8 else f"{group}_{bits}_bits"
+        if key not in self._fake_quants:
+            self._fake_quants[key] = FakeQuant(
+                symmetric=bits == 16 or self._groups.has(name, self._groups.symmetric),
+                relative=bits == 8 and self._groups.has(name, self._groups.relative),
                 training_ranges=self._config.training_ranges,
                 momentum=self._config.momentum,
-                fixed=fixed,
-                name=f"{group}_range",
+                fixed=fixed if bits == 8 else None,
+                bits=bits,
+                name=f"{key}_range",
                 dtype="float32",
             )
-        return self._fake_quants[group]
+        return self._fake_quants[key]
+
+
+def find_precisions(model: keras.Model, overrides: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Layers that do not compute in int8, and what they compute in.
+
+    Args:
+        model: A deploy form.
+        overrides: Of a `QuantizationConfig`.
+
+    Raises:
+        ValueError: If a pattern names no layer, or one that has no 16-bit form.
+    """
+    layers = [layer for layer in model.layers if _is_primitive(layer)]
+    precisions = {}
+    for pattern, precision in overrides:
+        named = [layer for layer in layers if fnmatch.fnmatchcase(layer.name, pattern)]
+        if not named:
+            examples = ", ".join(repr(layer.name) for layer in layers[:: len(layers) // 3 + 1])
+            raise ValueError(
+                f"The pattern names no layer; there are {examples} and others. "
+                f"Received: overrides={{{pattern!r}: {precision!r}}}"
+            )
+        for layer in named:
+            if precision == "int16" and not isinstance(layer, _HAS_INT16):
+                raise ValueError(
+                    f"{type(layer).__name__} has no 16-bit form: choose 'float32' for "
+                    f"{layer.name!r}. Received: overrides={{{pattern!r}: {precision!r}}}"
+                )
+            precisions.setdefault(layer.name, precision)
+    for layer in layers:
+        # In float32 its input can be 0, which only codes are safe from.
+        if isinstance(layer, p.Rsqrt) and precisions.get(layer.name) == "float32":
+            precisions[layer.input._keras_history.operation.name] = "float32"
+    return precisions
 
 
 def _is_primitive(layer):
@@ -223,7 +330,7 @@ def _coarsen_small_terms(model):
             if isinstance(args[0], _Sum):
                 sums.append((layer, args[0].terms))
             return layer
-        if isinstance(layer, (p.Add, p.Subtract)):
+        if isinstance(layer, (p.Add, p.Subtract)) and layer.name not in model.precisions:
             return _Sum(args[0])
         return args[0][0] if isinstance(args[0], list) else args[0]
 

@@ -44,6 +44,7 @@ class AttentionSegment:
         inside = [layer for layer, _, _ in self.steps if isinstance(layer, FakeQuant)]
         # A range that a tensor elsewhere shares is not attention's to choose.
         own = [layer for layer in inside if calls.count(layer) == inside.count(layer)]
+        own = [layer for layer in own if layer.bits == 8]
         self.own = list(dict.fromkeys(own))
 
     def steps_behind(self, layer):
@@ -69,6 +70,8 @@ class AttentionSegment:
             if not isinstance(layer, FakeQuant):
                 result = layer.call(arguments if len(arguments) > 1 else arguments[0])
                 values[name] = ops.stop_gradient(result)
+            elif parameters is not None and layer.bits != 8:
+                values[name] = layer.call(arguments[0])
             elif parameters is not None:
                 values[name] = round_to_codes(arguments[0], *parameters[layer.name])
             else:

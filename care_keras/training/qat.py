@@ -36,22 +36,25 @@ class Teacher:
         return self._model.predict(pixels)
 
 
-def quantized_start(model: keras.Model, pixels: np.ndarray, seed: int):
+def quantized_start(model: keras.Model, pixels: np.ndarray, seed: int, overrides=()):
     """What quantization-aware training starts from.
 
     Args:
         model: A `CAREClassifier`, a deploy form, or a quantized form.
         pixels: uint8 training images of the model's size; some calibrate it.
         seed: Seed of the draw of those.
+        overrides: Of the `QuantizationConfig`.
 
     Returns:
         `(quantized form, deploy form)`; the deploy form is `None` if `model` is
         quantized already.
 
     Raises:
-        UserError: If the model does not give logits.
+        UserError: If the model does not give logits, or `overrides` do not fit it.
     """
     if is_quantized(model):
+        if overrides:
+            raise UserError("the model is quantized already: its layers have their precisions")
         return model, None
     deployed = model if isinstance(model, DeployModel) else fuse(model)
     if deployed.classifier_activation != "linear":
@@ -59,13 +62,18 @@ def quantized_start(model: keras.Model, pixels: np.ndarray, seed: int):
             "--qat needs a model that gives logits, built with classifier_activation=None, "
             f"not {deployed.classifier_activation!r}"
         )
-    quantized = quantize(deployed, int8_qat())
+    config = int8_qat(overrides=overrides)
+    try:
+        quantized = quantize(deployed, config)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     chosen = np.random.default_rng(seed).choice(
         len(pixels), min(_CALIBRATION_IMAGES, len(pixels)), replace=False
     )
     images = normalize(pixels[np.sort(chosen)], quantized.preprocessing)
     starts = range(0, len(images), _CALIBRATION_BATCH)
-    calibrate(quantized, (images[start : start + _CALIBRATION_BATCH] for start in starts))
+    batches = (images[start : start + _CALIBRATION_BATCH] for start in starts)
+    calibrate(quantized, batches, config)
     return quantized, deployed
 
 

@@ -16,7 +16,7 @@ from care_keras.data.sources import open_source
 from care_keras.files import atomic_path, write_atomically
 from care_keras.models import CONFIGS, build_model
 from care_keras.models.loading import load_any
-from care_keras.quantization import freeze
+from care_keras.quantization import freeze, layer_overrides
 from care_keras.training.batches import EvaluationBatches, TrainingBatches, load_pixels
 from care_keras.training.checkpoint import Checkpoint
 from care_keras.training.progress import ProgressLines
@@ -52,11 +52,15 @@ class TrainingConfig:
     start_from: str = ""
     qat: bool = False
     distillation: float = 1.0
+    float_layers: tuple[str, ...] = ()
+    int16_layers: tuple[str, ...] = ()
     seed: int = 0
 
     def to_dict(self) -> dict:
         """The flags of `care_keras.train` by name, with their values."""
         values = dataclasses.asdict(self) | {"run_dir": str(self.run_dir)}
+        # As JSON gives them back.
+        values = {key: list(x) if isinstance(x, tuple) else x for key, x in values.items()}
         # Python keeps the flag's name, `from`, to itself.
         values["from"] = values.pop("start_from")
         return values
@@ -93,6 +97,8 @@ def train(config: TrainingConfig) -> dict:
     """
     if config.model not in CONFIGS:
         raise UserError(f"--model must be one of {', '.join(CONFIGS)}, not {config.model!r}")
+    if not config.qat and (config.float_layers or config.int16_layers):
+        raise UserError("--float_layers and --int16_layers go with --qat")
     train_source, eval_source = _open_sources(config)
     _prepare_run_dir(config)
 
@@ -177,7 +183,12 @@ def _quantized_model_and_data(config, train_source, eval_source):
         raise UserError(f"--from={config.start_from} has other classes than {train_source.name}")
     train_pixels, eval_pixels = _load_pixels(start.preprocessing, train_source, eval_source)
     print("calibrating", flush=True)
-    model, deployed = quantized_start(start, train_pixels, config.seed)
+    model, deployed = quantized_start(
+        start,
+        train_pixels,
+        config.seed,
+        layer_overrides(config.float_layers, config.int16_layers),
+    )
     alpha = config.distillation if deployed is not None else 0.0
     classes = len(train_source.class_names)
     targets = {"teacher": Teacher(deployed) if alpha else None, "classes": classes}
@@ -338,7 +349,11 @@ def _write_result(config, model, evaluation, eval_name):
     trained.set_weights(model.get_weights())
     with atomic_path(config.run_dir / "model.keras") as temporary:
         trained.save(temporary)
-    flags = [f"--{key}={value}" for key, value in config.to_dict().items()]
+    flags = [
+        f"--{key}={value}"
+        for key, values in config.to_dict().items()
+        for value in (values if isinstance(values, list) else [values])
+    ]
     result = {
         "top1": round(float(accuracy), 4),
         "evaluated_on": eval_name,

@@ -73,19 +73,27 @@ def compare(model, content) -> list[Step]:
     values = {name: runner.tensors[name].dequantize(array) for name, array in codes.items()}
     values["images"] = photos(IMAGES).astype(np.float32)
     steps = graph_of(model)
-    ranges = {sources[0]: layer for layer, sources, _ in steps if isinstance(layer, FakeQuant)}
+    ranges = {
+        (sources[0], layer.bits): layer
+        for layer, sources, _ in steps
+        if isinstance(layer, FakeQuant)
+    }
     compared = []
     for layer, sources, output in steps:
         if isinstance(layer, FakeQuant):
+            # What the file converted to these codes, or had in them.
+            tensor = sources[0].split("/")[0]
+            values[output] = values.get(f"{tensor}/int{layer.bits}", values[tensor])
             continue
-        inputs = [
-            ops.convert_to_tensor(values[source.removesuffix("/rounded")]) for source in sources
-        ]
+        inputs = [ops.convert_to_tensor(values[source]) for source in sources]
         outputs = layer(inputs if len(inputs) > 1 else inputs[0])
         info = runner.tensors[output]
-        if output in ranges:
-            outputs = ranges[output](outputs)
-            assert (np.float32(info.scale), info.zero_point) == ranges[output].parameters()
+        if not info.scale:
+            continue
+        found = ranges.get((output, 8 * info.dtype.itemsize))
+        if found:
+            outputs = found(outputs)
+            assert (np.float32(info.scale), info.zero_point) == found.parameters()
         expected = np.rint(numpy_of(outputs) / np.float32(info.scale)) + info.zero_point
         compared.append(Step(layer, codes[output].astype(int), expected.astype(int)))
     return compared
