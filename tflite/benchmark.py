@@ -8,7 +8,6 @@ file are taken within rounds. Exit code 1 if `--compare` finds a file slower.
 import json
 import os
 import pathlib
-import shutil
 import sys
 
 from absl import flags
@@ -17,6 +16,7 @@ from care_keras import cli
 from care_keras.files import write_atomically
 from care_keras.optional import MissingDependencyError, require
 from tflite import latency_chart
+from tflite.benchmark_binary import find_benchmark_model
 from tflite.benchmark_model_engine import BenchmarkModelEngine
 from tflite.latency import make_candidates, measure
 from tflite.latency_engine import RoundPlan
@@ -43,7 +43,7 @@ _ENGINE = flags.DEFINE_enum(
     None,
     ["litert", "benchmark_model"],
     "What runs the files: LiteRT in Python, or TFLite's benchmark_model (default: the latter if "
-    "--benchmark_binary names it or it is on PATH).",
+    "--benchmark_binary names it, it is on PATH, or Bazel built it).",
 )
 _BINARY = flags.DEFINE_string("benchmark_binary", None, "The benchmark_model program.")
 _XNNPACK = flags.DEFINE_bool("xnnpack", True, "Run what it can take through XNNPACK.")
@@ -139,10 +139,11 @@ def _engine():
     if _ENGINE.value == "litert" and binary:
         raise cli.UserError("--engine=litert and --benchmark_binary contradict each other")
     if _ENGINE.value != "litert":
-        binary = binary or shutil.which("benchmark_model")
+        binary = binary or find_benchmark_model()
         if _ENGINE.value and not binary:
             raise cli.UserError(
-                "there is no benchmark_model on PATH: name it with --benchmark_binary"
+                "there is no benchmark_model, on PATH or built by Bazel: "
+                "name it with --benchmark_binary"
             )
     options = (_XNNPACK.value, _SEED.value, _TIMEOUT.value)
     return BenchmarkModelEngine(binary, *options) if binary else LiteRTEngine(*options)

@@ -25,6 +25,7 @@ from care_keras.models.loading import load_any
 from care_keras.optional import require
 from care_keras.progress import progress
 from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
+from care_keras.quantization.quantize import find_precisions
 from care_keras.tflite_file.graph import read_graph
 from care_keras.tflite_file.integer_audit import (
     NotIntegerOnlyError,
@@ -154,6 +155,9 @@ def run_job(job: ConversionJob) -> ConversionResult:
     calibration, held_out = _read_images(job, model, preprocessing, warnings)
 
     deployed = deploy_form(model, preprocessing, job.precision)
+    if quantization:
+        # A pattern that names nothing is found before minutes of work.
+        find_precisions(deployed, quantization.overrides)
 
     def convert_and_check(precision, input_kind, path):
         print(f"converting to {precision}", flush=True)
