@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from android_bench.errors import PhoneError
+from android_bench.errors import NotReadyError, PhoneError
 from android_bench.plan import Cell
 from android_bench.records import of_kind
 from android_bench.runner import Tools
@@ -32,7 +32,7 @@ def profiled_keys(records: list[dict]) -> set[tuple]:
 
 
 def _profile(session, cell: Cell, tools: Tools):
-    status, reason, operations, lost = "failed", None, [], None
+    status, reason, operations, lost, unfit = "failed", None, [], None, None
     try:
         session.bring_model(cell, tools)
         session.ready()
@@ -48,6 +48,7 @@ def _profile(session, cell: Cell, tools: Tools):
     except (PhoneError, ValueError) as error:
         reason = str(error)
         lost = error if session.is_lost(error) else None
+        unfit = error if isinstance(error, NotReadyError) else None
     session.file.append(
         "profile",
         serial=session.phone.serial,
@@ -63,4 +64,6 @@ def _profile(session, cell: Cell, tools: Tools):
         f"profiled {cell.label}, {cell.delegate}: "
         + (f"FAILED: {reason}" if reason else f"{len(operations)} kinds of operations")
     )
+    if unfit is not None:
+        raise unfit
     return int(status == "failed"), lost

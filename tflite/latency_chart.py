@@ -8,7 +8,7 @@ from care_keras.optional import require
 from tflite.latency import Latency
 
 # Okabe and Ito's colours, told apart by readers who see no red or no green.
-_COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -60,7 +60,7 @@ def _bars(axes, latencies, labels, threads):
             position,
             estimate.value,
             height=0.9 * thickness,
-            color=_COLORS[row % len(_COLORS)],
+            color=COLORS[row % len(COLORS)],
             xerr=[[estimate.value - estimate.low], [estimate.high - estimate.value]],
             error_kw={"elinewidth": 1.2, "capsize": 3},
         )
@@ -87,7 +87,7 @@ def _scatter(axes, latencies, accuracies, threads):
             xerr=[[estimate.value - estimate.low], [estimate.high - estimate.value]],
             fmt="o",
             capsize=3,
-            color=_COLORS[row % len(_COLORS)],
+            color=COLORS[row % len(COLORS)],
         )
         if latency.label not in named:
             # One label for a file's points, which share their height.
@@ -115,7 +115,7 @@ def _legend(axes, threads):
 
         axes.legend(
             handles=[
-                Patch(color=_COLORS[row % len(_COLORS)], label=_threads(count))
+                Patch(color=COLORS[row % len(COLORS)], label=_threads(count))
                 for row, count in enumerate(threads)
             ],
             fontsize=8,

@@ -158,7 +158,7 @@ def compare(
         rounds = before.get(_key(latency))
         ratio = rounds and unpaired_ratio(latency.centers_ms, rounds, generator)
         result.append(
-            Comparison(latency.label, latency.run.threads, ratio, _verdict(ratio, tolerance))
+            Comparison(latency.label, latency.run.threads, ratio, verdict(ratio, tolerance))
         )
     return result
 
@@ -197,7 +197,8 @@ def _old_key(entry):
     return entry["file"], entry["threads"], json.dumps(entry["input_shapes"], sort_keys=True)
 
 
-def _verdict(ratio, tolerance):
+def verdict(ratio: Estimate | None, tolerance: float) -> str:
+    """What a ratio of new to old latencies says; see `compare`."""
     if ratio is None:
         return "not in the old report"
     if ratio.low > 1 + tolerance:

@@ -1,10 +1,17 @@
+from dataclasses import replace
+
 import pytest
 
 from android_bench import errors
+from android_bench.delegation import DelegateOptions
+from android_bench.gate import Limits
 from android_bench.lock import lock
 from android_bench.prepare import LOCK, WORK_FOLDER, check_folder, check_pinning
 from android_bench.records import measured, of_kind, read_records
+from android_bench.statistics import cell_statistics
 from tests.android_bench.sessions import make_request, make_session, run_session
+from tests.android_bench.stand_in_benchmark_model import elf_bytes
+from tests.tflite.test_benchmark_model_log import LOGS
 
 ODD_FOLDER = "/data/local/tmp/it's a; $(reboot) ä folder"
 
@@ -162,8 +169,6 @@ def test_a_hot_phone_that_cools(phone, fake, tiny_file, stand_in_binary, tmp_pat
 
 
 def test_a_phone_that_stays_hot_or_empty(phone, fake, tiny_file, stand_in_binary, tmp_path):
-    from android_bench.gate import Limits
-
     path = tmp_path / "run.jsonl"
     fake.battery_level = 10
     fake.heat(60.0)
@@ -230,3 +235,52 @@ def test_what_is_refused_before_anything_is_done(phone, fake, tiny_file, stand_i
     with pytest.raises(errors.CommandError, match="does not run programs on the cores 40"):
         check_pinning(phone, (40,))
     assert fake.pushed == []
+
+
+def test_a_profile_and_a_throttled_phone(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    # What the real tool printed, as the stand-in has no profiler.
+    fake.faults.profile_log = LOGS / "run_10b_profile_small_conv_int8.log"
+    fake.faults.throttle_after_runs = 1
+    request = make_request([tiny_file], stand_in_binary, delegates=["cpu"], profile=True)
+    # The phone is throttled after the last timed run, and would not be profiled.
+    with pytest.raises(errors.NotReadyError, match="thermal status 2"):
+        run_session(phone, replace(request, limits=Limits(wait_seconds=0)), path)
+    (cell,) = cell_statistics(read_records(path))
+    assert cell.marks == ("throttled",) and cell.limit_mhz == 0.6 * 2400
+    fake.faults.throttle_after_runs = None
+    failed, _ = run_session(phone, request, path, resume=True)
+    profile = of_kind(read_records(path), "profile")[-1]
+    assert failed == 0 and profile["status"] == "ok"
+    assert profile["operations"][0]["type"] == "Convolution (NHWC, QC8) IGEMM"
+    assert profile["operations"][0]["nodes"] == 2
+
+
+def test_a_program_for_another_phone(phone, fake, tiny_file, tmp_path):
+    binary = tmp_path / "benchmark_model"
+    binary.write_bytes(elf_bytes("x86_64"))
+    with pytest.raises(errors.BinaryError, match="is for x86_64, the phone takes arm64-v8a"):
+        make_session(phone, make_request([tiny_file], binary), tmp_path / "run", [])
+    assert fake.pushed == []
+
+
+def test_a_delegate_from_a_file(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    library = tmp_path / "libdelegate.so"
+    library.write_bytes(b"a library")
+    luggage = make_request([tiny_file], stand_in_binary).luggage
+    options = DelegateOptions(external_options="cache:1", npu_accelerator="an accelerator")
+    request = make_request(
+        [tiny_file],
+        stand_in_binary,
+        luggage=replace(luggage, external=library, options=options),
+        delegates=["external", "npu"],
+        keep=True,
+    )
+    failed, _ = run_session(phone, request, tmp_path / "run.jsonl")
+    path = f"{WORK_FOLDER}/external_delegate.so"
+    assert fake.path(path).read_bytes() == b"a library"
+    # The stand-in knows neither, and so both are failures.
+    assert failed == len(fake.runs) == 4
+    given = {flag for arguments in fake.runs for flag in arguments}
+    assert {f"--external_delegate_path={path}", "--external_delegate_options=cache:1"} <= given
+    assert {"--use_nnapi=true", "--nnapi_accelerator_name=an accelerator"} <= given

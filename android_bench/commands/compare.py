@@ -1,0 +1,71 @@
+"""Holds a run against an old one: `python -m android_bench compare old.jsonl new.jsonl`.
+
+Exit code 1 if something is slower beyond noise, or failed that ran before.
+"""
+
+import json
+import pathlib
+
+from absl import flags
+
+from android_bench.compare import compare
+from android_bench.records import read_records
+from care_keras import cli
+from care_keras.files import write_atomically
+from care_keras.table import format_table
+
+_TOLERANCE = flags.DEFINE_float(
+    "tolerance",
+    0.05,
+    "Share by which two runs of one thing may differ: the whole interval has to lie beyond it.",
+    lower_bound=0,
+)
+_JSON = flags.DEFINE_string("json", None, "Also write the comparison as JSON.")
+
+
+def main(old: str, new: str) -> None:
+    """The command."""
+    try:
+        comparisons, notes = compare(read_records(old), read_records(new), _TOLERANCE.value)
+    except ValueError as error:
+        raise cli.UserError(str(error)) from error
+    rows = []
+    for pair in comparisons:
+        cell, ratio = pair.new or pair.old, pair.ratio
+        rows.append(
+            [
+                *(cell.label, cell.delegate, cell.threads, cell.cores),
+                _ms(pair.old),
+                _ms(pair.new),
+                ratio and f"{ratio.value:.3f}x",
+                ratio and f"{ratio.low:.3f} to {ratio.high:.3f}",
+                pair.verdict,
+            ]
+        )
+    headers = ["model", "delegate", "threads", "cores", "old", "new", "ratio", "95 % interval", ""]
+    print(format_table(headers, rows))
+    for note in notes:
+        print(f"note: {note}")
+    if _JSON.value:
+        lines = [dict(zip([*headers[:-1], "verdict"], line, strict=True)) for line in rows]
+        content = json.dumps({"cells": lines, "notes": notes}, indent=2)
+        try:
+            write_atomically(pathlib.Path(_JSON.value), content)
+        except OSError as error:
+            raise cli.UserError(f"--json cannot be written: {error}") from error
+    bad = [pair for pair in comparisons if pair.bad]
+    if bad:
+        raise cli.CheckError("; ".join(f"{pair.new.name} {_word(pair)}" for pair in bad))
+
+
+def _ms(cell):
+    return f"{cell.p50.value:.3g} ms" if cell and cell.p50 else None
+
+
+def _word(pair):
+    return "failed" if pair.verdict == "failed" else f"is slower, {pair.ratio.value:.2f}x"
+
+
+def start() -> None:
+    """Runs it as the program."""
+    cli.run(main, ["the file of the old run", "the file of the new run"])

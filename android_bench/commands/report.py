@@ -1,0 +1,40 @@
+"""Reports a run: `python -m android_bench report run.jsonl --html=run.html`."""
+
+import pathlib
+
+from absl import flags
+
+from android_bench.page import page
+from android_bench.records import read_records
+from android_bench.report import as_csv, as_json, evaluate, text
+from care_keras import cli
+from care_keras.files import write_atomically
+from care_keras.optional import MissingDependencyError
+
+_HTML = flags.DEFINE_string("html", None, "Also write one self-contained HTML page, with pictures.")
+_CSV = flags.DEFINE_string("csv", None, "Also write a CSV file, a line for each cell.")
+_JSON = flags.DEFINE_string("json", None, "Also write everything as JSON.")
+
+
+def main(path: str) -> None:
+    """The command."""
+    try:
+        records = read_records(path)
+        report = evaluate(records)
+        print(text(report))
+        for flag, make in (
+            (_HTML, lambda: page(report, records)),
+            (_CSV, lambda: as_csv(report)),
+            (_JSON, lambda: as_json(report)),
+        ):
+            if flag.value:
+                write_atomically(pathlib.Path(flag.value), make())
+                print(f"\nwritten: {flag.value}", end="")
+        print()
+    except (ValueError, OSError, MissingDependencyError) as error:
+        raise cli.UserError(str(error)) from error
+
+
+def start() -> None:
+    """Runs it as the program."""
+    cli.run(main, ["the file of a run"])

@@ -1,0 +1,216 @@
+"""Everything that a run says, in one structure: what tables, CSV, JSON and the page are made of."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+
+from android_bench.records import SCHEMA, of_kind
+from android_bench.statistics import CellStatistics, cell_statistics
+from care_keras.table import format_table
+
+REPORT_SCHEMA = "care_keras.android_bench.report/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A run, evaluated.
+
+    Attributes:
+        head: The run's `run` record: settings, models, versions, host.
+        devices: `device` fields by serial number.
+        cells: Statistics of each cell.
+        verifications: The last `verify` record of each phone, model and delegate.
+        profiles: The same of `profile` records.
+        trace: By serial number: `(Unix time, processor °C, battery °C, waiting)`.
+        lost: How often a phone was lost.
+    """
+
+    head: dict
+    devices: dict[str, dict]
+    cells: list[CellStatistics]
+    verifications: list[dict]
+    profiles: list[dict]
+    trace: dict[str, list[tuple]]
+    lost: int
+
+    def verification_of(self, cell: CellStatistics) -> dict | None:
+        """The check of a cell's outputs, `None` if there was none."""
+        key = (cell.serial, cell.sha256, cell.delegate)
+        return next((one for one in self.verifications if _pair(one) == key), None)
+
+    def top1_of(self, cell: CellStatistics) -> tuple[float, str] | None:
+        """Top-1 of a cell's model and where the figure is from."""
+        verified = self.verification_of(cell)
+        if verified and verified.get("top1") is not None:
+            return verified["top1"], f"on the phone, {verified['labelled']} images"
+        model = next((one for one in self.head["models"] if one["sha256"] == cell.sha256), None)
+        if model and model["top1"] is not None:
+            return model["top1"], "by the check of its conversion"
+        return None
+
+    def failures(self) -> list[str]:
+        """What failed, a line each."""
+        lines = [
+            f"{cell.name}: {cell.failed_rounds} of {cell.failed_rounds + cell.rounds} runs failed: "
+            f"{cell.failure}"
+            for cell in self.cells
+            if cell.failure
+        ]
+        lines += [
+            f"{one['label']}, {one['delegate']}: {one['kind']}: {one['reason']}"
+            for one in self.verifications + self.profiles
+            if one["status"] != "ok"
+        ]
+        return lines
+
+
+def evaluate(records: Sequence[dict]) -> Report:
+    """Evaluates the records of a run."""
+    trace: dict[str, list[tuple]] = {}
+    for record in of_kind(records, "cell"):
+        points = trace.setdefault(record["serial"], [])
+        points += [_point(state, True) for state in record["waits"]]
+        points += [_point(record[name], False) for name in ("before", "after") if record[name]]
+    return Report(
+        head=of_kind(records, "run")[0],
+        devices={one["serial"]: one["device"] for one in of_kind(records, "device")},
+        cells=cell_statistics(records),
+        verifications=_last(of_kind(records, "verify")),
+        profiles=_last(of_kind(records, "profile")),
+        trace=trace,
+        lost=len(of_kind(records, "lost")),
+    )
+
+
+def text(report: Report) -> str:
+    """Tables for a terminal, one for each phone."""
+    parts = []
+    for serial, device in report.devices.items():
+        parts.append(f"{device_line(device)} ({serial})")
+        rows = [row(report, cell) for cell in report.cells if cell.serial == serial]
+        parts.append(format_table(HEADERS, rows) if rows else "nothing was measured")
+    failures = report.failures()
+    if failures:
+        parts.append("failed:\n" + "\n".join(f"  {line}" for line in failures))
+    return "\n\n".join(parts)
+
+
+HEADERS = (
+    "model",
+    "delegate",
+    "threads",
+    "cores",
+    "p50",
+    "95 % interval",
+    "p95",
+    "spread",
+    "outputs",
+    "marks",
+    "max",
+    "first",
+    "init",
+    "peak",
+    "°C",
+)
+
+
+def row(report: Report, cell: CellStatistics) -> list[str | int | None]:
+    """A cell as a row under `HEADERS`."""
+    interval = cell.p50 and f"{cell.p50.low:.3g} to {cell.p50.high:.3g} ms"
+    celsius = None
+    if cell.celsius_before is not None and cell.celsius_after is not None:
+        celsius = f"{cell.celsius_before:.0f} to {cell.celsius_after:.0f}"
+    verified = report.verification_of(cell)
+    outputs = verified and (verified.get("verdict") or "failed")
+    return [
+        cell.label,
+        cell.delegate,
+        cell.threads,
+        cell.cores,
+        _ms(cell.p50 and cell.p50.value),
+        interval,
+        _ms(cell.p95_ms),
+        None if cell.spread is None else f"{cell.spread:.1%}",
+        outputs,
+        ", ".join(cell.marks) or None,
+        _ms(cell.max_ms),
+        _ms(cell.first_ms),
+        _ms(cell.init_ms),
+        None if cell.peak_memory_mib is None else f"{cell.peak_memory_mib:.0f} MiB",
+        celsius,
+    ]
+
+
+def device_line(device: dict) -> str:
+    """A phone in one line."""
+    name = f"{device['manufacturer'] or ''} {device['model'] or ''}".strip()
+    return f"{name}, {device['soc']}, Android {device['android']}"
+
+
+def as_json(report: Report) -> str:
+    """The report for programs."""
+    return json.dumps(
+        {
+            "schema": REPORT_SCHEMA,
+            "records_schema": SCHEMA,
+            **dataclasses.asdict(report),
+            "failures": report.failures(),
+        },
+        indent=2,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def as_csv(report: Report) -> str:
+    """A line for each cell, figures without units."""
+    stream = io.StringIO()
+    fields = [
+        field.name
+        for field in dataclasses.fields(CellStatistics)
+        if field.name not in ("p50", "centers_ms", "delegation", "marks")
+    ]
+    extra = ["p50_ms", "p50_low_ms", "p50_high_ms", "coverage", "nodes", "delegated_nodes"]
+    extra += ["partitions", "outputs", "largest_difference", "top1", "marks", "phone"]
+    writer = csv.DictWriter(stream, fields + extra, lineterminator="\n")
+    writer.writeheader()
+    for cell in report.cells:
+        verified = report.verification_of(cell) or {}
+        top1 = report.top1_of(cell)
+        line = {name: getattr(cell, name) for name in fields}
+        if cell.p50:
+            line |= {"p50_ms": cell.p50.value, "p50_low_ms": cell.p50.low}
+            line |= {"p50_high_ms": cell.p50.high}
+        if cell.delegation:
+            for name in ("coverage", "nodes", "delegated_nodes", "partitions"):
+                line[name] = getattr(cell.delegation, name)
+        writer.writerow(
+            line
+            | {
+                "outputs": verified.get("verdict"),
+                "largest_difference": verified.get("largest_difference"),
+                "top1": top1 and top1[0],
+                "marks": "; ".join(cell.marks),
+                "phone": device_line(report.devices[cell.serial]),
+            }
+        )
+    return stream.getvalue()
+
+
+def _ms(value):
+    return None if value is None else f"{value:.3g} ms"
+
+
+def _point(state, waiting):
+    return state["time"], state["processor"], state["battery"], waiting
+
+
+def _last(records):
+    """The last record of each phone, model and delegate."""
+    return list({_pair(record): record for record in records}.values())
+
+
+def _pair(record):
+    return record["serial"], record["sha256"], record["delegate"]

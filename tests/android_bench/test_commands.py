@@ -1,0 +1,72 @@
+"""The commands as a user types them, on a fake phone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from android_bench.records import of_kind, read_records
+from tests.android_bench.made_records import write_run
+
+
+@pytest.fixture
+def command(adb_environment):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "android_bench", *map(str, arguments)],
+            env=adb_environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def test_from_a_phone_to_a_page(command, fake, tiny_file, stand_in_binary, tmp_path):
+    records, page = tmp_path / "run.jsonl", tmp_path / "run.html"
+    finished = command(
+        "run",
+        f"--model={tiny_file}",
+        f"--benchmark_binary={stand_in_binary}",
+        f"--output={records}",
+        "--rounds=1",
+        "--runs=3",
+        "--seconds=0",
+        "--warmup_seconds=0",
+        "--cooldown=0",
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "2/2 round 1, it's ä; $(reboot) model.tflite, xnnpack, 1 thread, big cores" in (
+        finished.stdout
+    )
+    assert [one["status"] for one in of_kind(read_records(records), "cell")] == ["ok", "ok"]
+    pytest.importorskip("matplotlib")
+    finished = command("report", records, f"--html={page}", f"--csv={tmp_path / 'run.csv'}")
+    assert finished.returncode == 0, finished.stderr
+    assert "it's ä; $(reboot) model.tflite" in finished.stdout and page.stat().st_size > 10_000
+
+
+def test_a_regression_is_an_exit_code(command, tmp_path):
+    old = write_run(tmp_path / "old", {("a", "xnnpack"): [1.0, 1.01, 0.99]})
+    new = write_run(tmp_path / "new", {("a", "xnnpack"): [1.5, 1.52, 1.49]})
+    output = tmp_path / "comparison.json"
+    finished = command("compare", old, new, f"--json={output}")
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[-1] == "error: a, xnnpack, 1 thread, big is slower, 1.50x"
+    assert json.loads(output.read_text())["cells"][0]["verdict"] == "slower"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frob"], "error: there is no command 'frob': it is one of doctor, devices, run"),
+        (["compare", "a"], "error: the file of the new run is missing (see --help)"),
+    ],
+)
+def test_bad_use_is_one_line(command, arguments, message):
+    finished = command(*arguments)
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1].startswith(message)
+    assert "Traceback" not in finished.stderr
