@@ -21,6 +21,8 @@ def head(request: Request) -> dict:
     luggage = request.luggage
     binary = luggage.binary.read_bytes()
     verification = request.verification
+    length = dataclasses.asdict(request.length)
+    timeout = length.pop("timeout_seconds")
     return {
         "schema": SCHEMA,
         "host": describe_machine(),
@@ -49,8 +51,8 @@ def head(request: Request) -> dict:
             "cores": list(request.cores),
             "rounds": request.rounds,
             "seed": request.seed,
-            "length": dataclasses.asdict(request.length),
-            "limits": dataclasses.asdict(request.limits),
+            "length": length,
+            "max_celsius": request.limits.max_celsius,
             "cooldown_seconds": request.cooldown_seconds,
             "partial": sorted(request.partial),
             "fallback_allowed": request.fallback_allowed,
@@ -58,6 +60,8 @@ def head(request: Request) -> dict:
             "external_options": luggage.options.external_options,
             "verification": verification and verification.source,
         },
+        # What changes no figure: a run may be gone on with under other patience.
+        "patience": {**dataclasses.asdict(request.limits), "timeout_seconds": timeout},
     }
 
 
@@ -94,7 +98,7 @@ def open_file(path: pathlib.Path, resume: bool, content: dict) -> tuple[RecordFi
 
 def _check_same(old, new, path):
     for name in ("models", "binary", "external"):
-        if old[name] != new[name]:
+        if _sums(old[name]) != _sums(new[name]):
             raise ValueError(
                 f"The run to go on with had other {name}: start a new one. Received: {path}"
             )
@@ -105,3 +109,10 @@ def _check_same(old, new, path):
                 f"The run to go on with had another setting {name}: "
                 f"{old['settings'].get(name)}. Received: {value}"
             )
+
+
+def _sums(value):
+    """What a file is, whatever else is known about it."""
+    if isinstance(value, list):
+        return [(one["label"], one["sha256"]) for one in value]
+    return value["sha256"] if isinstance(value, dict) else value
