@@ -73,12 +73,14 @@ class AdbServer:
         """Serial numbers of the phones to use.
 
         Args:
-            serial: A serial number, `"all"`, or `None` for the only one there is.
+            serial: A serial number, `"all"`, or `None` for the one that
+                `ANDROID_SERIAL` names, or the only one there is.
 
         Raises:
             PhoneError: Of the kind that fits: none, several, unauthorized, offline.
         """
         listed = self.phones()
+        serial = serial or os.environ.get("ANDROID_SERIAL") or None
         if serial == "all":
             usable = [phone.serial for phone in listed if phone.state == "device"]
             if not usable and listed:

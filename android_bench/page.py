@@ -19,11 +19,11 @@ h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.15rem; margin: 2r
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .87rem; }
 th, td { text-align: left; padding: .3rem .5rem; border-bottom: 1px solid var(--line);
   white-space: nowrap; vertical-align: top; }
-th { font-weight: 600; } td.number { text-align: right; }
+th { font-weight: 600; } .number { text-align: right; } .facts td { text-align: left; }
 .facts td { white-space: normal; }
 .facts td:first-child { color: var(--quiet); white-space: nowrap; }
 figure { margin: .5rem 0; } figure .wide { padding-bottom: .3rem; }
-figure svg { display: block; width: 100%; min-width: 30rem; max-width: 46rem; height: auto; }
+figure svg { display: block; width: 100%; min-width: 34rem; max-width: 46rem; height: auto; }
 figcaption, .note { color: var(--quiet); font-size: .87rem; max-width: 46rem; }
 .bad { color: var(--bad); } pre { background: var(--soft); padding: .6rem; overflow-x: auto;
   font-size: .78rem; line-height: 1.35; max-height: 24rem; }
@@ -96,7 +96,7 @@ def _summary(report):
     )
     if report.lost:
         text += f"; a phone was lost {report.lost} times"
-    wrong = f' <span class="bad">{len(failures)} things failed.</span>' if failures else ""
+    wrong = f' <span class="bad">Failed: {len(failures)}, see below.</span>' if failures else ""
     return f"<p>{_text(text)}.{wrong}</p>"
 
 
@@ -131,8 +131,8 @@ def _outputs(report):
 
 
 def _difference(one):
-    if one.get("largest_difference") is None:
-        return None
+    if not one.get("largest_difference"):
+        return "0" if one.get("verdict") == "exact" else None
     return f"{one['largest_difference']:.3g} {one['unit']}"
 
 
@@ -183,9 +183,19 @@ def _environment(report):
         ],
         ["computer", f"{head['host']['cpu']}, {head['host']['system']}"],
         ["versions", ", ".join(f"{name} {text}" for name, text in head["versions"].items())],
-        *[[name.replace("_", " "), str(value)] for name, value in head["settings"].items()],
+        *[[name.replace("_", " "), _setting(value)] for name, value in head["settings"].items()],
     ]
     return f'<h2>Environment</h2><div class="facts">{_table((), rows)}</div>'
+
+
+def _setting(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {one}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value
 
 
 def _core(core):
@@ -205,7 +215,11 @@ def _figure(title, svg, caption):
 
 
 def _table(headers, rows):
-    titles = "".join(f"<th>{_text(title)}</th>" for title in headers)
+    columns = zip(*rows, strict=True) if rows else [()] * len(headers)
+    titles = "".join(
+        f"<th{_alignment(column)}>{_text(title)}</th>"
+        for title, column in zip(headers, columns, strict=False)
+    )
     lines = "".join(f"<tr>{''.join(_cell(value) for value in values)}</tr>" for values in rows)
     top = f"<thead><tr>{titles}</tr></thead>" if headers else ""
     return f'<div class="wide"><table>{top}<tbody>{lines}</tbody></table></div>'
@@ -214,9 +228,14 @@ def _table(headers, rows):
 def _cell(value):
     if value is None:
         return "<td>&ndash;</td>"
-    text = str(value)
-    number = ' class="number"' if text[:1].isdigit() and " to " not in text else ""
-    return f"<td{number}>{_text(text)}</td>"
+    return f"<td{_alignment([value])}>{_text(value)}</td>"
+
+
+def _alignment(values):
+    """Figures stand to the right, and the title of a column of them."""
+    known = [str(value) for value in values if value is not None]
+    figures = known and all(text[:1].isdigit() and " to " not in text for text in known)
+    return ' class="number"' if figures else ""
 
 
 def _note(text):

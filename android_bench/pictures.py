@@ -1,11 +1,12 @@
 """Pictures of a report, as SVG text that takes on the page's text colour, light or dark."""
 
 import io
+import itertools
 import re
 from collections.abc import Sequence
 
 from android_bench.published import IPHONE_13, IPHONE_13_SOURCE
-from android_bench.report import Report
+from android_bench.report import Report, milliseconds
 from android_bench.statistics import CellStatistics
 from care_keras.optional import require
 from tflite.latency_chart import COLORS
@@ -13,6 +14,7 @@ from tflite.latency_chart import COLORS
 # Stands for the page's own text colour until the SVG is written.
 _TEXT = "#010203"
 _KINDS_SHOWN = 6
+_MARKERS = "osD^vPX*"
 
 
 def latency(cells: Sequence[CellStatistics]) -> str | None:
@@ -37,7 +39,7 @@ def latency(cells: Sequence[CellStatistics]) -> str | None:
             axes.plot([cell.p95_ms], [position], "|", color=_TEXT, markersize=11)
         end = max(cell.p50.high, cell.p95_ms or 0)
         marked = " *" if set(cell.marks) & {"throttled", "rounds disagree"} else ""
-        axes.text(end + 0.02 * longest, position, f"{value:.3g} ms{marked}", va="center")
+        axes.text(end + 0.02 * longest, position, f"{milliseconds(value)}{marked}", va="center")
     axes.set_yticks(range(len(cells)), [_short(cell) for cell in cells])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.22 * longest)
@@ -65,22 +67,27 @@ def accuracy(report: Report) -> str | None:
         linewidth=1,
     )
     for point in IPHONE_13:
-        _annotate(axes, point.name, point.latency_ms, 100 * point.top1, alpha=0.65)
-    named = set()
+        axes.annotate(
+            point.name,
+            (point.latency_ms, 100 * point.top1),
+            textcoords="offset points",
+            xytext=(-5, 4),
+            ha="right",
+            fontsize=8,
+            color=_TEXT,
+            alpha=0.65,
+        )
+    labels = list(dict.fromkeys(cell.label for cell, _ in points))
     for cell, top1 in points:
         value = cell.p50.value
         axes.errorbar(
             value,
             100 * top1,
             xerr=[[value - cell.p50.low], [cell.p50.high - value]],
-            fmt="o",
+            fmt=_MARKERS[labels.index(cell.label) % len(_MARKERS)],
             capsize=3,
             color=COLORS[delegates.index(cell.delegate) % len(COLORS)],
         )
-        # One label for the points of a model, which share their height.
-        if cell.label not in named:
-            named.add(cell.label)
-            _annotate(axes, cell.label, value, 100 * top1)
     axes.set_xscale("log")
     axes.margins(x=0.18, y=0.15)
     axes.grid(color=_TEXT, alpha=0.12, which="both")
@@ -88,7 +95,7 @@ def accuracy(report: Report) -> str | None:
     _plain_log_axis(axes)
     axes.set_xlabel(f"latency, ms (hollow: {IPHONE_13_SOURCE})")
     axes.set_ylabel("top-1, %")
-    _legend(figure, delegates)
+    _legend(figure, delegates, labels)
     return _svg(figure, "accuracy")
 
 
@@ -180,19 +187,6 @@ def _figure(width, height):
     return figure, axes
 
 
-def _annotate(axes, text, x, y, alpha=1.0):
-    axes.annotate(
-        text,
-        (x, y),
-        textcoords="offset points",
-        xytext=(0, 7),
-        ha="center",
-        fontsize=8,
-        color=_TEXT,
-        alpha=alpha,
-    )
-
-
 def _plain_log_axis(axes):
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -201,17 +195,23 @@ def _plain_log_axis(axes):
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(figure, delegates):
+def _legend(figure, delegates, labels=()):
+    """Delegates by colour, and models by marker where they are told apart so."""
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles = [
         Patch(color=COLORS[number % len(COLORS)], label=delegate)
         for number, delegate in enumerate(delegates)
     ]
+    handles += [
+        Line2D([], [], color=_TEXT, linestyle="", marker=marker, label=label)
+        for marker, label in zip(itertools.cycle(_MARKERS), labels, strict=False)
+    ]
     figure.legend(
         handles=handles,
         loc="outside upper left",
-        ncols=len(handles),
+        ncols=min(len(handles), 4),
         frameon=False,
         labelcolor=_TEXT,
         fontsize=9,

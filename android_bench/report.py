@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 from collections.abc import Sequence
 
 from android_bench.records import SCHEMA, of_kind
@@ -118,7 +119,9 @@ HEADERS = (
 
 def row(report: Report, cell: CellStatistics) -> list[str | int | None]:
     """A cell as a row under `HEADERS`."""
-    interval = cell.p50 and f"{cell.p50.low:.3g} to {cell.p50.high:.3g} ms"
+    interval = None
+    if cell.p50:
+        interval = f"{_digits(cell.p50.low)} to {_digits(cell.p50.high)} ms"
     celsius = None
     if cell.celsius_before is not None and cell.celsius_after is not None:
         celsius = f"{cell.celsius_before:.0f} to {cell.celsius_after:.0f}"
@@ -129,15 +132,15 @@ def row(report: Report, cell: CellStatistics) -> list[str | int | None]:
         cell.delegate,
         cell.threads,
         cell.cores,
-        _ms(cell.p50 and cell.p50.value),
+        milliseconds(cell.p50 and cell.p50.value),
         interval,
-        _ms(cell.p95_ms),
+        milliseconds(cell.p95_ms),
         None if cell.spread is None else f"{cell.spread:.1%}",
         outputs,
         ", ".join(cell.marks) or None,
-        _ms(cell.max_ms),
-        _ms(cell.first_ms),
-        _ms(cell.init_ms),
+        milliseconds(cell.max_ms),
+        milliseconds(cell.first_ms),
+        milliseconds(cell.init_ms),
         None if cell.peak_memory_mib is None else f"{cell.peak_memory_mib:.0f} MiB",
         celsius,
     ]
@@ -199,8 +202,15 @@ def as_csv(report: Report) -> str:
     return stream.getvalue()
 
 
-def _ms(value):
-    return None if value is None else f"{value:.3g} ms"
+def milliseconds(value: float | None) -> str | None:
+    """A time with three significant digits."""
+    return None if value is None else f"{_digits(value)} ms"
+
+
+def _digits(value):
+    if value <= 0:
+        return "0"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}"
 
 
 def _point(state, waiting):

@@ -39,6 +39,42 @@ from android_bench.verify import verify_tasks
 Task = Callable[[Tools], tuple[int, PhoneError | None]]
 
 
+def check_request(
+    device: Device, request: Request
+) -> tuple[dict[str, tuple[int, ...]], list[Cell], list[Cell]]:
+    """Looks whether a phone can do what is asked for, before anything is sent to it.
+
+    Args:
+        device: The phone.
+        request: What to measure.
+
+    Returns:
+        The numbers of the cores of each group, the cells to measure, and those
+        that are left out for having more threads than cores.
+
+    Raises:
+        ValueError: If it lacks the cores, or a delegate lacks an option.
+        BinaryError: If benchmark_model is none for it.
+    """
+    groups = {name: device.cores_named(name) for name in request.cores}
+    counts = {name: len(numbers) for name, numbers in groups.items()}
+    luggage = request.luggage
+    cells, left_out = matrix(
+        luggage.models, request.delegates, request.threads, request.cores, counts
+    )
+    if not cells:
+        raise ValueError(
+            "Every cell would have more threads than cores. "
+            f"Received: threads={list(request.threads)}, cores={counts} on {device.serial}"
+        )
+    options = luggage.options
+    if luggage.external is not None:
+        options = dataclasses.replace(options, external_path="(pushed)")
+    check_options(cells, options)
+    check_binary(luggage, device)
+    return groups, cells, left_out
+
+
 class Session:
     """One phone, one request, one file of records.
 
@@ -64,22 +100,7 @@ class Session:
     ):
         self.phone, self.device, self.request = phone, device, request
         self.file, self.done, self._say, self._sleep = file, done, say, sleep
-        groups = {name: device.cores_named(name) for name in request.cores}
-        self.groups = groups
-        self.cells, self.left_out = matrix(
-            request.luggage.models,
-            request.delegates,
-            request.threads,
-            request.cores,
-            {name: len(numbers) for name, numbers in groups.items()},
-        )
-        if not self.cells:
-            raise ValueError("Every cell would have more threads than cores. Received: no cell")
-        options = request.luggage.options
-        if request.luggage.external is not None:
-            options = dataclasses.replace(options, external_path="(pushed)")
-        check_options(self.cells, options)
-        check_binary(request.luggage, device)
+        self.groups, self.cells, self.left_out = check_request(device, request)
         self._models = {model.sha256: model for model in request.luggage.models}
 
     def say(self, text: str) -> None:

@@ -173,6 +173,8 @@ def _marks(rounds, failed, spread, limits, delegation):
         marks.append("not delegated")
     if any((one["before"] or {}).get("power_save") for one in rounds):
         marks.append("battery saver")
+    if any((one["before"] or {}).get("awake") is False for one in rounds):
+        marks.append("screen off")
     return tuple(marks)
 
 

@@ -10,6 +10,7 @@ from absl import flags
 
 from android_bench.compare import compare
 from android_bench.records import read_records
+from android_bench.report import milliseconds
 from care_keras import cli
 from care_keras.files import write_atomically
 from care_keras.table import format_table
@@ -59,7 +60,7 @@ def main(old: str, new: str) -> None:
 
 
 def _ms(cell):
-    return f"{cell.p50.value:.3g} ms" if cell and cell.p50 else None
+    return milliseconds(cell.p50.value) if cell and cell.p50 else None
 
 
 def _word(pair):

@@ -22,7 +22,7 @@ from android_bench.prepare import WORK_FOLDER, Luggage, check_folder
 from android_bench.request import Request
 from android_bench.run_file import head, open_file
 from android_bench.runner import RunLength
-from android_bench.session import Session
+from android_bench.session import Session, check_request
 from care_keras import cli
 from care_keras.optional import MissingDependencyError
 
@@ -82,6 +82,8 @@ def main() -> None:
         server = AdbServer(_PORT.value)
         phones = [Phone(server, serial) for serial in server.choose(_DEVICE.value)]
         devices = [describe(phone) for phone in phones]
+        for device in devices:
+            check_request(device, request)
         output = pathlib.Path(_OUTPUT.value)
         file, done = open_file(output, _RESUME.value, head(request))
     except (ValueError, OSError, PhoneError, MissingDependencyError) as error:
@@ -98,10 +100,7 @@ def main() -> None:
 def _measure(phone, device, request, file, done):
     """Measures on one phone; what went wrong, in words."""
     print(f"{phone.serial}: {device.manufacturer} {device.model}, Android {device.android}")
-    try:
-        session = Session(phone, device, request, file, done, _say)
-    except (ValueError, PhoneError) as error:
-        return [f"{phone.serial}: {error}"]
+    session = Session(phone, device, request, file, done, _say)
     file.append("device", serial=phone.serial, device=dataclasses.asdict(device))
     try:
         failed = session.run()

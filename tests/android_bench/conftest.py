@@ -40,6 +40,7 @@ def adb_environment(tmp_path_factory):
 def server(adb_environment, monkeypatch):
     from android_bench.adb import AdbServer
 
+    monkeypatch.delenv("ANDROID_SERIAL", raising=False)
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", adb_environment["ANDROID_ADB_SERVER_PORT"])
     return AdbServer()
 
@@ -110,6 +111,10 @@ def mixed_file(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def nano_files(tmp_path_factory) -> dict[str, pathlib.Path]:
     """The bundled model in float32 and in int8, with their descriptions."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only the TensorFlow backend makes a .tflite")
     from care_keras.convert.job import ConversionJob, run_job
 
     folder = tmp_path_factory.mktemp("nano")

@@ -88,7 +88,7 @@ def test_a_slow_shell_is_given_up(phone, fake):
         phone.shell(["getprop"], timeout_seconds=0.3)
 
 
-def test_choosing_a_phone(server, make_phone):
+def test_choosing_a_phone(server, make_phone, monkeypatch):
     with pytest.raises(errors.NoPhoneError, match="USB debugging"):
         server.choose(None)
     with pytest.raises(errors.NoPhoneError):
@@ -102,6 +102,8 @@ def test_choosing_a_phone(server, make_phone):
     assert server.choose(second.serial) == [second.serial]
     with pytest.raises(errors.NoPhoneError, match="'other' is connected"):
         server.choose("other")
+    monkeypatch.setenv("ANDROID_SERIAL", second.serial)
+    assert server.choose(None) == [second.serial]
 
 
 def test_a_phone_that_has_not_allowed_it(server, make_phone):
