@@ -6,7 +6,6 @@ file are taken within rounds. Exit code 1 if `--compare` finds a file slower.
 """
 
 import json
-import os
 import pathlib
 import sys
 
@@ -14,6 +13,7 @@ from absl import flags
 
 from care_keras import cli
 from care_keras.files import write_atomically
+from care_keras.flag_values import output_file
 from care_keras.optional import MissingDependencyError, require
 from tflite import latency_chart
 from tflite.benchmark_binary import find_benchmark_model
@@ -84,8 +84,8 @@ def main() -> None:
 
 
 def _run():
-    output_json = _output("output_json", _OUTPUT_JSON.value, (".json",))
-    picture = _output("picture", _PICTURE.value, latency_chart.FORMATS)
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    picture = output_file("picture", _PICTURE.value, latency_chart.FORMATS)
     if picture:
         # Before minutes of measuring, not after.
         require("matplotlib", "report")
@@ -147,21 +147,6 @@ def _engine():
             )
     options = (_XNNPACK.value, _SEED.value, _TIMEOUT.value)
     return BenchmarkModelEngine(binary, *options) if binary else LiteRTEngine(*options)
-
-
-def _output(flag, value, suffixes):
-    if value is None:
-        return None
-    path = pathlib.Path(value)
-    if path.suffix not in suffixes:
-        raise cli.UserError(f"--{flag} must end in {' or '.join(suffixes)}, not {value!r}")
-    if path.is_dir():
-        raise cli.UserError(f"--{flag}={value} is a folder")
-    if not path.parent.is_dir():
-        raise cli.UserError(f"--{flag}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise cli.UserError(f"--{flag}: the folder {path.parent} cannot be written to")
-    return path
 
 
 def _parse_shapes(values):

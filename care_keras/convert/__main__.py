@@ -15,6 +15,7 @@ from absl import flags
 
 from care_keras import cli
 from care_keras.convert.by_tensorflow import restart_under_tensorflow
+from care_keras.flag_values import output_file, parse_channels, parse_size
 from care_keras.optional import MissingDependencyError
 from care_keras.table import format_table
 
@@ -86,17 +87,17 @@ def main() -> None:
     stem = pathlib.Path(_MODEL.value).stem
     job = ConversionJob(
         model=_MODEL.value,
-        output=_output_path(_OUTPUT.value or f"{stem}_{precision}.tflite"),
+        output=output_file("output", _OUTPUT.value or f"{stem}_{precision}.tflite", (".tflite",)),
         precision=precision,
         input_kind=_INPUT.value or ("rgb_uint8" if precision == "int8" else "float"),
         batch=_BATCH.value,
-        size=_parse_size(_SIZE.value),
+        size=parse_size(_SIZE.value),
         calibration=_CALIBRATION.value,
         evaluation=_EVALUATION.value,
         samples=_SAMPLES.value,
         check_samples=_CHECK_SAMPLES.value,
-        mean=_parse_channels("mean", _MEAN.value),
-        std=_parse_channels("std", _STD.value),
+        mean=parse_channels("mean", _MEAN.value),
+        std=parse_channels("std", _STD.value, positive=True),
         seed=_SEED.value,
         allow_float_fallback=_ALLOW_FLOAT_FALLBACK.value,
         report=pathlib.Path(_REPORT.value) if _REPORT.value else None,
@@ -149,40 +150,6 @@ def _report(job, result):
 
 def _percent(share):
     return None if share is None else f"{share:.2%}"
-
-
-def _output_path(value):
-    path = pathlib.Path(value)
-    if path.suffix != ".tflite":
-        raise cli.UserError(f"--output must end in .tflite, not {value!r}")
-    if path.is_dir():
-        raise cli.UserError(f"--output={value} is a folder")
-    if not path.parent.is_dir():
-        raise cli.UserError(f"--output: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise cli.UserError(f"--output: the folder {path.parent} cannot be written to")
-    return path
-
-
-def _parse_size(value):
-    if value is None:
-        return None
-    parts = value.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
-        raise cli.UserError(f"--size must be N or HxW, in pixels, not {value!r}")
-    return int(parts[0]), int(parts[-1])
-
-
-def _parse_channels(name, values):
-    if values is None:
-        return None
-    try:
-        channels = tuple(float(value) for value in values)
-    except ValueError:
-        channels = ()
-    if len(channels) != 3 or (name == "std" and min(channels) <= 0):
-        raise cli.UserError(f"--{name} must be three numbers R,G,B, not {','.join(values)!r}")
-    return channels
 
 
 if __name__ == "__main__":
