@@ -137,14 +137,20 @@ def _space(phone):
 
 
 def _tools(phone):
-    needed = {"taskset": ["taskset", "1", "getprop", "sys.boot_completed"]}
-    needed["flock"] = ["sh", "-c", 'exec 9>"$1" && flock -n 9', "sh", f"{WORK_PARENT}/.care_lock"]
-    missing = [name for name, words in needed.items() if phone.shell(words).exit_code == 127]
-    phone.shell(["rm", "-f", f"{WORK_PARENT}/.care_lock"])
+    lock = f"{WORK_PARENT}/.care_keras_doctor"
+    # Source of the release: AOSP's shell_and_utilities/README.md.
+    commands = {
+        "taskset": ["taskset", "1", "getprop", "sys.boot_completed"],
+        "flock": ["sh", "-c", '{ flock -n 9; } 9>>"$1"', "sh", lock],
+        "sha256sum": ["sha256sum", lock],
+        "pkill": ["pkill", "-KILL", "-f", lock],
+    }
+    missing = [name for name, words in commands.items() if phone.shell(words).exit_code == 127]
+    phone.shell(["rm", "-f", lock])
     if missing:
         message = f"no {', '.join(missing)}: Android 8 or newer has them"
         return Finding(phone.serial, "tools", "missing", message)
-    return Finding(phone.serial, "tools", "ok", "taskset, flock")
+    return Finding(phone.serial, "tools", "ok", ", ".join(commands))
 
 
 def _condition(phone, device):

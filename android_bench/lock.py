@@ -16,7 +16,7 @@ from android_bench.wire import read_packet
 from tflite.machine import now
 
 _TAKEN = 75
-# `{ ...; } 9>>` and not `exec 9>>`: Android's shell hides what exec opens from programs.
+# `{ ...; } 9>>` and not `exec 9>>`: mksh, Android's shell, hides what exec opens from programs.
 _SCRIPT = '{ flock -n 9 || exit 75; echo "$2" >"$1"; echo locked; cat; } 9>>"$1"'
 _SECONDS = 20.0
 

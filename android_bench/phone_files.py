@@ -78,7 +78,7 @@ class PhoneFiles:
         """Checksum of a file on the phone, `None` if there is no such file."""
         finished = self.shell(["sha256sum", path], 60.0)
         if finished.exit_code == 127:
-            raise CommandError(f"{self.serial} has no sha256sum: Android 6 or newer is needed")
+            raise CommandError(f"{self.serial} has no sha256sum: Android 8 or newer is needed")
         # The sum of a name with odd characters starts with a backslash.
         return finished.stdout.split()[0].lstrip("\\") if not finished.exit_code else None
 
