@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -25,24 +26,41 @@ def command(adb_environment):
     return run
 
 
-def test_from_a_phone_to_a_page(command, fake, tiny_file, stand_in_binary, tmp_path):
+def test_killed_gone_on_with_and_reported(
+    command, adb_environment, fake, tiny_file, stand_in_binary, tmp_path
+):
     records, page = tmp_path / "run.jsonl", tmp_path / "run.html"
-    finished = command(
+    arguments = [
         "run",
         f"--model={tiny_file}",
         f"--benchmark_binary={stand_in_binary}",
         f"--output={records}",
-        "--rounds=1",
+        "--rounds=3",
         "--runs=3",
         "--seconds=0",
         "--warmup_seconds=0",
         "--cooldown=0",
+    ]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "android_bench", *arguments],
+        env=adb_environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
+    deadline = time.monotonic() + 120
+    while not (records.exists() and b'"cell"' in records.read_bytes()):
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.02)
+    first.kill()
+    first.wait()
+    measured = len(of_kind(read_records(records), "cell"))
+    assert 1 <= measured < 4
+    # The killed run's lock is gone with it, and what it measured is not done again.
+    finished = command(*arguments, "--resume")
     assert finished.returncode == 0, finished.stderr
-    assert "2/2 round 1, it's ä; $(reboot) model.tflite, xnnpack, 1 thread, big cores" in (
-        finished.stdout
-    )
-    assert [one["status"] for one in of_kind(read_records(records), "cell")] == ["ok", "ok"]
+    assert f"/{4 - measured} round 3, it's ä; $(reboot) model.tflite, xnnpack" in finished.stdout
+    cells = of_kind(read_records(records), "cell")
+    assert [(one["round"], one["status"]) for one in cells] == [(n, "ok") for n in range(4)]
     pytest.importorskip("matplotlib")
     finished = command("report", records, f"--html={page}", f"--csv={tmp_path / 'run.csv'}")
     assert finished.returncode == 0, finished.stderr
