@@ -11,6 +11,8 @@ from tflite.evaluation import Evaluation
 FORMATS = (".png", ".svg", ".pdf")
 # Classes up to which a cell holds its count, and up to which classes are named.
 _COUNTS, _NAMES = 20, 60
+# Classes from which on a cell is too small to be seen, and a dot stands for it.
+_DOTS = 200
 _LONGEST_NAME = 20
 
 
@@ -56,9 +58,16 @@ def _panel(axes, accuracy, names):
     classes = len(names)
     with np.errstate(invalid="ignore"):
         shares = accuracy.confusion / accuracy.class_images[:, None]
-    shares = np.ma.masked_where(accuracy.confusion == 0, shares)
-    # Nearest: a cell of a thousand would else be blurred into its neighbours.
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    rows, columns = np.nonzero(accuracy.confusion)
+    colors = {"cmap": "Blues", "vmin": 0, "vmax": 1}
+    if classes < _DOTS:
+        shares = np.ma.masked_where(accuracy.confusion == 0, shares)
+        image = axes.imshow(shares, interpolation="nearest", **colors)
+    else:
+        image = axes.scatter(columns, rows, 6, shares[rows, columns], marker="s", **colors)
+        axes.set_aspect("equal")
+        axes.set_xlim(-0.5, classes - 0.5)
+        axes.set_ylim(classes - 0.5, -0.5)
     axes.set_xlabel("predicted class", fontsize=8)
     axes.set_ylabel("true class", fontsize=8)
     axes.tick_params(labelsize=7)
@@ -69,7 +78,7 @@ def _panel(axes, accuracy, names):
         axes.set_xticks(range(classes), short, rotation=90)
         axes.set_yticks(range(classes), short)
     if classes <= _COUNTS:
-        for row, column in zip(*np.nonzero(accuracy.confusion), strict=True):
+        for row, column in zip(rows, columns, strict=True):
             axes.text(
                 column,
                 row,

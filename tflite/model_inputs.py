@@ -205,6 +205,7 @@ def _takes_raw_pixels(tensor, overrides):
 def _values_missing(name, reason):
     return ValueError(
         f"{reason[0].upper()}{reason[1:]}: give --mean and --std "
-        "(in units of full scale: 0,0,0 and 1,1,1 for values from 0 to 1). "
+        "(in units of full scale: 0,0,0 and 1,1,1 for values from 0 to 1, 0,0,0 and "
+        "1/255,1/255,1/255 for those of pixels). "
         f"Received: {os.fspath(name)}"
     )

@@ -1,0 +1,77 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from care_keras.data.sources import open_source
+from tests.tflite.tiny_classifiers import CLASSES, PREPROCESSING, tiny_classifier
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two files without descriptions, and photos in six class folders."""
+    source = open_source("bundled:test")
+    for i in range(60):
+        path = tmp_path / "photos" / f"class{i % CLASSES}" / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(source[i]).save(path)
+    for kind in ("float32", "uint8"):
+        (tmp_path / f"{kind}.tflite").write_bytes(tiny_classifier(kind))
+    return tmp_path
+
+
+def run(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "tflite.evaluate", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_two_files_with_flags_for_what_nothing_describes(folder):
+    done = run(
+        folder,
+        "--model=float32.tflite",
+        "--model=uint8.tflite",
+        "--data=photos",
+        f"--mean={','.join(map(str, PREPROCESSING.mean))}",
+        "--std=1/4,1/2,1",
+        "--crop_ratio=1",
+        "--interpolation=bilinear",
+        "--samples=50",
+        "--workers=3",
+        "--output_json=figures.json",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning: float32.tflite does not name its classes" in done.stderr
+    content = json.loads((folder / "figures.json").read_text())
+    first, second = content["models"]
+    assert first["input"]["std"] == [0.25, 0.5, 1.0] and first["input"]["crop_ratio"] == 1.0
+    assert first["input"]["interpolation"] == second["input"]["interpolation"] == "bilinear"
+    assert (first["input"]["kind"], second["input"]["kind"]) == ("float", "rgb_uint8")
+    assert content["comparisons"][0]["agreement"] == 1.0
+    assert content["images"] == np.sum(first["confusion"]) == 50
+    lines = done.stdout.splitlines()
+    assert f"{first['top1']:.2%}" in next(line for line in lines if line.startswith("float32"))
+    assert "evaluating, image 50/50" in done.stdout and lines[-1] == "wrote figures.json"
+
+
+def test_a_bad_image_leaves_nothing_half_written(folder):
+    (folder / "photos" / "class3" / "09.png").write_bytes(b"no image")
+    (folder / "figures.json").write_text("of before")
+    done = run(folder, "--model=uint8.tflite", "--data=photos", "--output_json=figures.json")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: An image cannot be read; --skip_")
+    assert "photos/class3/09.png" in done.stderr.splitlines()[-1]
+    assert (folder / "figures.json").read_text() == "of before"
+    assert len(list(folder.iterdir())) == 4
