@@ -9,6 +9,7 @@ import os
 import pathlib
 import sys
 
+import numpy as np
 from absl import flags
 
 from care_keras import cli
@@ -139,6 +140,8 @@ def _warn(evaluation):
             _warning(
                 f"{model.name} gives NaN for {answers.nan_images:,} images, which count as wrong"
             )
+        if evaluation.images > 1 and len(np.unique(answers.predicted)) == 1:
+            _warning(f"{model.name} gives the same class for every image")
         labels = model.input.labels
         if labels is None and _LABEL_MATCH.value != "index":
             _warning(f"{model.name} does not name its classes: output i is taken for class i")

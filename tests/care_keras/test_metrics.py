@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from care_keras.metrics import snr_db, top1_agreement, top_k, wilson_interval
+from care_keras.metrics import (
+    label_ranks,
+    paired_difference_interval,
+    snr_db,
+    top1_agreement,
+    top_k,
+    wilson_interval,
+)
 
 
 def test_top_k_counts_labels_among_the_best():
@@ -9,6 +16,19 @@ def test_top_k_counts_labels_among_the_best():
     labels = np.array([2, 0])
     assert top_k(outputs, labels, 1) == 0.5
     assert top_k(outputs, labels, 2) == 1.0
+
+
+def test_of_equal_scores_the_first_class_comes_first():
+    outputs = np.array([[3, 7, 7, 7, 1]] * 5, np.int8)
+    labels = np.arange(5)
+    assert label_ranks(outputs, labels).tolist() == [3, 0, 1, 2, 4]
+    assert top_k(outputs, labels, 1) == np.mean(np.argmax(outputs, axis=-1) == labels)
+
+
+def test_nan_is_no_right_answer():
+    outputs = np.array([[np.nan, 1.0, 0.0], [np.nan, 1.0, 0.0], [np.nan, np.nan, np.nan]])
+    assert label_ranks(outputs, np.array([0, 1, 2]))[0] >= 2
+    assert top_k(outputs, np.array([0, 1, 2]), 1) == 0.0
 
 
 def test_agreement_is_of_the_best_class():
@@ -29,3 +49,24 @@ def test_wilson_interval_of_a_known_case():
     low, high = wilson_interval(0.8, 10)
     assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
     assert wilson_interval(1.0, 50)[1] == pytest.approx(1.0)
+
+
+def test_wilson_interval_stays_between_0_and_1():
+    for count in range(1, 60):
+        assert 0.0 <= wilson_interval(0.0, count)[0] < 1e-12
+        assert 1.0 >= wilson_interval(1.0, count)[1] > 1 - 1e-12
+
+
+def test_paired_interval_of_a_known_case():
+    # 10 and 4 of 100, by the formula, worked by hand: (4 - 10) / 102 -+ 1.96 * 0.037547.
+    low, high = paired_difference_interval(10, 4, 100)
+    assert (round(low, 4), round(high, 4)) == (-0.1324, 0.0147)
+
+
+def test_paired_interval_covers_the_true_difference():
+    generator = np.random.default_rng(0)
+    # Only the first right, only the second right, neither or both.
+    draws = generator.multinomial(300, [0.06, 0.03, 0.91], size=2000)
+    intervals = [paired_difference_interval(b, c, 300) for b, c, _ in draws]
+    covered = np.mean([low < -0.03 < high for low, high in intervals])
+    assert 0.93 < covered < 0.98

@@ -1,39 +1,50 @@
-import json
-
 import numpy as np
 import pytest
 
-from care_keras.convert.images import read_pixels
-from care_keras.convert.job import ConversionJob, run_job
-from care_keras.data.sources import open_source
-from care_keras.litert import LiteRTModel
-from tflite.accuracy import evaluate
-from tflite.model_inputs import read_model_input
+from tflite.accuracy import NO_CLASS, Share, compare, measure_accuracy
+
+# Three classes: two images of the first, three of the second, none of the third.
+LABELS = np.array([0, 0, 1, 1, 1])
+PREDICTED = np.array([0, 1, 1, 2, NO_CLASS])
+RANKS = np.array([0, 3, 0, 4, 7])
 
 
-@pytest.fixture(scope="module")
-def float32_file(tmp_path_factory):
-    """The bundled model in float32, with its sidecar."""
-    output = tmp_path_factory.mktemp("evaluate") / "nano.tflite"
-    run_job(ConversionJob("care_nano_cifar10", output, "float32", "float", check_samples=100))
-    return output
+def test_counts_of_a_small_case():
+    accuracy = measure_accuracy(PREDICTED, RANKS, LABELS, 3, outputs=8)
+    assert (accuracy.top1.count, accuracy.top1.total) == (2, 5)
+    assert accuracy.top1.value == 0.4 and accuracy.top5.value == 0.8
+    assert accuracy.confusion.tolist() == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
+    assert accuracy.class_images.tolist() == [2, 3, 0]
+    assert accuracy.class_correct.tolist() == [1, 1, 0]
+    assert accuracy.without_class == 1
+    first, second, third = accuracy.class_accuracies
+    assert (first, second) == (0.5, pytest.approx(1 / 3)) and np.isnan(third)
 
 
-def test_accuracy_is_what_the_conversion_saw(float32_file):
-    model_input = read_model_input(float32_file)
-    input_kind, preprocessing = model_input.kind, model_input.preprocessing
-    source = open_source("bundled", "test").sample(100)
-    pixels, labels = read_pixels(source, preprocessing, "reading")
-    result = evaluate(LiteRTModel(float32_file), input_kind, preprocessing, pixels, labels)
-    seen = json.loads(float32_file.with_suffix(".json").read_text())["check"]["files"][0]
-    assert result.images == 100 and result.top1 == seen["top1"]
-    assert result.top1_interval[0] < result.top1 < result.top1_interval[1]
-    assert result.top5 >= result.top1
+def test_no_top5_of_five_classes():
+    assert measure_accuracy(PREDICTED, RANKS, LABELS, 3, outputs=5).top5 is None
 
 
-def test_labels_the_model_does_not_know(float32_file):
-    model_input = read_model_input(float32_file)
-    input_kind, preprocessing = model_input.kind, model_input.preprocessing
-    pixels = np.zeros((1, 32, 32, 3), np.uint8)
-    with pytest.raises(ValueError, match="Received: a model of 10 classes"):
-        evaluate(LiteRTModel(float32_file), input_kind, preprocessing, pixels, np.array([10]))
+def test_the_interval_of_a_share():
+    # 8 of 10 by Wilson's formula, worked by hand.
+    low, high = Share(8, 10).interval
+    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
+
+
+def test_two_models_side_by_side():
+    second = np.array([0, 0, 1, 2, NO_CLASS])
+    comparison = compare(PREDICTED, second, LABELS)
+    # The last image is no agreement: neither named a class.
+    assert comparison.agreement == Share(3, 5)
+    assert comparison.both_right == 2
+    assert (comparison.first_only_right, comparison.second_only_right) == (0, 1)
+    assert comparison.top1_difference == pytest.approx(0.2)
+    low, high = comparison.top1_difference_interval
+    assert -1 <= low < 0.2 < high <= 1
+
+
+def test_a_model_against_itself():
+    comparison = compare(LABELS, LABELS, LABELS)
+    assert comparison.agreement.value == 1 and comparison.top1_difference == 0
+    low, high = comparison.top1_difference_interval
+    assert low == -high
