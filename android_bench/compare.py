@@ -19,6 +19,7 @@ class Comparison:
     """A cell in two runs.
 
     Attributes:
+        phone: What it ran on.
         old: In the first, or `None`.
         new: In the second, or `None`.
         ratio: New latency to old with its 95 % interval, where both have one.
@@ -26,6 +27,7 @@ class Comparison:
             rounds"`, `"failed"`, `"only in the old run"`, `"only in the new run"`.
     """
 
+    phone: str
     old: CellStatistics | None
     new: CellStatistics | None
     ratio: Estimate | None
@@ -74,23 +76,25 @@ def compare(
         )
     generator = np.random.default_rng(seed)
     comparisons = [
-        _comparison(cells[0].get(key), cells[1].get(key), tolerance, generator)
+        Comparison(
+            key[0], *_compare_cell(cells[0].get(key), cells[1].get(key), tolerance, generator)
+        )
         for key in dict.fromkeys([*cells[0], *cells[1]])
     ]
     return comparisons, _differences(old, new, comparisons)
 
 
-def _comparison(old, new, tolerance, generator):
+def _compare_cell(phone, old, new, tolerance, generator):
     if new is None:
-        return Comparison(old, None, None, "only in the old run")
+        return Comparison(phone, old, None, None, "only in the old run")
     if old is None:
-        return Comparison(None, new, None, "only in the new run")
+        return Comparison(phone, None, new, None, "only in the new run")
     if not new.rounds and old.rounds:
-        return Comparison(old, new, None, "failed")
+        return Comparison(phone, old, new, None, "failed")
     if min(old.rounds, new.rounds) < FEWEST_ROUNDS:
-        return Comparison(old, new, None, "too few rounds")
+        return Comparison(phone, old, new, None, "too few rounds")
     ratio = unpaired_ratio(new.centers_ms, old.centers_ms, generator)
-    return Comparison(old, new, ratio, verdict(ratio, tolerance))
+    return Comparison(phone, old, new, ratio, verdict(ratio, tolerance))
 
 
 def _differences(old, new, comparisons):
@@ -134,4 +138,5 @@ def _key(cell, phones):
 
 
 def _list(cells):
-    return "; ".join(cell.name for cell in cells.values()) or "nothing"
+    names = list(dict.fromkeys(cell.name for cell in cells.values()))
+    return "; ".join(names[:3]) + ("; ..." if len(names) > 3 else "") or "nothing"

@@ -77,8 +77,8 @@ class Device:
             clusters = self.clusters
             if len(clusters) < 2 or clusters[0][0] is None:
                 raise ValueError(
-                    f"The phone has no {name} cores: they do not differ in maximum frequency, "
-                    f"or it does not tell. Received: {self.serial}"
+                    f"The phone has no {name} cores, as they do not differ in maximum frequency or "
+                    f"it does not tell: use --cores=all. Received: {self.serial}"
                 )
             chosen = {"little": clusters[:1], "big": clusters[1:], "prime": clusters[-1:]}[name]
             return tuple(sorted(number for _, group in chosen for number in group))

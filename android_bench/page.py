@@ -60,19 +60,25 @@ def page(report: Report, records: Sequence[dict]) -> str:
         f'<p class="note">{_text(names)} &middot; {_text(_when(head["date"]))}</p>',
         _summary(report),
     ]
-    for serial, device in report.devices.items():
+    for number, (serial, device) in enumerate(report.devices.items()):
         cells = [cell for cell in report.cells if cell.serial == serial]
         title = device_line(device)
         body.append(f"<h2>{_text(title)}</h2>")
         body.append(_table(HEADERS, [row(report, cell) for cell in cells]))
-        body.append(_figure("Latency by model and delegate", pictures.latency(cells), _LATENCY))
+        body.append(
+            _figure(
+                "Latency by model and delegate",
+                pictures.latency(cells, f"latency{number}"),
+                _LATENCY,
+            )
+        )
     body.append(_figure("Accuracy against latency", pictures.accuracy(report), _sources(report)))
     body.append(_outputs(report))
     body.append(_figure("Time by operation", pictures.profile(report.profiles), _PROFILE))
-    for serial, points in report.trace.items():
+    for number, (serial, points) in enumerate(report.trace.items()):
         title = f"Temperature during the run: {device_line(report.devices[serial])}"
         caption = "Read before and after each measurement, never during one."
-        body.append(_figure(title, pictures.temperature(points), caption))
+        body.append(_figure(title, pictures.temperature(points, f"temperature{number}"), caption))
     body += [_failures(report, records), _delegation(report), _environment(report)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

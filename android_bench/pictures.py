@@ -17,8 +17,13 @@ _KINDS_SHOWN = 6
 _MARKERS = "osD^vPX*"
 
 
-def latency(cells: Sequence[CellStatistics]) -> str | None:
-    """A bar per cell with its interval and 95th percentile; `None` without any figure."""
+def latency(cells: Sequence[CellStatistics], name: str = "latency") -> str | None:
+    """A bar per cell with its interval and 95th percentile; `None` without any figure.
+
+    Args:
+        cells: What to show.
+        name: Of the picture, different from those of others in a page.
+    """
     cells = [cell for cell in cells if cell.p50]
     if not cells:
         return None
@@ -45,7 +50,7 @@ def latency(cells: Sequence[CellStatistics]) -> str | None:
     axes.set_xlim(0, 1.22 * longest)
     axes.set_xlabel("latency, ms: median, 95 % interval, tick at the 95th percentile")
     _legend(figure, delegates)
-    return _svg(figure, "latency")
+    return _svg(figure, name)
 
 
 def accuracy(report: Report) -> str | None:
@@ -140,18 +145,23 @@ def profile(profiles: Sequence[dict]) -> str | None:
     return _svg(figure, "profile")
 
 
-def temperature(points: Sequence[tuple]) -> str | None:
-    """Temperatures of one phone during the run; `None` if it told none."""
+def temperature(points: Sequence[tuple], name: str = "temperature") -> str | None:
+    """Temperatures of one phone during the run; `None` if it told none.
+
+    Args:
+        points: As in `Report.trace`.
+        name: Of the picture, different from those of others in a page.
+    """
     points = sorted(point for point in points if point[1] is not None or point[2] is not None)
     if not points:
         return None
     figure, axes = _figure(7.2, 3.0)
     start = points[0][0]
-    for column, name, color in ((1, "processor", COLORS[3]), (2, "battery", COLORS[0])):
+    for column, label, color in ((1, "processor", COLORS[3]), (2, "battery", COLORS[0])):
         known = [point for point in points if point[column] is not None]
         if known:
             minutes = [(point[0] - start) / 60 for point in known]
-            axes.plot(minutes, [point[column] for point in known], ".-", color=color, label=name)
+            axes.plot(minutes, [point[column] for point in known], ".-", color=color, label=label)
     waits = [((point[0] - start) / 60, point[1] or point[2]) for point in points if point[3]]
     if waits:
         style = {"color": _TEXT, "fillstyle": "none", "markersize": 4, "label": "waiting"}
@@ -161,7 +171,7 @@ def temperature(points: Sequence[tuple]) -> str | None:
     axes.margins(y=0.2)
     axes.grid(color=_TEXT, alpha=0.12)
     figure.legend(loc="outside upper left", ncols=3, frameon=False, labelcolor=_TEXT, fontsize=9)
-    return _svg(figure, "temperature")
+    return _svg(figure, name)
 
 
 def _members(name, rest):

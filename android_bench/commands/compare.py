@@ -31,10 +31,12 @@ def main(old: str, new: str) -> None:
     except ValueError as error:
         raise cli.UserError(str(error)) from error
     rows = []
+    several = len({pair.phone for pair in comparisons}) > 1
     for pair in comparisons:
         cell, ratio = pair.new or pair.old, pair.ratio
         rows.append(
             [
+                *([pair.phone] if several else []),
                 *(cell.label, cell.delegate, cell.threads, cell.cores),
                 _ms(pair.old),
                 _ms(pair.new),
@@ -43,7 +45,8 @@ def main(old: str, new: str) -> None:
                 pair.verdict,
             ]
         )
-    headers = ["model", "delegate", "threads", "cores", "old", "new", "ratio", "95 % interval", ""]
+    headers = ["phone"] if several else []
+    headers += ["model", "delegate", "threads", "cores", "old", "new", "ratio", "95 % interval", ""]
     print(format_table(headers, rows))
     for note in notes:
         print(f"note: {note}")

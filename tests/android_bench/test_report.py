@@ -55,7 +55,10 @@ def records(tmp_path_factory):
                 for number, share in enumerate((0.5, 0.2, 0.1, 0.08, 0.06, 0.03, 0.02, 0.01))
             ],
         )
-    return read_records(path)
+    # A second phone, of the same kind.
+    first = read_records(path)
+    second = [one | {"serial": "FAKE0002"} for one in first if one["kind"] in ("device", "cell")]
+    return first + second[:3]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,8 @@ def test_table(report):
 
 def test_csv_and_json(report):
     rows = list(csv.DictReader(io.StringIO(as_csv(report))))
-    assert [row["label"] for row in rows] == ["a.tflite", "a.tflite", NASTY]
+    assert [row["label"] for row in rows] == ["a.tflite", "a.tflite", NASTY, "a.tflite"]
+    assert [row["serial"] for row in rows] == [SERIAL] * 3 + ["FAKE0002"]
     assert float(rows[0]["p50_ms"]) == pytest.approx(10.1) and rows[0]["outputs"] == "within 1 code"
     assert rows[0]["top1"] == "0.86" and rows[2]["top1"] == "0.8"
     assert rows[1]["failed_rounds"] == "1" and rows[1]["marks"] == "1 failed"
@@ -103,7 +107,7 @@ def test_a_page_that_needs_nothing_else(report, records):
     content = page(report, records)
     collector = Collector()
     collector.feed(content)
-    assert collector.tags.count("svg") == 4 and "script" not in collector.tags
+    assert collector.tags.count("svg") == 6 and "script" not in collector.tags
     # References are to parts of the page's own pictures.
     assert all(one.startswith("#") for one in collector.references)
     assert "@import" not in content and not re.search(r"url\((?!#)", content)
