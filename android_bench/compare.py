@@ -76,9 +76,7 @@ def compare(
         )
     generator = np.random.default_rng(seed)
     comparisons = [
-        Comparison(
-            key[0], *_compare_cell(cells[0].get(key), cells[1].get(key), tolerance, generator)
-        )
+        _compare_cell(key[0], cells[0].get(key), cells[1].get(key), tolerance, generator)
         for key in dict.fromkeys([*cells[0], *cells[1]])
     ]
     return comparisons, _differences(old, new, comparisons)
