@@ -104,15 +104,19 @@ def _run():
         "label_match": _LABEL_MATCH.value,
         "skip_unreadable": _SKIP_UNREADABLE.value,
     }
+    if picture:
+        _write(picture, lambda: confusion_picture.draw(evaluation, picture, note))
+    if output_json:
+        content = to_json(to_dict(evaluation, settings)) + "\n"
+        _write(output_json, lambda: write_atomically(output_json, content))
+
+
+def _write(path, write):
     try:
-        if picture:
-            confusion_picture.draw(evaluation, picture, note)
-            print(f"wrote {picture}")
-        if output_json:
-            write_atomically(output_json, to_json(to_dict(evaluation, settings)) + "\n")
-            print(f"wrote {output_json}")
+        write()
     except OSError as error:
-        raise cli.UserError(f"cannot write: {error}") from error
+        raise cli.UserError(f"cannot write {path}: {error.strerror or error}") from error
+    print(f"wrote {path}")
 
 
 def _output(flag, value, suffixes):

@@ -72,7 +72,8 @@ def class_table(evaluation: Evaluation) -> str:
         for index in shown
     ]
     names = [model.name for model in evaluation.models]
-    return format_table([title, "images", *names, "mostly mistaken for"], rows)
+    mistaken = "mostly mistaken for" if len(names) == 1 else "by the 1st mistaken for"
+    return format_table([title, "images", *names, mistaken], rows)
 
 
 def _mistaken_for(row, index, names):
