@@ -66,7 +66,15 @@ class BinaryError(PhoneError):
 
 
 class LockedError(PhoneError):
-    """Another run is using the phone."""
+    """The phone is locked by a run.
+
+    Attributes:
+        own: Whether by this one, over a connection that broke and is not cleared away yet.
+    """
+
+    def __init__(self, message: str, own: bool = False):
+        super().__init__(message)
+        self.own = own
 
 
 class NotReadyError(PhoneError):

@@ -9,6 +9,7 @@ import getpass
 import os
 import platform
 import time
+from collections.abc import Callable
 
 from android_bench.errors import CommandError, LockedError, PhoneError, PhoneLostError
 from android_bench.phone import Phone
@@ -22,18 +23,19 @@ _SECONDS = 20.0
 
 
 @contextlib.contextmanager
-def lock(phone: Phone, path: str):
+def lock(phone: Phone, path: str, run: str = ""):
     """Holds the lock of a phone.
 
     Args:
         phone: The phone.
         path: File on the phone that stands for the lock.
+        run: Name of the run, to know its own lock by.
 
     Raises:
         LockedError: If another run holds it; the message says whose.
         CommandError: If the phone lacks flock.
     """
-    owner = f"{_user()} on {platform.node()}, process {os.getpid()}, since {now()}"
+    owner = f"{_user()} on {platform.node()}, process {os.getpid()}, since {now()} {run}".strip()
     with contextlib.ExitStack() as stack:
         try:
             connection = stack.enter_context(
@@ -43,8 +45,10 @@ def lock(phone: Phone, path: str):
         except (EOFError, OSError) as error:
             raise PhoneLostError(f"{phone.serial} was lost while it was locked") from error
         if code == _TAKEN:
+            holder = _holder(phone, path)
             raise LockedError(
-                f"{phone.serial} is in use by another run ({_holder(phone, path)}): wait for it"
+                f"{phone.serial} is in use by another run ({holder}): wait for it",
+                own=bool(run) and holder.endswith(run),
             )
         if code == 127:
             raise CommandError(f"{phone.serial} has no flock: Android 8 or newer is needed")
@@ -52,6 +56,29 @@ def lock(phone: Phone, path: str):
             raise CommandError(
                 f"{phone.serial} cannot be locked: exit code {code}, {printed.strip()!r}"
             )
+        yield
+
+
+@contextlib.contextmanager
+def patient_lock(phone: Phone, path: str, run: str, seconds: float, sleep: Callable[[float], None]):
+    """`lock`, which waits for a lock of the same run that a broken connection left.
+
+    Args:
+        phone: The phone.
+        path: File on the phone that stands for the lock.
+        run: Name of the run.
+        seconds: How long to wait, at most.
+        sleep: Passes time.
+    """
+    with contextlib.ExitStack() as stack:
+        for left in reversed(range(max(1, round(seconds)))):
+            try:
+                stack.enter_context(lock(phone, path, run))
+                break
+            except LockedError as error:
+                if not error.own or not left:
+                    raise
+            sleep(1.0)
         yield
 
 

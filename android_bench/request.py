@@ -1,10 +1,13 @@
-"""What is to be measured, and how."""
+"""What is to be measured, and how; and whether a phone can do it."""
 
 import dataclasses
 from collections.abc import Sequence
 
+from android_bench.delegation import check_options
+from android_bench.device import Device
 from android_bench.gate import Limits
-from android_bench.prepare import Luggage
+from android_bench.plan import Cell, matrix
+from android_bench.prepare import Luggage, check_binary
 from android_bench.runner import RunLength
 from android_bench.verify import Verification
 
@@ -46,3 +49,39 @@ class Request:
     reconnect_seconds: float = 120.0
     verification: Verification | None = None
     profile: bool = False
+
+
+def check_request(
+    device: Device, request: Request
+) -> tuple[dict[str, tuple[int, ...]], list[Cell], list[Cell]]:
+    """Looks whether a phone can do what is asked for, before anything is sent to it.
+
+    Args:
+        device: The phone.
+        request: What to measure.
+
+    Returns:
+        The numbers of the cores of each group, the cells to measure, and those
+        that are left out for having more threads than cores.
+
+    Raises:
+        ValueError: If it lacks the cores, or a delegate lacks an option.
+        BinaryError: If benchmark_model is none for it.
+    """
+    groups = {name: device.cores_named(name) for name in request.cores}
+    counts = {name: len(numbers) for name, numbers in groups.items()}
+    luggage = request.luggage
+    cells, left_out = matrix(
+        luggage.models, request.delegates, request.threads, request.cores, counts
+    )
+    if not cells:
+        raise ValueError(
+            "Every cell would have more threads than cores. "
+            f"Received: threads={list(request.threads)}, cores={counts} on {device.serial}"
+        )
+    options = luggage.options
+    if luggage.external is not None:
+        options = dataclasses.replace(options, external_path="(pushed)")
+    check_options(cells, options)
+    check_binary(luggage, device)
+    return groups, cells, left_out

@@ -4,10 +4,10 @@ import contextlib
 import dataclasses
 import functools
 import time
+import uuid
 from collections.abc import Callable
 
 from android_bench import gate, records
-from android_bench.delegation import check_options
 from android_bench.device import Device
 from android_bench.errors import (
     NotReadyError,
@@ -16,12 +16,12 @@ from android_bench.errors import (
     PhoneLostError,
     PhoneTimeoutError,
 )
-from android_bench.lock import lock
+from android_bench.lock import patient_lock
 from android_bench.phone import Phone
-from android_bench.plan import Cell, Job, Model, matrix, order
-from android_bench.prepare import LOCK, awake, bring, bring_model, check_binary, clean_up
+from android_bench.plan import Cell, Job, Model, order
+from android_bench.prepare import LOCK, awake, bring, bring_model, clean_up
 from android_bench.profiling import profile_tasks
-from android_bench.request import Request
+from android_bench.request import Request, check_request
 from android_bench.runner import (
     CellRun,
     Tools,
@@ -37,42 +37,6 @@ from android_bench.verify import verify_tasks
 
 # Does something with what was pushed; gives how much failed, and what lost the phone or `None`.
 Task = Callable[[Tools], tuple[int, PhoneError | None]]
-
-
-def check_request(
-    device: Device, request: Request
-) -> tuple[dict[str, tuple[int, ...]], list[Cell], list[Cell]]:
-    """Looks whether a phone can do what is asked for, before anything is sent to it.
-
-    Args:
-        device: The phone.
-        request: What to measure.
-
-    Returns:
-        The numbers of the cores of each group, the cells to measure, and those
-        that are left out for having more threads than cores.
-
-    Raises:
-        ValueError: If it lacks the cores, or a delegate lacks an option.
-        BinaryError: If benchmark_model is none for it.
-    """
-    groups = {name: device.cores_named(name) for name in request.cores}
-    counts = {name: len(numbers) for name, numbers in groups.items()}
-    luggage = request.luggage
-    cells, left_out = matrix(
-        luggage.models, request.delegates, request.threads, request.cores, counts
-    )
-    if not cells:
-        raise ValueError(
-            "Every cell would have more threads than cores. "
-            f"Received: threads={list(request.threads)}, cores={counts} on {device.serial}"
-        )
-    options = luggage.options
-    if luggage.external is not None:
-        options = dataclasses.replace(options, external_path="(pushed)")
-    check_options(cells, options)
-    check_binary(luggage, device)
-    return groups, cells, left_out
 
 
 class Session:
@@ -100,6 +64,7 @@ class Session:
     ):
         self.phone, self.device, self.request = phone, device, request
         self.file, self.done, self._say, self._sleep = file, done, say, sleep
+        self._name = uuid.uuid4().hex
         self.groups, self.cells, self.left_out = check_request(device, request)
         self._models = {model.sha256: model for model in request.luggage.models}
 
@@ -168,7 +133,10 @@ class Session:
     @contextlib.contextmanager
     def _prepared(self):
         """The phone locked, awake and loaded; afterwards as it was."""
-        with lock(self.phone, LOCK), awake(self.phone, self.say) as stay_on:
+        locked = patient_lock(
+            self.phone, LOCK, self._name, self.request.reconnect_seconds, self._sleep
+        )
+        with locked, awake(self.phone, self.say) as stay_on:
             tools = bring(self.phone, self.request.luggage, self.groups)
             state = read_state(self.phone, self.device)
             self.file.append(

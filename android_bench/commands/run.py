@@ -19,10 +19,10 @@ from android_bench.gate import Limits
 from android_bench.phone import Phone
 from android_bench.plan import DELEGATES, read_models
 from android_bench.prepare import WORK_FOLDER, Luggage, check_folder
-from android_bench.request import Request
+from android_bench.request import Request, check_request
 from android_bench.run_file import head, open_file
 from android_bench.runner import RunLength
-from android_bench.session import Session, check_request
+from android_bench.session import Session
 from care_keras import cli
 from care_keras.optional import MissingDependencyError
 

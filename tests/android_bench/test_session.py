@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -196,6 +197,24 @@ def test_two_runs_cannot_share_a_phone(phone, fake, tiny_file, stand_in_binary, 
     phone.wait_until_back(20)
     with lock(phone, LOCK):
         pass
+
+
+def test_a_lock_of_its_own_that_lingers(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    lines = []
+    request = make_request([tiny_file], stand_in_binary)
+    session, file = make_session(phone, request, tmp_path / "run", lines)
+    with file, contextlib.ExitStack() as stack:
+        # As after a broken connection that the phone has not noticed yet.
+        stack.enter_context(lock(phone, LOCK, session._name))
+        session._sleep = lambda seconds: stack.close()
+        assert session.run() == 0
+    with (
+        lock(phone, LOCK, "one"),
+        pytest.raises(errors.LockedError) as caught,
+        lock(phone, LOCK, "another"),
+    ):
+        pass
+    assert not caught.value.own
 
 
 def test_a_phone_without_flock(phone, fake):
