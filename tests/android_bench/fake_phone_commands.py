@@ -1,39 +1,24 @@
 """The programs of a fake phone, as far as they are used."""
 
-import contextlib
 import hashlib
-import os
-import pathlib
 import re
 import shutil
-import subprocess
-import sys
-import threading
-import time
 
-from tests.android_bench import stand_in_benchmark_model
-
-STAND_IN = pathlib.Path(stand_in_benchmark_model.__file__)
+from tests.android_bench import fake_phone_programs
+from tests.android_bench.fake_phone_programs import writer
 
 
 def run(phone, words: list[str], stream, mask: int | None = None) -> int:
     """Runs a command, writes its output to the stream, returns its exit code."""
     name, arguments = words[0], words[1:]
-    out, err = _writer(stream, 1), _writer(stream, 2)
+    out, err = writer(stream, 1), writer(stream, 2)
     if "/" in name:
-        return _execute(phone, words, stream, mask)
+        return fake_phone_programs.execute(phone, words, stream, mask)
     command = globals().get(f"_{name}_command")
     if command is None or (name == "flock" and phone.faults.without_flock):
         err(f"sh: {name}: inaccessible or not found\n")
         return 127
     return command(phone, arguments, out, err, stream, mask)
-
-
-def _writer(stream, kind):
-    def write(text):
-        stream.packet(kind, text.encode() if isinstance(text, str) else text)
-
-    return write
 
 
 def _getprop_command(phone, arguments, out, err, stream, mask):
@@ -193,98 +178,4 @@ def _sh_command(phone, arguments, out, err, stream, mask):
         return 127
     words = ["/bin/sh", "-c", arguments[1], arguments[2]]
     words += [str(phone.path(one)) if one.startswith("/") else one for one in arguments[3:]]
-    return _spawn(phone, words, stream, " ".join(arguments), stdin=True)
-
-
-def _execute(phone, words, stream, mask):
-    """A program by its path."""
-    err = _writer(stream, 2)
-    path = phone.path(words[0])
-    if not path.is_file():
-        err(f"sh: {words[0]}: inaccessible or not found\n")
-        return 127
-    content = path.read_bytes()
-    if not os.access(path, os.X_OK) or path.stat().st_mode & 0o111 == 0:
-        err(f"sh: {words[0]}: can't execute: Permission denied\n")
-        return 126
-    if phone.faults.not_executable:
-        err(f"sh: {words[0]}: can't execute: Permission denied\n")
-        return 126
-    if content.startswith(b"#!/system/bin/sh\n"):
-        return 0
-    machine = int.from_bytes(content[18:20], "little")
-    if machine != stand_in_benchmark_model.MACHINES[phone.abi]:
-        err(f"sh: {words[0]}: not executable: 64-bit ELF file\n")
-        return 126
-    assert stand_in_benchmark_model.MARK in content
-    return _benchmark(phone, words, stream, mask)
-
-
-def _benchmark(phone, words, stream, mask):
-    number = len(phone.runs)
-    phone.runs.append(words[1:])
-    phone.run_masks.append(mask)
-    faults = phone.faults
-    phone.heat(phone.temperature() + phone.heat_per_run)
-    if faults.drop_during_run == number:
-        stream.packet(1, b"INFO: STARTING!\nINFO: half way\n")
-        time.sleep(0.05)
-        phone.reboot()
-        return 255
-    if faults.hang_in_run == number:
-        stream.packet(1, b"INFO: STARTING!\n")
-        return _spawn(phone, ["/bin/sleep", "60"], stream, " ".join(words))
-    if faults.profile_log is not None and "--enable_op_profiling=true" in words:
-        text = faults.profile_log.read_text().split("\n", 1)[1]
-        stream.packet(1, text.split("----- stderr -----")[0].encode())
-        return 0
-    command = [sys.executable, "-E", str(STAND_IN), *words[1:]]
-    environment = {**os.environ, "STAND_IN_ROOT": str(phone.root)}
-    code = _spawn(phone, command, stream, " ".join(words), environment, change=faults.output)
-    for word in words:
-        if word.startswith("--output_filepath=") and faults.spoil_output is not None:
-            path = phone.path(word.partition("=")[2])
-            path.write_bytes(faults.spoil_output(path.read_bytes()))
-    return code if faults.run_exit_code is None else faults.run_exit_code
-
-
-def _spawn(phone, command, stream, name, environment=None, stdin=False, change=None):
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-    )
-    process.phone_command = name
-    phone.processes.add(process)
-    threading.Thread(target=_end_with, args=(process, stream), daemon=True).start()
-    copies = [
-        threading.Thread(target=_copy, args=(pipe, stream, kind, change), daemon=True)
-        for kind, pipe in ((1, process.stdout), (2, process.stderr))
-    ]
-    for copy in copies:
-        copy.start()
-    code = process.wait()
-    for copy in copies:
-        copy.join(5)
-    phone.processes.discard(process)
-    return 128 - code if code < 0 else code
-
-
-def _end_with(process, stream):
-    """adbd ends a program whose connection was closed."""
-    stream.closed.wait()
-    with contextlib.suppress(ProcessLookupError, OSError):
-        if process.stdin:
-            process.stdin.close()
-        process.terminate()
-
-
-def _copy(pipe, stream, kind, change):
-    with contextlib.suppress(OSError, EOFError):
-        if change is not None:
-            stream.packet(kind, change(pipe.read().decode()).encode())
-            return
-        while data := pipe.read1():
-            stream.packet(kind, data)
+    return fake_phone_programs.spawn(phone, words, stream, " ".join(arguments), stdin=True)
