@@ -1,0 +1,156 @@
+"""ARM64 for real: what `python -m tflite.arm64 --setup` has put in place."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from care_keras.tflite_file import read_graph
+from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite
+from tests.tflite.tiny_models import tiny_model
+from tflite import arm64_core
+from tflite.arm64_cache import Cache, default_folder
+from tflite.arm64_compare import compare
+from tflite.arm64_emulator import find_emulator, host_command
+from tflite.arm64_inputs import make_inputs
+from tflite.arm64_operators import expose_tensors, partings, readable_tensors, same_outputs
+from tflite.arm64_pins import DEFAULT_RUNTIME
+from tflite.arm64_run import Run, run_images
+from tflite.subprocesses import run
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    try:
+        return find_emulator(Cache(default_folder()), DEFAULT_RUNTIME)
+    except ValueError as error:
+        if os.environ.get("CARE_KERAS_REQUIRE_DATA") == "1":
+            pytest.fail(str(error))
+        pytest.skip(f"python -m tflite.arm64 --setup has not been run: {error}")
+
+
+@pytest.fixture(scope="module")
+def foreign_file(tmp_path_factory):
+    """MobileNetV2 in int8, with the JSON beside it."""
+    path = tmp_path_factory.mktemp("foreign") / "mobilenet.tflite"
+    path.write_bytes(foreign_tflite("int8"))
+    record = {"input": {"kind": "float"}, "preprocessing": PREPROCESSING.to_dict()}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    return path
+
+
+# Arm's numbers of these parts: 0xd03 and 0xd0b, implementer 0x41.
+@pytest.mark.parametrize(("core", "part"), [("cortex-a53", "0xd03"), ("cortex-a76", "0xd0b")])
+def test_python_sees_the_core(emulator, core, part, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/host")
+    code = (
+        "import os, platform, sys; print(platform.machine(), sys.path.count('/host'));"
+        "print(open('/proc/cpuinfo').read())"
+    )
+    with emulator.as_core(core) as command:
+        done = run([*command, "-c", code], 120)
+    assert done.exit_code == 0, done.stderr
+    first, *lines = done.stdout.splitlines()
+    assert first == "aarch64 0"
+    assert f"CPU part\t: {part}" in lines and "CPU implementer\t: 0x41" in lines
+    assert sum(line.startswith("processor") for line in lines) == os.cpu_count()
+
+
+def test_cpuinfo_says_what_the_register_says():
+    text = arm64_core.cpuinfo(0x414FD0B1, 2)
+    assert text.count("CPU variant\t: 0x4\nCPU part\t: 0xd0b\nCPU revision\t: 1\n\n") == 2
+    assert text.startswith("processor\t: 0\nCPU implementer\t: 0x41\nCPU architecture: 8\n")
+
+
+def test_a_core_that_qemu_lacks(emulator):
+    with (
+        pytest.raises(ValueError, match="cannot run Python as the core cortex-z9. Received: .*z9"),
+        emulator.as_core("cortex-z9"),
+    ):
+        pass
+
+
+def test_integers_are_the_hosts(emulator, foreign_file):
+    inputs = make_inputs(foreign_file, "bundled", 8)
+    host = run_images(host_command(), foreign_file, inputs.values, inputs.shape, 60)
+    with emulator.as_core("max") as command:
+        arm64 = run_images(command, foreign_file, inputs.values, inputs.shape, 300)
+    assert arm64.runtime["machine"] == "aarch64" and not arm64.failures
+    assert arm64.runtime["version"] == DEFAULT_RUNTIME and arm64.delegated_ops > 60
+    assert len({outputs[0].tobytes() for outputs in host.outputs.values()}) > 4
+    comparison = compare(host, arm64, 0, 0.0)
+    assert (comparison.verdict, comparison.images) == ("equal", 8)
+
+
+def test_operators_that_part_are_told_from_what_follows(tmp_path):
+    path = tmp_path / "mixed.tflite"
+    path.write_bytes(tiny_model("mixed"))
+    exposed = tmp_path / "exposed.tflite"
+    exposed.write_bytes(expose_tensors(path.read_bytes()))
+    graph = read_graph(path)
+    labels = [operator.label for operator in graph.operators]
+    images = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32)
+    plain = run_images(host_command(), path, images, (1, 16, 16, 3), 60)
+    host = run_images(host_command(), exposed, images, (1, 16, 16, 3), 60)
+    tensors = readable_tensors(graph)
+    assert len(host.outputs[0]) == len(tensors) == len(labels) == 3
+    assert same_outputs(graph, plain, host)
+    assert all(one.parted == 0 for one in partings(graph, host, host))
+    # A runtime whose CUMSUM is off by one in one image, and what comes of it.
+    off = {image: [array.copy() for array in arrays] for image, arrays in host.outputs.items()}
+    by_label = {
+        label: tensors.index(graph.operators[labels.index(label)].outputs[0]) for label in labels
+    }
+    last = tensors.index(graph.main.outputs[0])
+    off[1][by_label["CUMSUM"]][0, 0, 0, 0] += 1.0
+    off[1][last] += 1.0
+    other = Run(names=host.names, outputs=off)
+    found = {one.operator: one for one in partings(graph, host, other)}
+    assert (found["CUMSUM"].judged, found["CUMSUM"].parted, found["CUMSUM"].differing) == (2, 1, 1)
+    # The second convolution of that image was given other values, and says nothing.
+    assert (found["CONV_2D"].judged, found["CONV_2D"].parted) == (3, 0)
+    assert next(iter(found)) == "CUMSUM"
+    off[0][last] = off[0][last] + 1.0
+    assert not same_outputs(graph, plain, other)
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "tflite.arm64", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.fspath(ROOT)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def test_the_command(emulator, foreign_file, tmp_path):
+    output = tmp_path / "results.json"
+    done = command(
+        f"--model={foreign_file}", "--core=cortex-a76", "--inputs=4", f"--output_json={output}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"emulated: LiteRT {DEFAULT_RUNTIME}" in done.stdout
+    row = next(line.split() for line in done.stdout.splitlines() if "cortex-a76  " in line)
+    assert row[0] == DEFAULT_RUNTIME and row[-1] == "equal"
+    (record,) = json.loads(output.read_text())
+    assert record["images"] == ["constant", "single pixel", "noise", "photo"]
+    assert record["emulated"][0]["qemu"] == emulator.qemu_version
+    assert record["emulated"][0]["verdict"] == "equal"
+    assert any(name.startswith("libc6 ") for name in record["debian_packages"])
+
+
+def test_bad_use_is_one_line_and_exit_code_2(tmp_path):
+    done = command(
+        f"--model={tmp_path}/m.tflite", f"--cache_dir={tmp_path}/empty", PATH="/nonexistent"
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "error: Not set up: run with --setup first." in done.stderr
+    assert not (tmp_path / "empty").exists()
