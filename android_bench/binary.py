@@ -9,6 +9,7 @@ import urllib.request
 
 from android_bench.errors import BinaryError
 from care_keras.files import write_atomically
+from tflite.benchmark_binary import BAZEL_OUTPUT
 
 # e_machine and whether the file is 64-bit. Source: elf.h of Linux; Android's NDK names the ABIs.
 _ABIS = {
@@ -18,13 +19,6 @@ _ABIS = {
     (3, False): "x86",
     (243, True): "riscv64",
 }
-# Where `bazel build` puts it, built here or as a part of an external repository.
-BAZEL_OUTPUTS = (
-    "bazel-bin/external/org_tensorflow/tensorflow/lite/tools/benchmark/benchmark_model",
-    "bazel-bin/external/litert/tflite/tools/benchmark/benchmark_model",
-    "bazel-bin/tensorflow/lite/tools/benchmark/benchmark_model",
-    "bazel-bin/tflite/tools/benchmark/benchmark_model",
-)
 _LARGEST = 200_000_000
 
 
@@ -87,9 +81,8 @@ def find_binary(
         return path
     if url:
         return _download(url, sha256, cache or _user_cache())
-    for name in BAZEL_OUTPUTS:
-        if (workspace / name).is_file():
-            return workspace / name
+    if (workspace / BAZEL_OUTPUT).is_file():
+        return workspace / BAZEL_OUTPUT
     raise BinaryError(
         "there is no benchmark_model: give its path with --benchmark_binary, or "
         "--benchmark_url and --benchmark_sha256, or build it with Bazel"

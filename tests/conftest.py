@@ -52,5 +52,5 @@ def pytest_collection_modifyitems(items):
         return
     skip = pytest.mark.skip(reason="only the TensorFlow backend makes a .tflite")
     for item in items:
-        if {"convert", "tflite"} & set(item.path.parent.parts[-1:]):
+        if {"android_bench", "convert", "tflite"} & set(item.path.parent.parts[-1:]):
             item.add_marker(skip)

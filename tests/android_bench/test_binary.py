@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from android_bench.binary import BAZEL_OUTPUTS, abi_of, check_abi, find_binary
+from android_bench.binary import abi_of, check_abi, find_binary
 from android_bench.errors import BinaryError
 from tests.android_bench.stand_in_benchmark_model import elf_bytes
+from tflite.benchmark_binary import BAZEL_OUTPUT
 
 
 @pytest.mark.parametrize("abi", ["arm64-v8a", "armeabi-v7a", "x86_64", "x86"])
@@ -30,7 +31,7 @@ def test_where_it_is_found(tmp_path):
         find_binary("nowhere")
     with pytest.raises(BinaryError, match="give its path with --benchmark_binary"):
         find_binary(None, workspace=tmp_path)
-    built = tmp_path / BAZEL_OUTPUTS[0]
+    built = tmp_path / BAZEL_OUTPUT
     built.parent.mkdir(parents=True)
     built.write_bytes(elf_bytes("arm64-v8a"))
     assert find_binary(None, workspace=tmp_path) == built
