@@ -17,13 +17,12 @@ from care_keras.data.sources import open_source
 from care_keras.files import write_atomically
 from care_keras.litert import runtime_version
 from care_keras.optional import MissingDependencyError, require
-from tflite import confusion_picture
+from tflite import confusion_picture, input_flags
 from tflite.evaluation import evaluate
 from tflite.evaluation_classes import MATCHES
 from tflite.evaluation_models import open_models
 from tflite.evaluation_report import to_dict, to_json
 from tflite.evaluation_tables import accuracy_table, class_table, comparison_table
-from tflite.input_flags import input_overrides
 from tflite.machine import cpu_name, describe_machine
 
 _MODEL = flags.DEFINE_multi_string(
@@ -60,6 +59,8 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "File for all figures.")
 _PICTURE = flags.DEFINE_string(
     "picture", None, "File for a picture of the confusion matrices: .png, .svg or .pdf."
 )
+# So that --help lists them.
+flags.adopt_module_key_flags(input_flags)
 
 
 def main() -> None:
@@ -78,7 +79,7 @@ def _run():
     picture = _output("picture", _PICTURE.value, confusion_picture.FORMATS)
     if picture:
         require("matplotlib", "report")
-    overrides = input_overrides()
+    overrides = input_flags.input_overrides()
     workers = _WORKERS.value or max(1, describe_machine()["usable_cpus"] // _THREADS.value)
     models = open_models(_MODEL.value, overrides, _THREADS.value)
     source = open_source(_DATA.value, "test")

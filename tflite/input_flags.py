@@ -1,6 +1,7 @@
 """The flags that say how images are prepared, for command modules alone.
 
-Importing it defines them: logic that other modules use must not.
+Importing it defines them: logic that other modules use must not. A command's
+`--help` lists them after `flags.adopt_module_key_flags(input_flags)`.
 """
 
 from absl import flags
