@@ -6,7 +6,6 @@ set side by side. How images are prepared is said by the JSON that
 """
 
 import os
-import pathlib
 import sys
 
 import numpy as np
@@ -15,6 +14,7 @@ from absl import flags
 from care_keras import cli
 from care_keras.data.sources import open_source
 from care_keras.files import write_atomically
+from care_keras.flag_values import output_file
 from care_keras.litert import runtime_version
 from care_keras.optional import MissingDependencyError, require
 from tflite import confusion_picture, input_flags
@@ -75,8 +75,8 @@ def main() -> None:
 
 def _run():
     # Before minutes of work, not after.
-    output_json = _output("output_json", _OUTPUT_JSON.value, (".json",))
-    picture = _output("picture", _PICTURE.value, confusion_picture.FORMATS)
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    picture = output_file("picture", _PICTURE.value, confusion_picture.FORMATS)
     if picture:
         require("matplotlib", "report")
     overrides = input_flags.input_overrides()
@@ -118,21 +118,6 @@ def _write(path, write):
     except OSError as error:
         raise cli.UserError(f"cannot write {path}: {error.strerror or error}") from error
     print(f"wrote {path}")
-
-
-def _output(flag, value, suffixes):
-    if value is None:
-        return None
-    path = pathlib.Path(value)
-    if path.suffix not in suffixes:
-        raise cli.UserError(f"--{flag} must end in {' or '.join(suffixes)}, not {value!r}")
-    if path.is_dir():
-        raise cli.UserError(f"--{flag}={value} is a folder")
-    if not path.parent.is_dir():
-        raise cli.UserError(f"--{flag}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise cli.UserError(f"--{flag}: the folder {path.parent} cannot be written to")
-    return path
 
 
 def _warn(evaluation):

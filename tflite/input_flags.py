@@ -7,6 +7,7 @@ Importing it defines them: logic that other modules use must not. A command's
 from absl import flags
 
 from care_keras import cli
+from care_keras.flag_values import parse_channels, parse_size
 from tflite.model_inputs import InputOverrides
 
 _SIZE = flags.DEFINE_string(
@@ -43,37 +44,9 @@ def input_overrides() -> InputOverrides:
     if ratio is not None and not 0 < ratio <= 1:
         raise cli.UserError(f"--crop_ratio must be above 0 and at most 1, not {ratio}")
     return InputOverrides(
-        size=_parse_size(_SIZE.value),
-        mean=_parse_channels("mean", _MEAN.value),
-        std=_parse_channels("std", _STD.value),
+        size=parse_size(_SIZE.value),
+        mean=parse_channels("mean", _MEAN.value),
+        std=parse_channels("std", _STD.value, positive=True),
         interpolation=_INTERPOLATION.value,
         crop_ratio=ratio,
     )
-
-
-def _parse_size(value):
-    if value is None:
-        return None
-    parts = value.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
-        raise cli.UserError(f"--size must be N or HxW, in pixels, not {value!r}")
-    return int(parts[0]), int(parts[-1])
-
-
-def _parse_channels(name, values):
-    if values is None:
-        return None
-    try:
-        channels = tuple(_number(value) for value in values)
-    except (ValueError, ZeroDivisionError):
-        channels = ()
-    if len(channels) != 3 or not all(abs(value) < float("inf") for value in channels):
-        raise cli.UserError(f"--{name} must be three numbers R,G,B, not {','.join(values)!r}")
-    if name == "std" and min(channels) <= 0:
-        raise cli.UserError(f"--std must be above 0, not {','.join(values)!r}")
-    return channels
-
-
-def _number(text):
-    numerator, slash, denominator = text.partition("/")
-    return float(numerator) / float(denominator) if slash else float(numerator)

@@ -107,9 +107,6 @@ def load_keras(path: str | os.PathLike):
     Raises:
         ValueError: If it cannot be loaded; see `care_keras.models.loading.load_any`.
     """
-    # Keras finds the classes of the deploy form and the quantized form once they are imported.
-    import care_keras.deploy
-    import care_keras.quantization  # noqa: F401
     from care_keras.models.loading import load_any
 
     return load_any(os.fspath(path))

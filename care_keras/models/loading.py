@@ -33,6 +33,10 @@ def load_any(name_or_path: str) -> keras.Model:
         )
     if not zipfile.is_zipfile(name_or_path):
         raise ValueError(f"Not a .keras file, or a damaged one. Received: {name_or_path!r}")
+    # Keras finds the classes of the deploy form and the quantized form once these are imported.
+    import care_keras.deploy
+    import care_keras.quantization  # noqa: F401
+
     try:
         model = keras.models.load_model(name_or_path, compile=False)
     # Keras raises whatever the damaged part leads to (KeyError, OSError, TypeError, ...).
