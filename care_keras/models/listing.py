@@ -1,9 +1,9 @@
 """The models and what they cost, as tables."""
 
-import re
 from collections.abc import Sequence
 
 from care_keras import cli
+from care_keras.flag_values import parse_size
 from care_keras.models.complexity import Complexity, complexity
 from care_keras.models.config import CONFIGS
 from care_keras.models.factories import build_model
@@ -24,7 +24,7 @@ def report(model: str = "all", sizes: Sequence[str] = (), layers: bool = False) 
     """
     if model != "all" and model not in CONFIGS:
         raise cli.UserError(f"--model must be all or one of {', '.join(CONFIGS)}, not {model!r}")
-    sizes = [_parse_size(size) for size in sizes]
+    sizes = [parse_size(size.strip()) for size in sizes]
     counted = []
     for config in CONFIGS.values() if model == "all" else [CONFIGS[model]]:
         own = (config.preprocessing.height, config.preprocessing.width)
@@ -71,10 +71,3 @@ def _stage_table(name, counts):
 
 def _giga(macs):
     return f"{macs / 1e9:.4f}"
-
-
-def _parse_size(text):
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
-    if not match:
-        raise cli.UserError(f"--size takes 224 or HEIGHTxWIDTH, comma separated, not {text!r}")
-    return int(match[1]), int(match[2] or match[1])
