@@ -38,9 +38,9 @@ def test_the_default_size_is_the_models_own_and_stages_sum_up():
     "model, sizes, message",
     [
         ("s9", [], "--model must be all or one of s0, s1, s2, nano, not 's9'"),
-        ("nano", ["32", "0x"], "--size takes 224 or HEIGHTxWIDTH"),
+        ("nano", ["32", "0x"], "--size must be N or HxW"),
         ("nano", ["7"], "--size=7x7 is too small: care_nano needs at least 8x8"),
-        ("nano", ["0"], "--size=0x0 is too small"),
+        ("nano", ["0"], "--size must be N or HxW"),
     ],
 )
 def test_mistakes_are_named(model, sizes, message):
