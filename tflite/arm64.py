@@ -103,7 +103,9 @@ def main() -> None:
             raise cli.UserError(f"cannot write {_OUTPUT_JSON.value}: {reason}") from error
         print(f"wrote {_OUTPUT_JSON.value}")
     if wrong:
-        raise cli.CheckError(f"ARM64 does not give what the host gives: {'; '.join(wrong)}")
+        raise cli.CheckError(
+            f"ARM64 does not give what the host gives, or fails: {'; '.join(wrong)}"
+        )
 
 
 def _check(path, emulators, overrides):
@@ -129,7 +131,7 @@ def _check(path, emulators, overrides):
             results = _find_partings(path, inputs, host, results, commands)
     print(f"{format_versions(host, cpu_name(), results)}\n")
     failed = [
-        f"{path.name} is {result.comparison.verdict} with {result.runtime} on {result.core}"
+        f"{path.name}, {result.runtime}, {result.core}: {result.comparison.verdict}"
         for result in results
         if not result.comparison.passed
     ]

@@ -86,8 +86,9 @@ def compare(reference: Run, other: Run, max_codes: int, tolerance: float) -> Com
                 excess = relative[-1] / max(tolerance, 1e-30)
             if not same.all() and not excess <= worst.get(index, -1.0):
                 worst[index] = excess
-    failures = {image: f"on the host: {text}" for image, text in reference.failures.items()}
-    failures |= other.failures
+    failures = dict(other.failures)
+    for image, text in reference.failures.items():
+        failures[image] = f"on {'both sides' if image in failures else 'the host'}: {text}"
     return Comparison(
         images=len(both),
         values=values,

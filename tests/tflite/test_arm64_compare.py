@@ -99,6 +99,7 @@ def test_an_image_that_fails_on_either_side_is_no_pass():
     assert found.failures == {1: "the process died"}
     assert judge(died, host).failures == {1: "on the host: the process died"}
     assert judge(died, host).verdict == "failed"
+    assert judge(died, died).failures == {1: "on both sides: the process died"}
 
 
 def test_nothing_that_ran_is_no_pass():
