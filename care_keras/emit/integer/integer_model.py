@@ -97,14 +97,7 @@ class IntegerModel:
             ValueError: If the input does not fit, or a kernel of LiteRT's would
                 fail.
         """
-        indices = _output_indices(self._graph)
-        blocks = [
-            {name: arrays[index] for name, index in indices.items()}
-            for arrays in self._run_blocks(inputs, keep=False)
-        ]
-        outputs = {name: np.concatenate([block[name] for block in blocks]) for name in indices}
-        outputs = {name: array[: len(inputs)] for name, array in outputs.items()}
-        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+        return _one_or_all(self._outputs(inputs, lambda part: part))
 
     def predict(self, values: np.ndarray) -> np.ndarray | dict[str, np.ndarray]:
         """The same in real numbers: what the quantized form takes, and returns.
@@ -116,17 +109,17 @@ class IntegerModel:
         Returns:
             float32 outputs of shape `(images, ...)`; a dict if there are several.
         """
-        outputs = self.run(self.input.quantize(values))
-        if not isinstance(outputs, dict):
-            return self.output.dequantize(outputs)
-        return {name: self.outputs[name].dequantize(array) for name, array in outputs.items()}
+        outputs = self._outputs(values, self.input.quantize)
+        return _one_or_all(
+            {name: self.outputs[name].dequantize(array) for name, array in outputs.items()}
+        )
 
     def codes(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """What every tensor holds for a batch of the input's own type, by name.
 
         All of it stays in memory: some megabytes an image at 224x224.
         """
-        blocks = list(self._run_blocks(inputs, keep=True))
+        blocks = list(self._run_blocks(inputs, lambda part: part, keep=True))
         return {
             self._names[index]: np.concatenate([block[index] for block in blocks])[: len(inputs)]
             for step in self._steps
@@ -139,20 +132,31 @@ class IntegerModel:
             name: self.tensors[name].dequantize(codes) for name, codes in self.codes(inputs).items()
         }
 
-    def _run_blocks(self, inputs, keep):
+    def _outputs(self, inputs, prepare):
+        """The outputs by name, the first axis images."""
+        indices = _output_indices(self._graph)
+        blocks = [
+            {name: arrays[index] for name, index in indices.items()}
+            for arrays in self._run_blocks(inputs, prepare, keep=False)
+        ]
+        return {
+            name: np.concatenate([block[name] for block in blocks])[: len(inputs)]
+            for name in indices
+        }
+
+    def _run_blocks(self, inputs, prepare, keep):
         """The arrays of each block of images, in order."""
         (image,) = self._graph.inputs
-        if inputs.dtype != self.input.dtype or inputs.shape[1:] != image.shape[1:]:
+        kind = prepare(inputs[:1]).dtype
+        if kind != self.input.dtype or inputs.shape[1:] != image.shape[1:] or not len(inputs):
             raise ValueError(
                 f"The network takes {image.dtype} of shape (images, "
-                f"{', '.join(map(str, image.shape[1:]))}). "
+                f"{', '.join(map(str, image.shape[1:]))}), one image or more. "
                 f"Received: {inputs.dtype} of shape {inputs.shape}"
             )
-        if not len(inputs):
-            raise ValueError(f"There must be at least one image. Received: shape={inputs.shape}")
 
         def run(start):
-            part = inputs[start : start + self._block]
+            part = prepare(inputs[start : start + self._block])
             missing = self._block - len(part) if self._batch else 0
             if missing:
                 part = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
@@ -166,6 +170,10 @@ class IntegerModel:
             return
         with concurrent.futures.ThreadPoolExecutor(self._threads) as pool:
             yield from pool.map(run, starts)
+
+
+def _one_or_all(outputs):
+    return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 def _graph(model, size) -> Graph:

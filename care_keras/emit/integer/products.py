@@ -22,12 +22,15 @@ class _Weights:
         requantize: From the sums, bias included, to codes.
     """
 
-    def __init__(self, operation: Operation, codes: np.ndarray):
-        """`codes`: int8, every axis but the last one summed over."""
+    def __init__(self, operation: Operation, codes: np.ndarray, axis: int):
+        """`codes`: int8, every axis but the last one summed over, which is `axis` in the file."""
         x, weights, *_ = operation.inputs
         operation.check_int8(x, weights, operation.output)
         if any(weights.zero_points):
             operation.refuse("a zero point of its weights is not 0")
+        per_channel = len(weights.scales) == codes.shape[-1] and weights.quantized_dimension == axis
+        if len(weights.scales) != 1 and not per_channel:
+            operation.refuse("its weights have neither one step nor one for each output channel")
         zero_point = operation.zero_point(x)
         axes = tuple(range(codes.ndim - 1))
         bias = _bias(operation, codes.shape[-1])
@@ -121,7 +124,7 @@ def _conv_2d(operation):
     groups = operation.inputs[0].shape[3] // channels
     # (rows of a product, filters): the taps of all pixels beside each other.
     codes = operation.constant(1).reshape(filters, -1).T
-    weights, window = _Weights(operation, codes), _Window(operation, size)
+    weights, window = _Weights(operation, codes, axis=0), _Window(operation, size)
     pointwise = window.strides == (1, 1) and len(window.taps) == 1
 
     def gather(x):
@@ -149,7 +152,7 @@ def _depthwise_conv_2d(operation):
     _, *size, channels = operation.inputs[1].shape
     multiplier = channels // operation.inputs[0].shape[3]
     codes = operation.constant(1).reshape(-1, channels)
-    weights, window = _Weights(operation, codes), _Window(operation, size)
+    weights, window = _Weights(operation, codes, axis=3), _Window(operation, size)
     kind = weights.codes.dtype
     height, width = window.output
     # Rows of pixels as one axis, or NumPy would loop over as few numbers as there are channels.
@@ -181,8 +184,10 @@ def _depthwise_conv_2d(operation):
 
 @kernel("FULLY_CONNECTED")
 def _fully_connected(operation):
+    if operation.options.get("weights_format", 0):
+        operation.refuse("its weights are shuffled")
     codes = operation.constant(1).T
-    weights = _Weights(operation, codes)
+    weights = _Weights(operation, codes, axis=0)
     keep = operation.options.get("keep_num_dims", False)
 
     def run(x):

@@ -138,3 +138,16 @@ def test_sums_that_no_float_or_no_int32_holds(bias):
     file = File()
     inputs = [file.input(x), file.constant(weights), file.constant(biases)]
     check(file, file.operator("FULLY_CONNECTED", 5, inputs, result, options("FullyConnected")))
+
+
+@pytest.mark.parametrize(("axis", "message"), [(1, "neither one step nor"), (0, "not below 256")])
+def test_weights_that_xnnpack_would_refuse(axis, message):
+    draw = Draw(0)
+    weights = draw.weights((8, 8), 0)
+    file = File()
+    inputs = [file.input(draw.tensor(2, 8))]
+    inputs.append(file.constant(Codes(weights.array, weights.scale, axis=axis)))
+    result = Codes(np.empty((2, 8), np.int8), 1e-7)
+    output = file.operator("FULLY_CONNECTED", 5, inputs, result, options("FullyConnected"))
+    with pytest.raises(ValueError, match=f"FULLY_CONNECTED cannot be.*{message}.*Received: "):
+        file.by_integers(output)
