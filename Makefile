@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Two processes, each with whole files: what a file prepares is prepared once.
+PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile
 
 .PHONY: demo test lint format clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m care_keras.convert --int8
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
