@@ -219,6 +219,7 @@ def test_an_operation_that_is_not_known_is_named():
 
 def test_needs_no_runtime(tmp_path):
     """A process of its own reads a file and runs it: without LiteRT's runtime or TensorFlow."""
+    pytest.importorskip("scipy", reason="Keras's NumPy backend needs scipy")
     path = tmp_path / "model.tflite"
     path.write_bytes(emit_tflite(quantized_form(), SIZE))
     np.save(tmp_path / "images.npy", photos(2))
