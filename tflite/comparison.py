@@ -17,7 +17,7 @@ from tflite.comparison_graph import unfold, value_shapes
 from tflite.comparison_layers import LayerComparisons, compare_layers
 from tflite.comparison_names import count_named, match
 from tflite.comparison_outputs import OutputComparison, compare_outputs, run_file
-from tflite.comparison_pair import Pair, shape_text
+from tflite.comparison_pair import Pair
 from tflite.comparison_tensors import TensorReader
 
 
@@ -93,11 +93,9 @@ def _compare_layers(pair, source, criterion):
         graph,
         pair.file,
         model,
-        value_shapes(graph, _keras_values(pair, first)),
+        lambda: value_shapes(graph, _keras_values(pair, first)),
         reader.shapes(pair.file, pair.file_input.encode(first, pair.litert.input)),
     )
-    if matching.shape_conflicts:
-        raise _conflict(pair, matching.shape_conflicts[0])
     tensors = sorted({one.tensor for one in matching.by_value.values()})
     output = pair.file.main.outputs[0]
     identical = {}
@@ -163,11 +161,3 @@ def _chunks(pair, source) -> Iterator[np.ndarray]:
                     f"{source.name} ({error})"
                 ) from error
         yield np.stack(pixels)
-
-
-def _conflict(pair, one):
-    have = pair.file.tensors[one.tensor].shape
-    return ValueError(
-        f"The models do not fit together: {one.step.name} is {shape_text(have)} in {pair.path} and "
-        f"of another shape in {pair.keras_name}"
-    )

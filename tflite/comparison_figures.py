@@ -10,8 +10,8 @@ from care_keras.litert import TensorInfo
 # Errors of a float tensor are relative to its root mean square, but for one that holds next to
 # nothing.
 _LEAST_RMS = 1e-6
-# What rounding may do to a float tensor, and to one channel of it: seen were 1e-6.
-_FLOAT_LAYER_ERROR, _FLOAT_CHANNEL_ERROR = 1e-5, 1e-3
+# Relative error that rounding may cause in a float tensor (seen: 1e-6).
+_FLOAT_ROUNDING = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Figures:
         max_difference: Largest absolute difference from the reference, in real units.
         error: Root-mean-square error behind `snr_db`: in codes, or relative to
             a float tensor's root mean square.
-        error_limit: What rounding may do.
+        rounding_error: What `error` may come to by rounding alone.
         worst_channel: The channel that is worst, by SNR if its error is more than
             rounding, else by error.
         worst_channel_snr_db: Its `snr_db`.
@@ -64,7 +64,7 @@ class Figures:
     total_snr_db: float
     max_difference: float
     error: float
-    error_limit: float
+    rounding_error: float
     worst_channel: int
     worst_channel_snr_db: float
     worst_channel_error: float
@@ -119,7 +119,8 @@ class Tally:
         layer_limit, channel_limit = (
             (criterion.layer_codes, criterion.channel_codes)
             if quantized
-            else (_FLOAT_LAYER_ERROR, _FLOAT_CHANNEL_ERROR)
+            # A channel that is small beside the others may be as noisy as they are.
+            else (0.0, 10.0 ** (-criterion.min_snr_db / 20.0))
         )
         noisy = errors > channel_limit
         wrong = noisy & (ratios < criterion.min_snr_db)
@@ -130,7 +131,7 @@ class Tally:
             total_snr_db=_decibel(self._reference, self._total),
             max_difference=self._max_difference,
             error=error,
-            error_limit=layer_limit,
+            rounding_error=layer_limit if quantized else _FLOAT_ROUNDING,
             worst_channel=worst,
             worst_channel_snr_db=float(ratios[worst]),
             worst_channel_error=float(errors[worst]),

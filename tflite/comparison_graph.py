@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -83,6 +83,34 @@ class KerasGraph:
         """The values that stand in no file, because a `FakeQuant` rounds them first."""
         steps = (step for step in self.steps if isinstance(step.operation, FakeQuant))
         return frozenset(index for step in steps for index in step.inputs)
+
+    def until_they_meet(self, steps: Iterable[Step]) -> set[int]:
+        """The values from some steps on, up to the first one that all their paths go through."""
+        places = {step.outputs[0]: place for place, step in enumerate(self.steps)}
+        starts = {places[step.outputs[0]] for step in steps}
+        common = set.intersection(*(set(self._passed_by_all[place]) for place in starts))
+        values = set()
+        for place in range(min(starts), min(common, default=len(self.steps) - 1) + 1):
+            step = self.steps[place]
+            if place in starts or not values.isdisjoint(step.inputs):
+                values.update(step.outputs)
+        return values
+
+    @functools.cached_property
+    def _passed_by_all(self) -> list[frozenset[int]]:
+        """For each step the places of those that every path from it to the output goes through."""
+        readers: dict[int, list[int]] = {}
+        for place, step in enumerate(self.steps):
+            for index in step.inputs:
+                readers.setdefault(index, []).append(place)
+        found: list[frozenset[int]] = [frozenset()] * len(self.steps)
+        for place in reversed(range(len(self.steps))):
+            behind = {
+                reader for index in self.steps[place].outputs for reader in readers.get(index, ())
+            }
+            if behind:
+                found[place] = frozenset.intersection(*(found[i] | {i} for i in behind))
+        return found
 
 
 def unfold(model: keras.Model) -> KerasGraph | None:

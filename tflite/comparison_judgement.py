@@ -21,18 +21,20 @@ class Judgement:
     def __init__(self, run, matching):
         self._run = run
         self._matches = matching.by_value
-        self._decomposed = {step.outputs[0] for step in matching.other_operations}
+        self._decomposed = matching.decomposed
         self._verdicts = {}
         self._given, self._other = {}, {}
         self._doubts = {}  # For a value in doubt, the suspects that it comes from.
-        self._behind = set()  # Values behind another decomposition, not yet right again.
 
     def pass_on(self, batch) -> dict[int, str]:
         """Judges by one batch of `(inputs, contents)`.
 
         Returns:
             For the value of each layer that differs `"wrong"`, `"misled"`,
-            `"undecided"`, or `"other"` behind another decomposition.
+            `"undecided"`, or `"other"` amid another decomposition.
+
+        Raises:
+            ValueError: If a layer has another shape than its tensor.
         """
         inputs, contents = batch
         self._given[0] = keras.ops.convert_to_tensor(inputs)
@@ -50,15 +52,18 @@ class Judgement:
         doubts = set().union(*(self._doubts.get(index, ()) for index in step.inputs))
         other = call(step, self._given | self._other) if doubts else own
         self._given |= dict(zip(step.outputs, own, strict=True))
-        behind = value in self._decomposed or any(index in self._behind for index in step.inputs)
         one = self._matches.get(value)
         if one is None:
             if doubts:
                 self._other |= dict(zip(step.outputs, other, strict=True))
                 self._doubts |= dict.fromkeys(step.outputs, doubts)
-            if behind:
-                self._behind.update(step.outputs)
             return
+        shape, wanted = contents[one.tensor].shape, tuple(own[0].shape)
+        if shape != wanted:
+            raise ValueError(
+                "The models do not fit together: a layer has another shape. "
+                f"Received: {step.name} of {shape[1:]} in the file, {wanted[1:]} in Keras"
+            )
         figures = self._run.figures(one, own[0], contents[one.tensor])
         right = figures.right
         if doubts:
@@ -68,9 +73,8 @@ class Judgement:
         self._given[value] = self._run.content(one, contents, own[0])
         if right:
             return
-        if behind and value != self._run.graph.output:
+        if value in self._decomposed:
             self._verdicts[value] = "other"
-            self._behind.add(value)
             self._given[value] = own[0]
         elif one.certain:
             self._verdicts[value] = "wrong"
@@ -83,7 +87,7 @@ class Judgement:
 
     def _decide(self, doubts, from_file, from_keras):
         """What the layer behind suspects says of them; one that needs the file's value wins."""
-        limit = _TIMES * from_file.error + _PLUS * from_file.error_limit
+        limit = _TIMES * from_file.error + _PLUS * from_file.rounding_error
         if from_file.right:
             verdict = "misled" if from_keras.error <= limit else "wrong"
         elif from_keras.right:

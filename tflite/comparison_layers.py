@@ -123,12 +123,15 @@ def compare_layers(
     def named(verdict):
         return tuple(s.name for s in graph.steps if verdicts.get(s.outputs[0]) == verdict)
 
-    others = {step.name for step in matching.other_operations} | set(named("other"))
     return LayerComparisons(
         tuple(layers),
         named("misled"),
         named("undecided"),
-        tuple(step.name for step in graph.steps if step.name in others),
+        tuple(
+            step.name
+            for step in graph.steps
+            if step.outputs[0] in matching.decomposed - trusted.keys() - graph.rounded
+        ),
     )
 
 

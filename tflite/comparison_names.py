@@ -9,10 +9,12 @@ kind stands by itself; `comparison_layers` asks the values about the others.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 
 from care_keras.deploy import DeployModel
+from care_keras.deploy.primitives import DepthwiseConv2D
 from care_keras.tflite_file import Graph, Operator
 from tflite.comparison_graph import SCOPE_VISITS, KerasGraph, Step
 
@@ -43,14 +45,12 @@ class Matching:
 
     Attributes:
         by_value: The match of each of the graph's values that has one.
-        other_operations: Steps whose tensor comes from another operation of the
-            same name: the layer is decomposed differently in the file.
-        shape_conflicts: Steps whose tensor has another shape.
+        decomposed: Values of layers that are pieces of one operation, for which
+            the file has other pieces, up to their sum.
     """
 
     by_value: dict[int, Match]
-    other_operations: tuple[Step, ...]
-    shape_conflicts: tuple[Match, ...]
+    decomposed: frozenset[int]
 
 
 def count_named(graph: KerasGraph, file: Graph) -> tuple[int, int]:
@@ -65,23 +65,24 @@ def match(
     graph: KerasGraph,
     file: Graph,
     model: keras.Model,
-    shapes: Shapes,
+    shapes: Callable[[], Shapes],
     tensor_shapes: Shapes,
 ) -> Matching:
-    """Matches layers with tensors by name and shape.
+    """Matches layers with tensors by name, and by shape where names may mislead.
 
     Args:
         graph: The calls of `model`.
         file: What is in the .tflite file.
         model: The Keras model.
-        shapes: Shape of each value for a batch of the file's size.
+        shapes: Gives the shape of each value for a batch of the file's size.
         tensor_shapes: Shape of each tensor that can be compared.
     """
-    found, others, conflicts = {}, [], []
+    found, decomposed = {}, frozenset()
     if isinstance(model, DeployModel):
-        found, others, conflicts = _by_layer_name(graph, file, shapes, tensor_shapes)
+        found, decomposed = _by_layer_name(graph, file, tensor_shapes)
     if not found:
-        scoped = (_by_scope(graph, file, shapes, tensor_shapes, k) for k in _VISITS)
+        value_shapes = shapes()
+        scoped = (_by_scope(graph, file, value_shapes, tensor_shapes, k) for k in _VISITS)
         found = max(scoped, key=len)
     # Of the output, its place tells.
     tensor = file.main.outputs[0]
@@ -90,14 +91,14 @@ def match(
         step = next(step for step in graph.steps if graph.output in step.outputs)
         found = {value: one for value, one in found.items() if one.tensor != tensor}
         _add(found, graph, Match(step, tensor, operator, certain=True))
-    return Matching(found, tuple(others), tuple(conflicts))
+    return Matching(found, decomposed)
 
 
 _VISITS = range(len(SCOPE_VISITS))
 _PRODUCTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
-def _by_layer_name(graph, file, shapes, tensor_shapes):
+def _by_layer_name(graph, file, tensor_shapes):
     """The tensors of a file that `care_keras` has written."""
     tensors = {
         file.tensors[index].name: (index, operator)
@@ -105,29 +106,35 @@ def _by_layer_name(graph, file, shapes, tensor_shapes):
         for index in operator.outputs
         if index in tensor_shapes
     }
-    found, others, conflicts = {}, [], []
+    found, split = {}, set()
     for step in graph.steps:
         if step.outputs[0] in graph.rounded or step.name not in tensors:
             continue
         index, operator = tensors[step.name]
-        one = Match(step, index, operator, certain=True)
         if _decomposed_differently(step, operator, file):
-            others.append(step)
-        elif tensor_shapes[index] != shapes[step.outputs[0]]:
-            conflicts.append(one)
-        else:
-            found[step.outputs[0]] = one
-    return found, others, conflicts
+            split.add(step.inputs)
+        found[step.outputs[0]] = Match(step, index, operator, certain=True)
+    decomposed: set[int] = set()
+    for inputs in split:
+        # All pieces read the same.
+        pieces = [x for x in graph.steps if x.inputs == inputs and _is_depthwise(x)]
+        decomposed |= graph.until_they_meet(pieces)
+        found = {value: one for value, one in found.items() if one.step not in pieces}
+    return found, frozenset(decomposed)
 
 
 def _decomposed_differently(step, operator, file):
     """Whether pieces of a wide depthwise convolution are other pieces in the file."""
-    if operator.name != "DEPTHWISE_CONV_2D" or not hasattr(step.operation, "kernel_size"):
+    if operator.name != "DEPTHWISE_CONV_2D" or not _is_depthwise(step):
         return False
     options, kernel = operator.options, file.tensors[operator.inputs[1]].shape[1:3]
     dilation = (options.get("dilation_h_factor", 1), options.get("dilation_w_factor", 1))
     layer = step.operation
     return (tuple(layer.kernel_size), tuple(layer.dilation_rate)) != (tuple(kernel), dilation)
+
+
+def _is_depthwise(step):
+    return isinstance(step.operation, DepthwiseConv2D)
 
 
 def _by_scope(graph, file, shapes, tensor_shapes, visits):

@@ -132,7 +132,7 @@ def open_pair(
         keras_input,
         path,
         file,
-        _kind(file),
+        file_kind(file),
         file_input,
         litert,
         asked,
@@ -170,8 +170,8 @@ def _inputs(model, keras_name, path, overrides):
     return keras_input, file_input
 
 
-def _kind(file):
-    """What a file computes with."""
+def file_kind(file):
+    """What a file computes with: `"float32"`, `"float16"`, `"dynamic"` or `"int8"`."""
     computed = [
         tensor
         for operator in file.operators

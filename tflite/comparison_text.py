@@ -18,6 +18,7 @@ from tflite.machine import describe_machine, now
 
 SCHEMA = "care_keras.tflite.comparison/1"
 _WORST = 10
+_EXACT_DB = 120.0
 
 
 def verdict(result: Comparison, min_agreement: float) -> str | None:
@@ -40,19 +41,21 @@ def verdict(result: Comparison, min_agreement: float) -> str | None:
             f"no layer computes wrongly, most is lost in {most.name} ({most.operator}, "
             f"{_db(most.lost_here_db)})"
         )
-    return "; ".join(reasons) or None
+    return ". ".join(reasons) or None
 
 
 def _fault(layer, criterion):
     own = layer.own
-    text = f"{layer.name} ({layer.operator}, operator {layer.operator_index}): "
-    if own.snr_db < criterion.min_snr_db:
-        text += f"SNR of its own {_db(own.snr_db)}"
-    else:
-        text += f"SNR of channel {own.worst_channel} {_db(own.worst_channel_snr_db)}"
-        if own.wrong_channels > 1:
-            text += f", the worst of {own.wrong_channels} wrong ones"
-    return f"{text}, {criterion.min_snr_db:g} dB are asked for"
+    text = (
+        f"{layer.name} ({layer.operator}, operator {layer.operator_index}): own SNR "
+        f"{_db(own.snr_db)}, {criterion.min_snr_db:g} dB are asked for"
+    )
+    if own.wrong_channels:
+        text += (
+            f"; {own.wrong_channels} of {own.channels} channels are wrong, the worst is "
+            f"{own.worst_channel} with {_db(own.worst_channel_snr_db)}"
+        )
+    return text
 
 
 def format_comparison(pair: Pair, result: Comparison, all_layers: bool) -> str:
@@ -95,7 +98,7 @@ def _output_table(pair, result):
 def _layer_table(layers):
     quantized = any(layer.own.codes_equal is not None for layer in layers)
     headers = ["layer", "operator", "own SNR", "largest difference"]
-    headers += ["in codes", "codes equal", "int8 range SNR"] if quantized else []
+    headers += ["in codes", "codes equal", "rounding SNR"] if quantized else []
     rows = []
     for layer in layers:
         own = layer.own
@@ -110,20 +113,19 @@ def _layer_table(layers):
             row += [
                 own.max_code_difference,
                 None if equal is None else f"{equal:.2%}",
-                None if own.rounding_snr_db is None else _db(own.rounding_snr_db),
+                None if own.rounding_snr_db is None else _rounding(own.rounding_snr_db),
             ]
         rows.append([*row, _db(layer.snr_db)])
     return format_table([*headers, "SNR so far"], rows)
 
 
 def _notes(pair, result):
-    layers, asked = result.layers, pair.delegation
-    total, operators = len(layers.layers), len(pair.file.operators)
+    layers, images = result.layers, result.layer_images
     lines = [
-        "own: against the layer in Keras given what the file computed before it, rounded as the "
-        "file rounds;",
-        f"so far: against Keras's own run. {total} layers of the {result.reference} of "
-        f"{pair.keras_name}, {result.layer_images} images",
+        f"{len(layers.layers)} layers of the {result.reference} of {pair.keras_name}, on {images} "
+        "images. own: against the layer in",
+        "Keras, given what the file has before it and rounded as the file rounds; so far: against "
+        "Keras's own run",
     ]
     for names, what in (
         (layers.decomposed_differently, "are decomposed differently in the file"),
@@ -133,11 +135,11 @@ def _notes(pair, result):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             lines.append(f"not compared, as they {what}: {', '.join(names[:3])}{more}")
-    lines.append(
-        f"XNNPACK runs {len(asked.delegated)} of {operators} operators. Layers were read with each "
-        f"operator by itself: the output was the same to the bit on "
-        f"{result.layer_images_identical} of {result.layer_images} images"
-    )
+    lines += [
+        f"XNNPACK runs {len(pair.delegation.delegated)} of {len(pair.file.operators)} operators. "
+        "For its tensors the file was run operator by operator:",
+        f"the same output to the bit on {result.layer_images_identical} of {images} images",
+    ]
     return "\n".join(lines)
 
 
@@ -215,6 +217,11 @@ def _figures(figures):
         "channels": figures.channels,
         "wrong_channels": figures.wrong_channels,
     }
+
+
+def _rounding(value):
+    # A reference of codes, as a quantized form gives, is held but for float32's rounding.
+    return "exact" if value > _EXACT_DB else _db(value)
 
 
 def _db(value):

@@ -20,6 +20,8 @@ RECORD = Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3)
 def network():
     """Default names, of which `conv2d_1` is also a second call of `conv2d` to TensorFlow; a layer
     called twice; a model in a model; activations inside layers; BatchNorm before and behind."""
+    # Default names count on from other tests' layers.
+    keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     layers = keras.layers
     inputs = keras.Input((16, 16, 3))
@@ -59,7 +61,7 @@ def matching():
     tensor_shapes = {
         index: read.tensors[index].shape for op in read.operators for index in op.outputs
     }
-    found = match(graph, read, network(), value_shapes(graph, images), tensor_shapes)
+    found = match(graph, read, network(), lambda: value_shapes(graph, images), tensor_shapes)
     return graph, {one.step.outputs[0]: one for one in found.by_value.values()}
 
 
