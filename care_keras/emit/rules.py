@@ -228,8 +228,15 @@ def _add_epsilon(emit, layer, x):
 
 @rule(p.MatMul)
 def _matmul(emit, layer, inputs):
+    left, right = inputs
+    if left is right and left.dtype == np.float32:
+        # LiteRT's GPU accelerator ends the process on a product of a tensor with itself.
+        copy = emit.writer.tensor(
+            f"{layer.name}/right", right.shape, right.dtype, right.quantization
+        )
+        right = _reshape_operator(emit, layer.name, right, copy)
     options = _options("BatchMatMul", adjX=False, adjY=layer.transpose_b)
-    return _operator(emit, "BATCH_MATMUL", inputs, emit.output(layer, inputs), options)
+    return _operator(emit, "BATCH_MATMUL", [left, right], emit.output(layer, inputs), options)
 
 
 @rule(p.Mean)

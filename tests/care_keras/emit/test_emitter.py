@@ -189,3 +189,10 @@ def test_a_bias_that_does_not_fit_is_refused():
     conv.kernel.assign(conv.kernel * 1e-12)
     with pytest.raises(ValueError, match=r"does not fit into 32 bits.*Received: .*'stem_conv'"):
         emit_tflite(model, SIZE)
+
+
+def test_no_float_product_of_a_tensor_with_itself():
+    """LiteRT's GPU accelerator ends the process on one."""
+    graph = read_graph(emit_tflite(deploy_form(), SIZE)).subgraphs[0]
+    products = [op for op in graph.operators if op.name == "BATCH_MATMUL"]
+    assert products and all(len(set(op.inputs)) == 2 for op in products)
