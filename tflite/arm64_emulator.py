@@ -17,7 +17,8 @@ from tflite.subprocesses import last_line, run
 # An in-order core of many cheap phones, a fast one of 2018 with dot products, and all that qemu
 # knows of (matrix multiplication, bfloat16, SVE2).
 DEFAULT_CORES = ("cortex-a53", "cortex-a76", "max")
-# qemu 7.2 gave wrong results with SME kernels that 10.0 runs right (LiteRT 2.1.6 to 2.3.0).
+# qemu 7.2 gave wrong results with SME kernels that 10.0 runs right (LiteRT 2.1.6 to 2.3.0); what is
+# between was not tried.
 _OLDEST_QEMU_WITH_SME = 10
 _TIMEOUT_SECONDS = 120
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -89,7 +90,8 @@ class Emulator:
 
 def host_command() -> list[str]:
     """The command that runs this Python, with the repository on its path."""
-    return ["/usr/bin/env", f"PYTHONPATH={_ROOT}", sys.executable]
+    path = os.pathsep.join(filter(None, (os.fspath(_ROOT), os.environ.get("PYTHONPATH"))))
+    return ["/usr/bin/env", f"PYTHONPATH={path}", sys.executable]
 
 
 def find_emulator(cache: Cache, runtime: str, path: str | None = None) -> Emulator:

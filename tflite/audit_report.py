@@ -9,6 +9,7 @@ from care_keras.tflite_file import Finding, Graph, audit_integer_only, oldest_ru
 from care_keras.tflite_file.rules import RULES
 from care_keras.tflite_file.runtime_version import RuntimeRequirement
 from tflite.audit_cost import OperatorCost, operator_cost
+from tflite.audit_gpu_records import GpuAudit
 from tflite.audit_memory import MemoryPlan, plan_memory
 from tflite.audit_warnings import WARNING_RULES, warnings
 from tflite.audit_xnnpack import Delegation, delegation
@@ -27,6 +28,7 @@ class Audit:
         runtime: The oldest runtime able to run it.
         warnings: What makes it slow or fragile.
         integer_findings: What speaks against its being integer-only.
+        gpu: What the GPU accelerator makes of it, `None` where it was not asked.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Audit:
     runtime: RuntimeRequirement
     warnings: tuple[Finding, ...]
     integer_findings: tuple[Finding, ...]
+    gpu: GpuAudit | None = None
 
     @property
     def macs(self) -> int:
@@ -210,6 +213,7 @@ def to_dict(audit: Audit) -> dict:
                 for name, count, reason in refusals(audit)
             ],
         },
+        "gpu": audit.gpu and audit.gpu.to_dict(),
         "integer_only": audit.integer_only,
         "integer_findings": [_finding(finding) for finding in audit.integer_findings],
         "warnings": [_finding(finding) for finding in audit.warnings],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from care_keras.litert import runtime_version
 from care_keras.table import format_table
 from care_keras.tflite_file import Finding, Tensor
+from tflite.audit_gpu_text import format_gpu, gpu_cell
 from tflite.audit_report import (
     Audit,
     operator_totals,
@@ -32,6 +33,8 @@ def format_audit(
         tensors: Whether to list every tensor with its quantization.
     """
     sections = [_head(audit), _operators(audit), _types(audit), _facts(audit), _xnnpack(audit)]
+    if audit.gpu is not None:
+        sections.append(format_gpu(audit.gpu))
     if operators:
         sections.append(_every_operator(audit))
     if tensors:
@@ -47,6 +50,8 @@ def format_summary(audits: Sequence[Audit]) -> str:
     """Several files side by side, one row each."""
     headers = ["model", "file size", "operators", "MACs", "weights", "arena", "XNNPACK"]
     headers += ["partitions", "integer-only", "warnings", "oldest TFLite"]
+    asked_gpu = any(audit.gpu is not None for audit in audits)
+    headers += ["GPU"] * asked_gpu
     rows = []
     for audit in audits:
         asked, count = audit.delegation, len(audit.graph.operators)
@@ -63,6 +68,7 @@ def format_summary(audits: Sequence[Audit]) -> str:
                 audit.integer_only,
                 sum(finding.severity == "warning" for finding in audit.warnings),
                 _runtime(audit),
+                *[gpu_cell(audit.gpu)] * asked_gpu,
             ]
         )
     return format_table(headers, rows)

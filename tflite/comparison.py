@@ -13,12 +13,13 @@ from care_keras.deploy import DeployModel, Rewrites, fuse
 from care_keras.progress import progress
 from care_keras.quantization import is_quantized
 from tflite.comparison_figures import Criterion
-from tflite.comparison_graph import unfold, value_shapes
+from tflite.comparison_graph import value_shapes
 from tflite.comparison_layers import LayerComparisons, compare_layers
 from tflite.comparison_names import count_named, match
 from tflite.comparison_outputs import OutputComparison, compare_outputs, run_file
 from tflite.comparison_pair import Pair
 from tflite.comparison_tensors import TensorReader
+from tflite.comparison_unfold import unfold
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,8 @@ import keras
 from care_keras.deploy import DeployModel
 from care_keras.deploy.primitives import DepthwiseConv2D
 from care_keras.tflite_file import Graph, Operator
-from tflite.comparison_graph import SCOPE_VISITS, KerasGraph, Step
+from tflite.comparison_graph import KerasGraph, Step
+from tflite.comparison_unfold import SCOPE_VISITS
 
 # By number of the value, or index of the tensor.
 Shapes = dict[int, tuple[int, ...]]

@@ -10,8 +10,9 @@ from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.convert.native_output import captured_native_output
 from care_keras.models import Preprocessing
 from care_keras.tflite_file import read_graph
-from tflite.comparison_graph import call, to_float32, unfold, value_shapes
+from tflite.comparison_graph import call, to_float32, value_shapes
 from tflite.comparison_names import match
+from tflite.comparison_unfold import unfold
 
 RECORD = Preprocessing(16, 16, (0.5,) * 3, (0.5,) * 3)
 
