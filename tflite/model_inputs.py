@@ -127,22 +127,15 @@ def keras_model_input(
             they are prepared.
     """
     # The converter's rules for sizes and records are these models' rules here.
-    from care_keras.convert.job import ConversionJob, model_preprocessing
+    from care_keras.convert.preprocessing import model_preprocessing
 
     overrides = overrides or InputOverrides()
     if getattr(model, "preprocessing", None) is None and len(overrides.normalization()) < 2:
         raise _values_missing(name, "the model does not say how its images are prepared")
-    job = ConversionJob(
-        model=os.fspath(name),
-        output=pathlib.Path(),
-        precision="float32",
-        input_kind="float",
-        size=overrides.size,
-        mean=overrides.mean,
-        std=overrides.std,
-    )
     try:
-        record = model_preprocessing(model, job, warnings=[])
+        record = model_preprocessing(
+            model, overrides.size, overrides.mean, overrides.std, warnings=[]
+        )
     except ValueError as error:
         raise ValueError(f"{os.fspath(name)}: {error}") from error
     labels = getattr(model, "labels", None)

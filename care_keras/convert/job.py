@@ -8,19 +8,19 @@ import resource
 import tempfile
 import time
 
-import keras
 import numpy as np
 
 from care_keras.convert.check import CheckResult, check_file, keras_outputs
 from care_keras.convert.converter import convert_model, deploy_form, is_care
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.native_output import captured_native_output
+from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.convert.report import write_report
 from care_keras.convert.sidecar import activation_name, describe, sidecar_path
 from care_keras.emit.layers import LayerDifference
 from care_keras.files import atomic_path, write_atomically
 from care_keras.metrics import top_k
-from care_keras.models import PRESETS, Preprocessing
+from care_keras.models import PRESETS
 from care_keras.models.loading import load_any
 from care_keras.optional import require
 from care_keras.progress import progress
@@ -148,7 +148,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
     warnings: list[str] = []
     print(f"loading {job.model}", flush=True)
     model = load_any(job.model)
-    preprocessing = model_preprocessing(model, job, warnings)
+    preprocessing = model_preprocessing(model, job.size, job.mean, job.std, warnings)
     if job.report:
         _check_report(job, model)
     quantization = _quantization(job, model)
@@ -274,61 +274,6 @@ def _audit(graph, job, warnings):
             ) from error
         warnings.append(f"the file is not integer-only: {summary}")
         return False
-
-
-def model_preprocessing(
-    model: keras.Model, job: ConversionJob, warnings: list[str]
-) -> Preprocessing:
-    """The model's own record, with the size, mean and std that were asked for.
-
-    A model that carries none takes pixels from 0 to 255 as they are, as those
-    of `keras.applications` with their own rescaling do, unless `mean` and
-    `std` say otherwise.
-
-    Raises:
-        ValueError: If the model does not take images, or not of that size.
-    """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            "The model must have one input and one output. "
-            f"Received: {len(model.inputs)} inputs and {len(model.outputs)} outputs"
-        )
-    shape = model.inputs[0].shape
-    if len(shape) != 4 or shape[-1] != 3:
-        raise ValueError(
-            "The model must take images (batch, height, width, 3). "
-            f"Received: an input of shape {tuple(shape)}"
-        )
-    record = getattr(model, "preprocessing", None)
-    size = job.size or (record and (record.height, record.width)) or tuple(shape[1:3])
-    if None in size:
-        raise ValueError("The model takes any size: choose one with --size=HxW")
-    fixed = [want for want, have in zip(size, shape[1:3], strict=True) if have not in (None, want)]
-    if fixed:
-        raise ValueError(
-            f"The model takes images of {shape[1]}x{shape[2]} pixels only. "
-            f"Received: size={size[0]}x{size[1]}"
-        )
-    smallest = getattr(getattr(model, "backbone", model), "min_image_size", 1)
-    if min(size) < smallest:
-        raise ValueError(
-            f"The model takes images of at least {smallest} pixels a side. "
-            f"Received: size={size[0]}x{size[1]}"
-        )
-    if record is None:
-        if job.mean is None and job.std is None:
-            warnings.append(
-                "the model does not say how its images are prepared: it is fed pixels from "
-                "0 to 255 as they are; --mean and --std say otherwise"
-            )
-        record = Preprocessing(*size, mean=(0.0,) * 3, std=(1 / 255,) * 3)
-    return dataclasses.replace(
-        record,
-        height=size[0],
-        width=size[1],
-        mean=job.mean or record.mean,
-        std=job.std or record.std,
-    )
 
 
 def _read_images(job, model, preprocessing, warnings):

@@ -1,0 +1,73 @@
+"""How images are prepared for a model that is converted."""
+
+import dataclasses
+
+import keras
+
+from care_keras.models import Preprocessing
+
+
+def model_preprocessing(
+    model: keras.Model,
+    size: tuple[int, int] | None,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    warnings: list[str],
+) -> Preprocessing:
+    """The model's own record, with the size, mean and std that were asked for.
+
+    A model that carries none takes pixels from 0 to 255 as they are, as those
+    of `keras.applications` with their own rescaling do, unless `mean` and
+    `std` say otherwise.
+
+    Args:
+        model: The model.
+        size: Height and width in pixels; the model's own if `None`.
+        mean: Per RGB channel in units of full scale, likewise.
+        std: Likewise.
+        warnings: Lines for the user are added here.
+
+    Raises:
+        ValueError: If the model does not take images, or not of that size.
+    """
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            "The model must have one input and one output. "
+            f"Received: {len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        )
+    shape = model.inputs[0].shape
+    if len(shape) != 4 or shape[-1] != 3:
+        raise ValueError(
+            "The model must take images (batch, height, width, 3). "
+            f"Received: an input of shape {tuple(shape)}"
+        )
+    record = getattr(model, "preprocessing", None)
+    size = size or (record and (record.height, record.width)) or tuple(shape[1:3])
+    if None in size:
+        raise ValueError("The model takes any size: choose one with --size=HxW")
+    fixed = [want for want, have in zip(size, shape[1:3], strict=True) if have not in (None, want)]
+    if fixed:
+        raise ValueError(
+            f"The model takes images of {shape[1]}x{shape[2]} pixels only. "
+            f"Received: size={size[0]}x{size[1]}"
+        )
+    smallest = getattr(getattr(model, "backbone", model), "min_image_size", 1)
+    if min(size) < smallest:
+        raise ValueError(
+            f"The model takes images of at least {smallest} pixels a side. "
+            f"Received: size={size[0]}x{size[1]}"
+        )
+    if record is None:
+        if mean is None and std is None:
+            warnings.append(
+                "the model does not say how its images are prepared: it is fed pixels from "
+                "0 to 255 as they are; --mean and --std say otherwise"
+            )
+        record = Preprocessing(*size, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    return dataclasses.replace(
+        record,
+        height=size[0],
+        width=size[1],
+        mean=mean or record.mean,
+        std=std or record.std,
+    )
