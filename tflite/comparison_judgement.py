@@ -32,9 +32,6 @@ class Judgement:
         Returns:
             For the value of each layer that differs `"wrong"`, `"misled"`,
             `"undecided"`, or `"other"` amid another decomposition.
-
-        Raises:
-            ValueError: If a layer has another shape than its tensor.
         """
         inputs, contents = batch
         self._given[0] = keras.ops.convert_to_tensor(inputs)
@@ -58,12 +55,6 @@ class Judgement:
                 self._other |= dict(zip(step.outputs, other, strict=True))
                 self._doubts |= dict.fromkeys(step.outputs, doubts)
             return
-        shape, wanted = contents[one.tensor].shape, tuple(own[0].shape)
-        if shape != wanted:
-            raise ValueError(
-                "The models do not fit together: a layer has another shape. "
-                f"Received: {step.name} of {shape[1:]} in the file, {wanted[1:]} in Keras"
-            )
         figures = self._run.figures(one, own[0], contents[one.tensor])
         right = figures.right
         if doubts:
