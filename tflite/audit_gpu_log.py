@@ -12,6 +12,7 @@ _ADAPTER = re.compile(
     r"backend=(?P<backend>.*), adapterType=(?P<kind>.+)$"
 )
 _NOT_LOADED = "GPU accelerator could not be loaded and registered"
+_SOURCE = re.compile(r"^\[\S+:\d+\] ")
 _REFUSED_HEAD = "Following operations are not supported by GPU delegate:"
 _COUNTS = re.compile(r"^(\d+) operations will run on the GPU, and the remaining (\d+) operations")
 _NO_COUNTS = re.compile(r"^No operations will run on the GPU, and all (\d+) operations")
@@ -88,7 +89,7 @@ def parse_gpu_log(text: str) -> GpuLog:
             # Dawn's own, of each device that it will not have.
             warning = warning or line.removeprefix("Warning: ").strip()
         elif line.startswith(("ERROR: ", "WARNING: ")) and not _is_about_npu(line):
-            complaints[line.partition(": ")[2].strip()] = None
+            complaints[_SOURCE.sub("", line.partition(": ")[2]).strip().rstrip(".")] = None
     return GpuLog(
         accelerator_loaded=_NOT_LOADED not in text,
         adapter=adapter,

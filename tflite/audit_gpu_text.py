@@ -117,10 +117,11 @@ def _notes(audit):
         )
     if audit.beyond_float16:
         shown = ", ".join(f"{name} {value:.3g}" for name, value in audit.beyond_float16[:_SHOWN])
-        more = len(audit.beyond_float16) - _SHOWN
+        count = len(audit.beyond_float16)
+        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
         yield (
-            f"warning: {len(audit.beyond_float16)} tensors go beyond 65,504, the most that half "
-            f"precision holds: {shown}{f' and {more} more' if more > 0 else ''}"
+            f"half precision: {count} tensor{'s go' if count > 1 else ' goes'} beyond 65,504, the "
+            f"most that it holds: {shown}{more}"
         )
         yield (
             "do: on phones, whose GPUs compute in half precision unless told otherwise, ask for "

@@ -76,6 +76,10 @@ def test_a_failed_check():
 
 
 def test_complaints_leave_npus_out():
-    log = parse_gpu_log(START + "WARNING: [plugin.cc:312] of compiler_plugin.cc\nERROR: a reason\n")
-    assert log.complaints == ("a reason",)
+    log = parse_gpu_log(
+        START + "WARNING: [compiler_plugin.cc:312] Failed to load plugin at: /folder/plugin.so\n"
+        "ERROR: Node number 76 (GATHER) failed to invoke.\n"
+        "ERROR: [litert_compiled_model.cc:164] Failed to invoke\n"
+    )
+    assert log.complaints == ("Node number 76 (GATHER) failed to invoke", "Failed to invoke")
     assert parse_gpu_log("").complaints == ()
