@@ -62,7 +62,8 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation
 
 def main() -> None:
     """The command."""
-    from care_keras.training.trainer import TrainingConfig, train
+    from care_keras.training.config import TrainingConfig
+    from care_keras.training.trainer import train
 
     train(
         TrainingConfig(

@@ -13,7 +13,8 @@ from care_keras.data.sources import open_source
 from care_keras.models import CONFIGS
 from care_keras.training import trainer
 from care_keras.training.batches import EvaluationBatches, load_pixels
-from care_keras.training.trainer import SmoothedCrossentropy, TrainingConfig, train
+from care_keras.training.config import TrainingConfig
+from care_keras.training.trainer import SmoothedCrossentropy, train
 from tests.care_keras.helpers import TINY
 
 
