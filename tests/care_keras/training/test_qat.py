@@ -13,8 +13,8 @@ from care_keras.quantization import FakeQuant, is_quantized
 from care_keras.tflite_file.graph import read_graph
 from care_keras.tflite_file.integer_audit import audit_integer_only
 from care_keras.training.batches import load_pixels
-from care_keras.training.qat import DistillationLoss, Teacher, label_accuracy, quantized_start
 from care_keras.training.config import TrainingConfig
+from care_keras.training.qat import DistillationLoss, Teacher, label_accuracy, quantized_start
 from care_keras.training.trainer import train
 from tests.care_keras.helpers import TINY, numpy_of, tiny_classifier
 from tests.care_keras.training.test_trainer import images, tiny_config, without_graphs  # noqa: F401
