@@ -7,7 +7,6 @@ PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile
 
 .PHONY: demo test lint format clean
 
-demo: export TF_CPP_MIN_LOG_LEVEL ?= 3
 demo: $(VENV)/.demo
 	$(BIN)/python -m care_keras.convert --int8
 

@@ -4,8 +4,12 @@ Importing the package registers its classes, so that
 `keras.models.load_model("model.keras")` needs no `custom_objects`.
 """
 
-from care_keras import layers, models
-from care_keras.models import (
+from care_keras.startup_messages import quiet_commands
+
+quiet_commands()  # Before the first import of Keras.
+
+from care_keras import layers, models  # noqa: E402
+from care_keras.models import (  # noqa: E402
     CARE_S0,
     CARE_S1,
     CARE_S2,

@@ -4,7 +4,6 @@ Exit codes: 0 fine, 1 a check that the command makes did not hold, 2 bad use.
 """
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -28,8 +27,6 @@ def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> None:
     `CheckError` one line and exit code 1. Anything else is a bug of ours and
     keeps its traceback.
     """
-    # TensorFlow's C++ start-up messages bury what a command prints.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     app.run(
         lambda words: _guarded(functools.partial(main, *words[1:])),
         flags_parser=functools.partial(_parse_flags, arguments=arguments),
