@@ -59,7 +59,7 @@ class Emitter:
     def __init__(self, model, image_size, batch, input_kind, weights, rounded):
         self.writer = Writer("care_keras")
         self._model = model
-        self._shape = (batch, *image_size, 3)
+        self._shape = (batch, *image_size, model.inputs[0].shape[-1])
         self._input_kind = input_kind
         self._weights = weights
         self._image = None
