@@ -96,12 +96,18 @@ def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarr
         resized = (max(crop_width, target_height * width // height), target_height)
     else:
         resized = (target_width, max(crop_height, target_width * height // width))
-    if resized != (width, height):
-        resampling = _RESAMPLING[preprocessing.interpolation]
-        image = np.asarray(Image.fromarray(image).resize(resized, resampling))
+    image = resize(image, resized[::-1], preprocessing.interpolation)
     top = round((image.shape[0] - crop_height) / 2)
     left = round((image.shape[1] - crop_width) / 2)
     return image[top : top + crop_height, left : left + crop_width]
+
+
+def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    """Resizes a uint8 RGB image to `size`, height and width in pixels, with antialiasing."""
+    if image.shape[:2] == tuple(size):
+        return image
+    resampling = _RESAMPLING[interpolation]
+    return np.asarray(Image.fromarray(image).resize(size[::-1], resampling))
 
 
 def normalize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
