@@ -138,6 +138,7 @@ def _entry(count, model):
         "side_pixels": count.side,
         "tokens": count.tokens,
         "macs": count.macs,
+        "latency_min_ms": {kind: one.latency_min_ms for kind, one in count.latencies.items()},
         "latency_median_ms": {
             kind: dataclasses.asdict(one.latency_median_ms) for kind, one in count.latencies.items()
         },

@@ -55,7 +55,9 @@ def draw(
         _scales(axes, counts)
         # The handle of a line that stands for both.
         axes.plot([], [], color="0.35", linewidth=1, linestyle=_DASHES, label=_fitted(fit))
-        axes.legend(fontsize=9, frameon=False, loc="upper left")
+        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        labels = [*_NAMES.values(), _fitted(fit)]
+        axes.legend([handles[label] for label in labels], labels, frameon=False, loc="upper left")
     figure.suptitle(title, fontsize=11)
     figure.supxlabel(note, fontsize=7, color="0.35")
     with atomic_path(path) as temporary:

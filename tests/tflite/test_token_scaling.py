@@ -60,6 +60,7 @@ def test_growth_is_fitted_to_the_larger_half():
         # Rounds scatter by 1 %; the constant takes a little of linear's exponent.
         assert time.value == pytest.approx(expected, abs=0.08)
         assert time.high - time.low < 0.05
+        assert fit.shortest_time[kind] == pytest.approx(expected, abs=0.08)
 
 
 def test_two_sizes_are_enough():
@@ -92,7 +93,8 @@ def test_tables():
     assert len(times) == 2 + len(SIDES)
     row = times[-1].split()
     softmax, linear = (found[-1].latencies[kind].latency_median_ms.value for kind in KINDS[::-1])
-    assert row[:3] == ["896", "3,136", f"{linear:.3f}"] and f"{softmax:.3f}" in row
+    least = found[-1].latencies["linear"].latency_min_ms
+    assert row[:4] == ["896", "3,136", f"{least:.3f}", f"{linear:.3f}"] and f"{softmax:.3f}" in row
     assert float(next(word for word in row if word.endswith("x"))[:-1]) == pytest.approx(
         softmax / linear, rel=0.02
     )
