@@ -2,7 +2,8 @@
 
 Converts a CARE model four ways, the training form as it stands by TensorFlow's
 converter and the deploy form by ours, each in float32 and int8, and times the
-four files in interleaved rounds.
+four files in interleaved rounds. With `--each_rewrite` it times the deploy form
+against itself with one of its rewrites turned off, or on, for each of them.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from care_keras import cli
 from care_keras.convert.by_tensorflow import restart_under_tensorflow
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.models import CONFIGS
+from tflite.form_rewrites import rewrite_table, write_rewrites
 from tflite.forms import load_model, ratio_table, write_forms
 from tflite.latency import make_candidates, measure
 from tflite.latency_engine import RoundPlan
@@ -37,7 +39,10 @@ _SAMPLES = flags.DEFINE_integer("samples", 16, "Calibration images.", lower_boun
 _CALIBRATION = flags.DEFINE_string(
     "calibration", "bundled", "Images of the int8 files: DIR, tfds:NAME, bundled."
 )
-_FOLDER = flags.DEFINE_string("folder", None, "Keep the four files in this folder.")
+_FOLDER = flags.DEFINE_string("folder", None, "Keep the files in this folder.")
+_EACH_REWRITE = flags.DEFINE_bool(
+    "each_rewrite", False, "Time what each rewrite of the deploy form gains."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, orders and bootstrap.", lower_bound=0)
 
 
@@ -56,13 +61,17 @@ def main() -> None:
 def _run(folder):
     folder.mkdir(parents=True, exist_ok=True)
     model = load_model(_MODEL.value, _SEED.value)
-    paths = write_forms(model, _calibration_images(model.preprocessing), folder)
+    images = _calibration_images(model.preprocessing)
+    write, table = (
+        (write_rewrites, rewrite_table) if _EACH_REWRITE.value else (write_forms, ratio_table)
+    )
+    paths = write(model, images, folder)
     candidates = make_candidates(paths, list(dict.fromkeys(_THREADS.value)), {})
     engine = LiteRTEngine(seed=_SEED.value)
     candidates = [candidate for candidate in candidates if _runs(candidate, engine)]
     plan = RoundPlan(seconds=_SECONDS.value)
     latencies = measure(candidates, engine, plan, _ROUNDS.value, _SEED.value)
-    print(f"\n{latency_table(latencies)}\n\n{ratio_table(latencies, _SEED.value)}\n")
+    print(f"\n{latency_table(latencies)}\n\n{table(latencies, _SEED.value)}\n")
     machine = describe_machine()
     print(
         f"{_MODEL.value}, {_ROUNDS.value} rounds, on {machine['cpu']} "

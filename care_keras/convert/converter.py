@@ -106,6 +106,11 @@ def convert_model(
     )
 
 
+def default_rewrites(precision: str) -> Rewrites:
+    """The rewrites of `fuse` that pay in a file of this precision."""
+    return Rewrites(few_taps=precision in ("float32", "float16"))
+
+
 def is_care(model: keras.Model) -> bool:
     """Whether a model has a deploy form, or is one."""
     layers = model._flatten_layers() if hasattr(model, "operations") else []
@@ -122,7 +127,7 @@ def deploy_form(
     """
     if isinstance(model, DeployModel) or not is_care(model):
         return model
-    deployed = fuse(model, Rewrites(few_taps=precision in ("float32", "float16")))
+    deployed = fuse(model, default_rewrites(precision))
     deployed.preprocessing = preprocessing
     return deployed
 
