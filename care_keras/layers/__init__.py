@@ -3,7 +3,11 @@
 from care_keras.layers.asymmetric_decoupled_mixer import AsymmetricDecoupledMixer
 from care_keras.layers.care_block import CAREBlock
 from care_keras.layers.drop_path import DropPath
-from care_keras.layers.dual_classifier_head import ClassifierHead, DualClassifierHead
+from care_keras.layers.dual_classifier_head import (
+    ClassifierHead,
+    DualClassifierHead,
+    SingleClassifierHead,
+)
 from care_keras.layers.dual_interaction import DualInteraction, Interaction
 from care_keras.layers.foldable_batch_normalization import FoldableBatchNormalization
 from care_keras.layers.layer_scale import LayerScale
@@ -22,4 +26,5 @@ __all__ = [
     "LayerScale",
     "LinearAttention",
     "PointwiseConv2D",
+    "SingleClassifierHead",
 ]

@@ -1,5 +1,7 @@
 """The CARE block: token mixer, dual interaction, residual."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
@@ -17,20 +19,26 @@ class CAREBlock(keras.layers.Layer):
 
         `output = drop_path(gamma * DualInteraction(memory, mixer(features))) + input`
 
-    Source: arXiv 2411.16170, figure 2.
+    Source: arXiv 2411.16170, figure 2. For ablations each part can be left
+    out; without memory all channels are features.
 
     Args:
-        global_branch: Global branch of the token mixer, `"attention"` or
-            `"strip_conv"`.
+        global_branch: Global branch of the token mixer, `"attention"`,
+            `"strip_conv"` or `"none"`.
         head_dim: Channels of one attention head.
-        inter1_expansion_ratio: Expansion of the first interaction.
-        inter2_expansion_ratio: Expansion of the second.
+        inter1_expansion_ratio: Expansion of the first interaction, `None` for
+            none.
+        inter2_expansion_ratio: Expansion of the second, `None` for none.
         last: If true, the block is the last of the network: it has no
             projection in Inter2, no residual and no layer scale, and returns
             the expanded features.
         dropout: Dropout rate inside the interactions.
         drop_path_rate: Probability that a sample skips the block.
         layer_scale_init: Initial value of the layer scale.
+        decoupling: How the token mixer shares the features out to its
+            branches: `"asymmetric"`, `"symmetric"` or `"none"`.
+        local_kernels: Sizes of the token mixer's local convs.
+        memory: Whether the first quarter of the channels is memory.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape: `(batch, height, width, channels)`, channels a multiple of 4.
@@ -39,22 +47,30 @@ class CAREBlock(keras.layers.Layer):
 
     Raises:
         ValueError: If the channels are no multiple of 4 (one quarter memory,
-            three equal parts of features).
+            three equal parts of features), or the last block has no Inter2.
     """
 
     def __init__(
         self,
         global_branch: str = "attention",
         head_dim: int = 16,
-        inter1_expansion_ratio: int = 4,
-        inter2_expansion_ratio: int = 4,
+        inter1_expansion_ratio: int | None = 4,
+        inter2_expansion_ratio: int | None = 4,
         last: bool = False,
         dropout: float = 0.0,
         drop_path_rate: float = 0.0,
         layer_scale_init: float = 1e-6,
+        decoupling: str = "asymmetric",
+        local_kernels: Sequence[int] = (3, 7),
+        memory: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if last and inter2_expansion_ratio is None:
+            raise ValueError(
+                "The last block returns the features that Inter2 expands. "
+                f"Received: last={last}, inter2_expansion_ratio={inter2_expansion_ratio}"
+            )
         self.global_branch = global_branch
         self.head_dim = head_dim
         self.inter1_expansion_ratio = inter1_expansion_ratio
@@ -63,8 +79,13 @@ class CAREBlock(keras.layers.Layer):
         self.dropout = dropout
         self.drop_path_rate = drop_path_rate
         self.layer_scale_init = layer_scale_init
+        self.decoupling = decoupling
+        self.local_kernels = tuple(local_kernels)
+        self.memory = memory
         options = {"dtype": self.dtype_policy}
-        self.mixer = AsymmetricDecoupledMixer(global_branch, head_dim, name="mixer", **options)
+        self.mixer = AsymmetricDecoupledMixer(
+            global_branch, head_dim, decoupling, local_kernels, name="mixer", **options
+        )
         self.interaction = DualInteraction(
             inter1_expansion_ratio,
             inter2_expansion_ratio,
@@ -79,12 +100,12 @@ class CAREBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        if channels % 4:
+        if self.memory and channels % 4:
             raise ValueError(
                 f"The input's channels must be a multiple of 4. Received: channels={channels}"
             )
-        self.memory_channels = channels // 4
-        memory_shape = (*input_shape[:-1], self.memory_channels)
+        self.memory_channels = channels // 4 if self.memory else 0
+        memory_shape = (*input_shape[:-1], self.memory_channels) if self.memory else None
         features_shape = (*input_shape[:-1], channels - self.memory_channels)
         self.mixer.build(features_shape)
         self.interaction.build((memory_shape, features_shape))
@@ -93,7 +114,9 @@ class CAREBlock(keras.layers.Layer):
             self.drop_path.build(input_shape)
 
     def call(self, inputs, training=None):
-        memory, features = ops.split(inputs, [self.memory_channels], axis=-1)
+        memory, features = None, inputs
+        if self.memory:
+            memory, features = ops.split(inputs, [self.memory_channels], axis=-1)
         features = self.mixer(features, training=training)
         x = self.interaction((memory, features), training=training)
         if self.last:
@@ -116,4 +139,7 @@ class CAREBlock(keras.layers.Layer):
             "dropout": self.dropout,
             "drop_path_rate": self.drop_path_rate,
             "layer_scale_init": self.layer_scale_init,
+            "decoupling": self.decoupling,
+            "local_kernels": list(self.local_kernels),
+            "memory": self.memory,
         }

@@ -1,4 +1,4 @@
-"""Two classifiers on the same features: one for labels, one for distillation."""
+"""Classifiers on the mean of the features: one for labels, one for distillation."""
 
 import keras
 from keras import ops
@@ -56,8 +56,50 @@ class ClassifierHead(keras.layers.Layer):
         }
 
 
+class _PooledClassifier(keras.layers.Layer):
+    """Global mean and GELU, then the `ClassifierHead`s that a subclass names.
+
+    The means over a map are what the heads share; which heads there are, and
+    what becomes of their logits, is the subclass's.
+    """
+
+    head_names: tuple[str, ...]
+
+    def __init__(self, classes: int = 1000, activation=None, dropout: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.classes = classes
+        self.activation = keras.activations.get(activation)
+        self.dropout = dropout
+        for name in self.head_names:
+            head = ClassifierHead(classes, dropout, dtype=self.dtype_policy, name=name)
+            setattr(self, name, head)
+
+    def heads(self) -> list[ClassifierHead]:
+        """The heads whose logits are averaged at inference."""
+        return [getattr(self, name) for name in self.head_names]
+
+    def build(self, input_shape):
+        for head in self.heads():
+            head.build((input_shape[0], input_shape[-1]))
+
+    def _logits(self, inputs, training):
+        x = ops.gelu(ops.mean(inputs, axis=(1, 2)), approximate=False)
+        return [head(x, training=training) for head in self.heads()]
+
+    def _output_spec(self, inputs):
+        return keras.KerasTensor((inputs.shape[0], self.classes), dtype="float32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "classes": self.classes,
+            "activation": keras.activations.serialize(self.activation),
+            "dropout": self.dropout,
+        }
+
+
 @keras.saving.register_keras_serializable(package="care_keras")
-class DualClassifierHead(keras.layers.Layer):
+class DualClassifierHead(_PooledClassifier):
     """Global mean and GELU, then two `ClassifierHead`s side by side.
 
     In training both heads' outputs are returned, so that `dist_head` can learn
@@ -78,43 +120,42 @@ class DualClassifierHead(keras.layers.Layer):
         ValueError: If `classes` is not positive.
     """
 
-    def __init__(
-        self,
-        classes: int = 1000,
-        activation=None,
-        dropout: float = 0.0,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.classes = classes
-        self.activation = keras.activations.get(activation)
-        self.dropout = dropout
-        options = {"dropout": dropout, "dtype": self.dtype_policy}
-        self.head = ClassifierHead(classes, name="head", **options)
-        self.dist_head = ClassifierHead(classes, name="dist_head", **options)
-
-    def build(self, input_shape):
-        self.head.build((input_shape[0], input_shape[-1]))
-        self.dist_head.build((input_shape[0], input_shape[-1]))
+    head_names = ("head", "dist_head")
 
     def call(self, inputs, training=None):
-        x = ops.gelu(ops.mean(inputs, axis=(1, 2)), approximate=False)
-        head = self.head(x, training=training)
-        dist_head = self.dist_head(x, training=training)
+        head, dist_head = self._logits(inputs, training)
         if training:
             return {"head": self.activation(head), "dist_head": self.activation(dist_head)}
         return self.activation((head + dist_head) / 2.0)
 
     def compute_output_spec(self, inputs, training=None):
-        def spec():
-            return keras.KerasTensor((inputs.shape[0], self.classes), dtype="float32")
+        if training:
+            return {name: self._output_spec(inputs) for name in self.head_names}
+        return self._output_spec(inputs)
 
-        return {"head": spec(), "dist_head": spec()} if training else spec()
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "classes": self.classes,
-            "activation": keras.activations.serialize(self.activation),
-            "dropout": self.dropout,
-        }
+@keras.saving.register_keras_serializable(package="care_keras")
+class SingleClassifierHead(_PooledClassifier):
+    """Global mean and GELU, then one `ClassifierHead`: an ablation of the two.
+
+    Args:
+        classes: Number of classes.
+        activation: Applied to logits; `None` returns them as they are.
+        dropout: Dropout rate before the dense layer.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, height, width, channels)`. Output: float32, `(batch,
+    classes)`, in training as at inference.
+
+    Raises:
+        ValueError: If `classes` is not positive.
+    """
+
+    head_names = ("head",)
+
+    def call(self, inputs, training=None):
+        (head,) = self._logits(inputs, training)
+        return self.activation(head)
+
+    def compute_output_spec(self, inputs, training=None):
+        return self._output_spec(inputs)

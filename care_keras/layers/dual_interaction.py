@@ -95,9 +95,14 @@ class DualInteraction(keras.layers.Layer):
     is Inter2 that writes the memory carried to the next block. Source: arXiv
     2411.16170, dual interaction module.
 
+    For ablations either can be left out: without Inter1 `features' =
+    features`, without Inter2 `output = [memory | features']`. The memory can
+    be `None`; then `output = Inter2(features')`.
+
     Args:
-        inter1_expansion_ratio: Expansion of the first interaction.
-        inter2_expansion_ratio: Expansion of the second.
+        inter1_expansion_ratio: Expansion of the first interaction, `None` for
+            none.
+        inter2_expansion_ratio: Likewise, of the second.
         project: If false, Inter2 has no projection and no residual.
         dropout: Dropout rate inside both.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -111,8 +116,8 @@ class DualInteraction(keras.layers.Layer):
 
     def __init__(
         self,
-        inter1_expansion_ratio: int = 4,
-        inter2_expansion_ratio: int = 4,
+        inter1_expansion_ratio: int | None = 4,
+        inter2_expansion_ratio: int | None = 4,
         project: bool = True,
         dropout: float = 0.0,
         **kwargs,
@@ -122,36 +127,33 @@ class DualInteraction(keras.layers.Layer):
         self.inter2_expansion_ratio = inter2_expansion_ratio
         self.project = project
         self.dropout = dropout
-        self.inter1 = Interaction(
-            inter1_expansion_ratio,
-            dropout=dropout,
-            dtype=self.dtype_policy,
-            name="inter1",
-        )
-        self.inter2 = Interaction(
-            inter2_expansion_ratio,
-            project=project,
-            dropout=dropout,
-            dtype=self.dtype_policy,
-            name="inter2",
+        self.inter1 = self._interaction(inter1_expansion_ratio, True, "inter1")
+        self.inter2 = self._interaction(inter2_expansion_ratio, project, "inter2")
+
+    def _interaction(self, expansion_ratio, project, name):
+        if expansion_ratio is None:
+            return None
+        return Interaction(
+            expansion_ratio, project, self.dropout, dtype=self.dtype_policy, name=name
         )
 
     def build(self, input_shape):
-        memory_shape, features_shape = input_shape
-        self.inter1.build(features_shape)
-        self.inter2.build((*features_shape[:-1], memory_shape[-1] + features_shape[-1]))
+        _, features_shape = input_shape
+        if self.inter1 is not None:
+            self.inter1.build(features_shape)
+        if self.inter2 is not None:
+            self.inter2.build(_joined_shape(input_shape))
 
     def call(self, inputs, training=None):
         memory, features = inputs
-        features = self.inter1(features, training=training)
-        joined = ops.concatenate([memory, features], axis=-1)
-        return self.inter2(joined, training=training)
+        if self.inter1 is not None:
+            features = self.inter1(features, training=training)
+        joined = features if memory is None else ops.concatenate([memory, features], axis=-1)
+        return joined if self.inter2 is None else self.inter2(joined, training=training)
 
     def compute_output_shape(self, input_shape):
-        memory_shape, features_shape = input_shape
-        return self.inter2.compute_output_shape(
-            (*features_shape[:-1], memory_shape[-1] + features_shape[-1])
-        )
+        joined = _joined_shape(input_shape)
+        return joined if self.inter2 is None else self.inter2.compute_output_shape(joined)
 
     def get_config(self):
         return {
@@ -161,3 +163,10 @@ class DualInteraction(keras.layers.Layer):
             "project": self.project,
             "dropout": self.dropout,
         }
+
+
+def _joined_shape(input_shape):
+    memory_shape, features_shape = input_shape
+    if memory_shape is None:
+        return features_shape
+    return (*features_shape[:-1], memory_shape[-1] + features_shape[-1])

@@ -32,6 +32,18 @@ class CAREBackbone(keras.Model):
             linearly from 0 at the first.
         dropout: Dropout rate inside the interactions.
         image_shape: `(height, width, 3)`; height and width may be `None`.
+        decoupling: How a token mixer shares its features out to the global and
+            the local branch: `"asymmetric"`, `"symmetric"` or `"none"`, see
+            `AsymmetricDecoupledMixer`.
+        local_kernels: Sizes of the local branch's depthwise convs; `()` lets
+            its channels pass unchanged.
+        global_mixing: Whether there is a global branch; else its channels pass
+            unchanged.
+        inter1: Whether blocks have the first interaction.
+        inter2: Whether blocks have the second. The last block of the network
+            keeps it: there it carries nothing on, but expands what heads read.
+        memory: Whether a quarter of each width is memory; else all of it are
+            features, and each width is a multiple of 3.
         **kwargs: Arguments of `keras.Model` and the `dtype` policy.
 
     Input shape: `(batch, height, width, 3)`. Output shape: `(batch, height /
@@ -55,10 +67,18 @@ class CAREBackbone(keras.Model):
         drop_path_rate: float = 0.0,
         dropout: float = 0.0,
         image_shape=(None, None, 3),
+        decoupling: str = "asymmetric",
+        local_kernels=(3, 7),
+        global_mixing: bool = True,
+        inter1: bool = True,
+        inter2: bool = True,
+        memory: bool = True,
         dtype=None,
         **kwargs,
     ):
-        _check_arguments(depths, channels, expansion_ratios, head_dims, stem_stride, image_shape)
+        _check_arguments(
+            depths, channels, expansion_ratios, head_dims, stem_stride, image_shape, memory
+        )
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         inputs = keras.Input(image_shape, name="images")
@@ -74,16 +94,21 @@ class CAREBackbone(keras.Model):
                 )(x)
                 x = _patch_conv(channels[stage], 2, dtype, f"stage{stage + 1}_downsample_conv")(x)
             inter1_ratio, inter2_ratio = expansion_ratios[stage]
+            global_branch = "strip_conv" if head_dims[stage] is None else "attention"
             for block in range(depth):
+                last = block_index == sum(depths) - 1
                 x = CAREBlock(
-                    global_branch="strip_conv" if head_dims[stage] is None else "attention",
+                    global_branch=global_branch if global_mixing else "none",
                     head_dim=head_dims[stage] or 16,
-                    inter1_expansion_ratio=inter1_ratio,
-                    inter2_expansion_ratio=inter2_ratio,
-                    last=block_index == sum(depths) - 1,
+                    inter1_expansion_ratio=inter1_ratio if inter1 else None,
+                    inter2_expansion_ratio=inter2_ratio if inter2 or last else None,
+                    last=last,
                     dropout=dropout,
                     drop_path_rate=drop_path_step * block_index,
                     layer_scale_init=layer_scale_init,
+                    decoupling=decoupling,
+                    local_kernels=local_kernels,
+                    memory=memory,
                     dtype=dtype,
                     name=f"stage{stage + 1}_block{block + 1}",
                 )(x)
@@ -104,6 +129,12 @@ class CAREBackbone(keras.Model):
         self.drop_path_rate = drop_path_rate
         self.dropout = dropout
         self.image_shape = tuple(image_shape)
+        self.decoupling = decoupling
+        self.local_kernels = tuple(local_kernels)
+        self.global_mixing = global_mixing
+        self.inter1 = inter1
+        self.inter2 = inter2
+        self.memory = memory
 
     @property
     def pyramid_outputs(self) -> dict[str, keras.KerasTensor]:
@@ -136,6 +167,12 @@ class CAREBackbone(keras.Model):
             "drop_path_rate": self.drop_path_rate,
             "dropout": self.dropout,
             "image_shape": list(self.image_shape),
+            "decoupling": self.decoupling,
+            "local_kernels": list(self.local_kernels),
+            "global_mixing": self.global_mixing,
+            "inter1": self.inter1,
+            "inter2": self.inter2,
+            "memory": self.memory,
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -153,7 +190,9 @@ def _patch_conv(filters, stride, dtype, name):
     )
 
 
-def _check_arguments(depths, channels, expansion_ratios, head_dims, stem_stride, image_shape):
+def _check_arguments(
+    depths, channels, expansion_ratios, head_dims, stem_stride, image_shape, memory
+):
     stages = {len(depths), len(channels), len(expansion_ratios), len(head_dims)}
     if len(stages) != 1 or 0 in stages:
         raise ValueError(
@@ -161,10 +200,11 @@ def _check_arguments(depths, channels, expansion_ratios, head_dims, stem_stride,
             f"stage. Received: depths={depths}, channels={channels}, "
             f"expansion_ratios={expansion_ratios}, head_dims={head_dims}"
         )
-    if min(depths) < 1 or any(width < 1 or width % 4 for width in channels):
+    parts = 4 if memory else 3
+    if min(depths) < 1 or any(width < 1 or width % parts for width in channels):
         raise ValueError(
-            "Each stage needs at least one block and a width that is a multiple of 4 "
-            "(memory and three equal parts of features). "
+            f"Each stage needs at least one block and a width that is a multiple of {parts} "
+            f"({'memory and ' if memory else ''}three equal parts of features). "
             f"Received: depths={depths}, channels={channels}"
         )
     if stem_stride < 1 or stem_stride & (stem_stride - 1):

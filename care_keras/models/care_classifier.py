@@ -2,9 +2,11 @@
 
 import keras
 
-from care_keras.layers import DualClassifierHead
+from care_keras.layers import DualClassifierHead, SingleClassifierHead
 from care_keras.models.care_backbone import CAREBackbone
 from care_keras.models.config import Preprocessing
+
+_HEADS = {1: SingleClassifierHead, 2: DualClassifierHead}
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -25,6 +27,9 @@ class CAREClassifier(keras.Model):
 
     Metrics are computed on the average of both outputs against the labels.
 
+    With one head, an ablation, both entries of training's dict are its output:
+    it learns from the labels and the teacher alike.
+
     Args:
         backbone: A `CAREBackbone`.
         classes: Number of classes.
@@ -34,13 +39,15 @@ class CAREClassifier(keras.Model):
         preprocessing: A `Preprocessing` record, or a dict of its fields: how
             images are prepared for these weights. Tools read it from here.
         labels: Names of the classes, in order, or `None`.
+        heads: 2, or 1 for the label head alone.
         **kwargs: Arguments of `keras.Model`, and the `dtype` policy.
 
     Input shape: `(batch, height, width, 3)`. Output: `(batch, classes)`.
 
     Raises:
-        ValueError: If `labels` does not name each class once, or
-            `distillation_alpha` is outside [0, 1].
+        ValueError: If `labels` does not name each class once,
+            `distillation_alpha` is outside [0, 1], or `heads` is neither 1
+            nor 2.
     """
 
     def __init__(
@@ -52,9 +59,12 @@ class CAREClassifier(keras.Model):
         distillation_alpha: float = 0.5,
         preprocessing=None,
         labels=None,
+        heads: int = 2,
         dtype=None,
         **kwargs,
     ):
+        if heads not in _HEADS:
+            raise ValueError(f"`heads` must be 1 or 2. Received: heads={heads}")
         if labels is not None and len(labels) != classes:
             raise ValueError(
                 "`labels` must name each class. "
@@ -66,7 +76,7 @@ class CAREClassifier(keras.Model):
                 f"Received: distillation_alpha={distillation_alpha}"
             )
         dtype = keras.dtype_policies.get(dtype or backbone.dtype_policy)
-        head = DualClassifierHead(
+        head = _HEADS[heads](
             classes,
             activation=classifier_activation,
             dropout=dropout,
@@ -79,6 +89,7 @@ class CAREClassifier(keras.Model):
         self.dtype_policy = dtype
         self.backbone = backbone
         self.classifier = head
+        self.heads = heads
         self.classes = classes
         self.classifier_activation = head.activation
         self.dropout = dropout
@@ -91,7 +102,10 @@ class CAREClassifier(keras.Model):
     def call(self, inputs, training=None, mask=None):
         if training:
             features = self.backbone(inputs, training=True)
-            return self.classifier(features, training=True)
+            outputs = self.classifier(features, training=True)
+            if self.heads == 1:
+                return {"head": outputs, "dist_head": outputs}
+            return outputs
         return super().call(inputs, training=False)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -133,6 +147,7 @@ class CAREClassifier(keras.Model):
             "distillation_alpha": self.distillation_alpha,
             "preprocessing": None if self.preprocessing is None else self.preprocessing.to_dict(),
             "labels": None if self.labels is None else list(self.labels),
+            "heads": self.heads,
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),

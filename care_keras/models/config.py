@@ -75,6 +75,14 @@ class CAREConfig:
         preprocessing: How its images are prepared.
         classes: Number of classes of its published or bundled weights.
         layer_scale_init: Initial value of the layer scale.
+        decoupling: Of a block's features, between the global and the local
+            branch: `"asymmetric"`, or as an ablation `"symmetric"` or `"none"`.
+        local_kernels: Sizes of the local branch's depthwise convs.
+        global_mixing: Whether there is a global branch.
+        inter1: Whether there is the first interaction.
+        inter2: Whether there is the second.
+        memory: Whether there is the memory; without it `channels` are `3g`.
+        heads: Classifier heads: 2, or 1 without the distillation head.
     """
 
     name: str
@@ -86,6 +94,13 @@ class CAREConfig:
     preprocessing: Preprocessing
     classes: int = 1000
     layer_scale_init: float = 1e-6
+    decoupling: str = "asymmetric"
+    local_kernels: tuple[int, ...] = (3, 7)
+    global_mixing: bool = True
+    inter1: bool = True
+    inter2: bool = True
+    memory: bool = True
+    heads: int = 2
 
     def backbone_kwargs(self) -> dict:
         """The arguments of `CAREBackbone` that this record holds."""
@@ -96,6 +111,12 @@ class CAREConfig:
             "head_dims": self.head_dims,
             "stem_stride": self.stem_stride,
             "layer_scale_init": self.layer_scale_init,
+            "decoupling": self.decoupling,
+            "local_kernels": self.local_kernels,
+            "global_mixing": self.global_mixing,
+            "inter1": self.inter1,
+            "inter2": self.inter2,
+            "memory": self.memory,
         }
 
 
@@ -150,6 +171,6 @@ CARE_NANO = CAREConfig(
     layer_scale_init=0.5,
 )
 
-CONFIGS = {
+BASE_CONFIGS = {
     config.name.removeprefix("care_"): config for config in (CARE_S0, CARE_S1, CARE_S2, CARE_NANO)
 }

@@ -47,6 +47,7 @@ def build_model(
             classifier_activation=classifier_activation,
             preprocessing=config.preprocessing,
             labels=labels,
+            heads=config.heads,
             name=name or config.name,
         )
     elif pooling is None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from care_keras import cli
 from care_keras.flag_values import parse_size
+from care_keras.models.ablations import CONFIGS
 from care_keras.models.complexity import Complexity, complexity
-from care_keras.models.config import CONFIGS
+from care_keras.models.config import BASE_CONFIGS
 from care_keras.models.factories import build_model
 from care_keras.table import format_table
 
@@ -23,10 +24,12 @@ def report(model: str = "all", sizes: Sequence[str] = (), layers: bool = False) 
         UserError: If the model is unknown, or a size is no size or too small.
     """
     if model != "all" and model not in CONFIGS:
-        raise cli.UserError(f"--model must be all or one of {', '.join(CONFIGS)}, not {model!r}")
+        raise cli.UserError(
+            f"--model must be all or one of {', '.join(BASE_CONFIGS)}, not {model!r}"
+        )
     sizes = [parse_size(size.strip()) for size in sizes]
     counted = []
-    for config in CONFIGS.values() if model == "all" else [CONFIGS[model]]:
+    for config in BASE_CONFIGS.values() if model == "all" else [CONFIGS[model]]:
         own = (config.preprocessing.height, config.preprocessing.width)
         smallest = config.stem_stride * 2 ** (len(config.depths) - 1)
         for height, width in sizes:

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from care_keras.models import CONFIGS, Preprocessing
+from care_keras.models import BASE_CONFIGS, CONFIGS, Preprocessing
 from care_keras.models.config import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -36,7 +36,7 @@ def test_preprocessing_errors(change, received):
 
 
 def test_configs_by_short_name():
-    assert {name: config.name for name, config in CONFIGS.items()} == {
+    assert {name: config.name for name, config in BASE_CONFIGS.items()} == {
         "s0": "care_s0",
         "s1": "care_s1",
         "s2": "care_s2",
@@ -44,7 +44,7 @@ def test_configs_by_short_name():
     }
 
 
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("config", BASE_CONFIGS.values(), ids=BASE_CONFIGS)
 def test_attention_heads_divide_the_global_third(config):
     for width, head_dim in zip(config.channels, config.head_dims, strict=True):
         assert head_dim is None or (width // 4) % head_dim == 0
