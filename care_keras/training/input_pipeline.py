@@ -169,7 +169,8 @@ class TrainingPipeline:
             self.error = error
             raise
         if options.crop == "resized":
-            pixels = np.stack([random_resized_crop(image, rng, size) for image in images])
+            limits = (options.crop_scale, options.crop_ratio, options.crop_interpolation)
+            pixels = np.stack([random_resized_crop(image, rng, size, *limits) for image in images])
         else:
             pixels = np.stack(images)
             if options.crop == "padded":

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from care_keras.cli import UserError
 from care_keras.data.preprocessing import prepare
@@ -72,6 +73,28 @@ def test_without_augmentation_images_are_as_in_evaluation(photos):
     order = np.random.default_rng((0, 0)).permutation(8)
     np.testing.assert_allclose(images, expected[order], rtol=0, atol=1e-6)
     np.testing.assert_array_equal(targets.argmax(-1), source.labels[order])
+
+
+def test_threads_make_no_difference(photos):
+    """Everything that is random, and every sum, comes out the same in whatever order it is done."""
+    augmentation = Augmentation(
+        crop="resized",
+        crop_interpolation="random",
+        rand_augment=9.0,
+        random_erasing=0.25,
+        mixup=0.8,
+        cutmix=1.0,
+    )
+    pipeline = TrainingPipeline(photos, PREPROCESSING, 45, augmentation)
+    epochs = []
+    for threads in (1, 2, 8):
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = threads
+        dataset = pipeline.epoch(1).with_options(options)
+        assert dataset.options().threading.private_threadpool_size == threads
+        epochs.append(list(dataset.as_numpy_iterator()))
+    assert_same(epochs[1], epochs[0])
+    assert_same(epochs[2], epochs[0])
 
 
 @pytest.mark.parametrize("crop", ["padded", "resized"])
