@@ -37,6 +37,12 @@ _ACCURACY = (
     f"Hollow points are published reference points ({IPHONE_13_SOURCE}) and were not measured "
     "here. The top-1 of a point of this run is that of its own test images: {sources}."
 )
+_PERCENTILES = (
+    "p50: median over rounds of the rounds' medians, with its 95 % interval over rounds. p90, p99: "
+    "of inferences that were timed one by one, three in a process, after a warm-up of 0.1 s "
+    "({runs}); benchmark_model gives no such percentiles of its own rounds. max: the slowest "
+    "inference of the rounds."
+)
 _PROFILE = (
     "Runs with a profiler are slower: shares count, not times. Names in capital letters are "
     "TFLite's own kernels, the others the delegate's."
@@ -65,6 +71,7 @@ def page(report: Report, records: Sequence[dict]) -> str:
         title = device_line(device)
         body.append(f"<h2>{_text(title)}</h2>")
         body.append(_table(HEADERS, [row(report, cell) for cell in cells]))
+        body.append(_note(_PERCENTILES.format(runs=_single_runs(cells))))
         body.append(
             _figure(
                 "Latency by model and delegate",
@@ -104,6 +111,14 @@ def _summary(report):
         text += f"; a phone was lost {report.lost} times"
     wrong = f' <span class="bad">Failed: {len(failures)}, see below.</span>' if failures else ""
     return f"<p>{_text(text)}.{wrong}</p>"
+
+
+def _single_runs(cells):
+    counts = sorted({cell.single_runs for cell in cells if cell.p50})
+    if not counts or not counts[-1]:
+        return "none were"
+    least = "" if counts[0] == counts[-1] else f"{counts[0]} to "
+    return f"{least}{counts[-1]} a cell, of which p90 needs 10 and p99 100"
 
 
 def _sources(report):

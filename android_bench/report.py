@@ -11,6 +11,7 @@ from android_bench.records import SCHEMA, of_kind
 from android_bench.statistics import CellStatistics, cell_statistics
 from care_keras.table import format_table
 
+_ESTIMATES = ("p50", "p90", "p99")
 REPORT_SCHEMA = "care_keras.android_bench.report/1"
 
 
@@ -105,7 +106,8 @@ HEADERS = (
     "cores",
     "p50",
     "95 % interval",
-    "p95",
+    "p90",
+    "p99",
     "spread",
     "outputs",
     "marks",
@@ -114,6 +116,7 @@ HEADERS = (
     "init",
     "peak",
     "°C",
+    "MHz",
 )
 
 
@@ -122,9 +125,6 @@ def row(report: Report, cell: CellStatistics) -> list[str | int | None]:
     interval = None
     if cell.p50:
         interval = f"{_digits(cell.p50.low)} to {_digits(cell.p50.high)} ms"
-    celsius = None
-    if cell.celsius_before is not None and cell.celsius_after is not None:
-        celsius = f"{cell.celsius_before:.0f} to {cell.celsius_after:.0f}"
     verified = report.verification_of(cell)
     outputs = verified and (verified.get("verdict") or "failed")
     return [
@@ -134,7 +134,8 @@ def row(report: Report, cell: CellStatistics) -> list[str | int | None]:
         cell.cores,
         milliseconds(cell.p50 and cell.p50.value),
         interval,
-        milliseconds(cell.p95_ms),
+        milliseconds(cell.p90 and cell.p90.value),
+        milliseconds(cell.p99 and cell.p99.value),
         None if cell.spread is None else f"{cell.spread:.1%}",
         outputs,
         ", ".join(cell.marks) or None,
@@ -142,8 +143,13 @@ def row(report: Report, cell: CellStatistics) -> list[str | int | None]:
         milliseconds(cell.first_ms),
         milliseconds(cell.init_ms),
         None if cell.peak_memory_mib is None else f"{cell.peak_memory_mib:.0f} MiB",
-        celsius,
+        _from_to(cell.celsius_before, cell.celsius_after),
+        _from_to(cell.mhz_before, cell.mhz_after),
     ]
+
+
+def _from_to(before, after):
+    return None if before is None or after is None else f"{before:.0f} to {after:.0f}"
 
 
 def device_line(device: dict) -> str:
@@ -173,9 +179,10 @@ def as_csv(report: Report) -> str:
     fields = [
         field.name
         for field in dataclasses.fields(CellStatistics)
-        if field.name not in ("p50", "centers_ms", "delegation", "marks")
+        if field.name not in (*_ESTIMATES, "centers_ms", "delegation", "marks")
     ]
-    extra = ["p50_ms", "p50_low_ms", "p50_high_ms", "coverage", "nodes", "delegated_nodes"]
+    extra = [f"{name}{part}_ms" for name in _ESTIMATES for part in ("", "_low", "_high")]
+    extra += ["coverage", "nodes", "delegated_nodes"]
     extra += ["partitions", "outputs", "largest_difference", "top1", "marks", "phone"]
     writer = csv.DictWriter(stream, fields + extra, lineterminator="\n")
     writer.writeheader()
@@ -183,9 +190,10 @@ def as_csv(report: Report) -> str:
         verified = report.verification_of(cell) or {}
         top1 = report.top1_of(cell)
         line = {name: getattr(cell, name) for name in fields}
-        if cell.p50:
-            line |= {"p50_ms": cell.p50.value, "p50_low_ms": cell.p50.low}
-            line |= {"p50_high_ms": cell.p50.high}
+        for name in _ESTIMATES:
+            if estimate := getattr(cell, name):
+                line |= {f"{name}_ms": estimate.value, f"{name}_low_ms": estimate.low}
+                line[f"{name}_high_ms"] = estimate.high
         if cell.delegation:
             for name in ("coverage", "nodes", "delegated_nodes", "partitions"):
                 line[name] = getattr(cell.delegation, name)

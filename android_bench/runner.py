@@ -23,6 +23,8 @@ class RunLength:
         seconds: Time, at least.
         warmup_runs: Warm-up inferences, at least.
         warmup_seconds: Warm-up time, at least.
+        single_runs: Further runs that are timed one by one; 0 for none.
+        single_seconds: Time of these, about, at most.
         timeout_seconds: When the process is ended.
     """
 
@@ -30,6 +32,8 @@ class RunLength:
     seconds: float = 1.0
     warmup_runs: int = 1
     warmup_seconds: float = 0.5
+    single_runs: int = 36
+    single_seconds: float = 15.0
     timeout_seconds: float = 300.0
 
 
@@ -171,7 +175,8 @@ def outcome(run: CellRun) -> str:
 
 def end_processes(phone: Phone, folder: str) -> None:
     """Ends what still runs from a work folder: a run whose connection broke may go on."""
-    phone.shell(["pkill", "-KILL", "-f", re.escape(f"{folder}/benchmark_model")])
+    # The brackets keep the pattern from being found in the command that holds it.
+    phone.shell(["pkill", "-KILL", "-f", re.escape(f"{folder}/") + "[b]enchmark_model"])
 
 
 def _understand(finished: Finished) -> BenchmarkLog:

@@ -18,7 +18,7 @@ from android_bench.errors import (
 )
 from android_bench.lock import patient_lock
 from android_bench.phone import Phone
-from android_bench.plan import Cell, Job, Model, order
+from android_bench.plan import PROBE, Cell, Job, Model, order
 from android_bench.prepare import LOCK, awake, bring, bring_model, clean_up
 from android_bench.profiling import profile_tasks
 from android_bench.request import Request, check_request
@@ -32,6 +32,7 @@ from android_bench.runner import (
     run_cell,
     run_fields,
 )
+from android_bench.single_runs import single_flags, time_single_runs
 from android_bench.state import State, read_state
 from android_bench.verify import verify_tasks
 
@@ -165,7 +166,7 @@ class Session:
         self, job: Job, number: int, total: int, tools: Tools
     ) -> tuple[int, PhoneError | None]:
         """Measures one job and records it, whatever happens."""
-        cell, before, after, waits = job.cell, None, None, []
+        cell, before, after, waits, singles = job.cell, None, None, [], None
         flags = length_flags(job.round, self.request.length)
         try:
             self.bring_model(cell, tools)
@@ -174,7 +175,10 @@ class Session:
             run = CellRun("failed", str(error), command_for(cell, tools, *flags), "", error=error)
         else:
             run = self.run_cell(cell, tools, flags)
-        lost = run.error if self.is_lost(run.error) else None
+        if run.status == "ok" and job.round != PROBE and self.request.length.single_runs:
+            singles = self._time_single_runs(cell, tools)
+        errors = (run.error, singles and singles.error)
+        lost = next((error for error in errors if self.is_lost(error)), None)
         if lost is None:
             try:
                 after = read_state(self.phone, self.device)
@@ -187,17 +191,32 @@ class Session:
             **dataclasses.asdict(cell),
             core_numbers=list(tools.cores[cell.cores]),
             **run_fields(run),
+            singles=singles and singles.fields(),
             before=_state_fields(before),
             after=_state_fields(after),
             waits=[_state_fields(state) for state in waits],
         )
         self.say(f"{number}/{total} round {job.round}, {cell.name}: {outcome(run)}")
+        if singles and singles.reason:
+            self.say(f"warning: of the runs one by one {len(singles.times_us)}: {singles.reason}")
         if isinstance(run.error, NotReadyError):
             # It would be the same for every cell; `--resume` goes on when the phone is fit.
             raise run.error
         if lost is None and number < total:
             self._sleep(self.request.cooldown_seconds)
         return int(run.status == "failed"), lost
+
+    def _time_single_runs(self, cell, tools):
+        length = self.request.length
+        singles = time_single_runs(
+            self.phone,
+            command_for(cell, tools, *single_flags()),
+            length.single_runs,
+            length.single_seconds,
+            length.timeout_seconds,
+        )
+        self._end_if_too_long(singles.error, tools)
+        return singles
 
     def run_cell(self, cell: Cell, tools: Tools, flags: list[str]) -> CellRun:
         """Runs a cell by what this request allows; ends a run that takes too long."""
@@ -210,10 +229,13 @@ class Session:
             cell.delegate in self.request.partial,
             self.request.fallback_allowed,
         )
-        if isinstance(run.error, PhoneTimeoutError):
+        self._end_if_too_long(run.error, tools)
+        return run
+
+    def _end_if_too_long(self, error, tools):
+        if isinstance(error, PhoneTimeoutError):
             with contextlib.suppress(PhoneError):
                 end_processes(self.phone, tools.folder)
-        return run
 
     def ready(self) -> tuple[State, list[State]]:
         """Waits until the phone is fit for a measurement."""

@@ -8,7 +8,7 @@ import numpy as np
 from android_bench.delegation import Delegation
 from android_bench.plan import PROBE
 from android_bench.records import measured, of_kind
-from tflite.latency_statistics import Estimate, typical
+from tflite.latency_statistics import Estimate, quantiles, typical
 
 # Rounds of a cell differ by more than this share of its latency: something disturbed it.
 DISAGREEMENT = 0.10
@@ -33,8 +33,12 @@ class CellStatistics:
         centers_ms: Median of each round (mean, where the tool prints no median).
         p50: Median over rounds of the rounds' medians, with its 95 % interval.
         p5_ms: Median over rounds of the rounds' 5th percentile.
-        p95_ms: The same of the 95th; the 90th is no larger.
-        max_ms: Slowest inference of all; the 99th percentile is no larger.
+        p95_ms: The same of the 95th.
+        max_ms: Slowest inference of all.
+        single_runs: Runs that were timed one by one, over all rounds.
+        single_p50_ms: Their median.
+        p90: Their 90th percentile with its 95 % interval, from 10 runs on.
+        p99: The same of the 99th, from 100 runs on.
         spread: Largest minus smallest round, in units of `p50`.
         init_ms: Median time to load and prepare.
         first_ms: Median time of the first inference.
@@ -42,6 +46,8 @@ class CellStatistics:
         memory_mib: Median growth of the resident set in a round.
         celsius_before: Median temperature at the start.
         celsius_after: Highest temperature at an end.
+        mhz_before: Median over rounds of the fastest used core's frequency at the start.
+        mhz_after: The same at the end.
         limit_mhz: Lowest limit of the cores that were used, at an end.
         delegation: What ran the graph.
         marks: What is to be known before the figures are believed.
@@ -61,6 +67,10 @@ class CellStatistics:
     p5_ms: float | None
     p95_ms: float | None
     max_ms: float | None
+    single_runs: int
+    single_p50_ms: float | None
+    p90: Estimate | None
+    p99: Estimate | None
     spread: float | None
     init_ms: float | None
     first_ms: float | None
@@ -68,6 +78,8 @@ class CellStatistics:
     memory_mib: float | None
     celsius_before: float | None
     celsius_after: float | None
+    mhz_before: float | None
+    mhz_after: float | None
     limit_mhz: float | None
     delegation: Delegation | None
     marks: tuple[str, ...]
@@ -126,6 +138,15 @@ def _statistics(group, maxima, generator):
     ]
     p50 = typical(centers, generator) if centers else None
     spread = (max(centers) - min(centers)) / p50.value if centers and p50.value else None
+    singles = [
+        np.asarray(one["singles"]["times_us"]) / 1e3
+        for one in rounds
+        # Records of older runs have none.
+        if one.get("singles") and one["singles"]["times_us"]
+    ]
+    single_runs = sum(map(len, singles))
+    single_p50_ms = float(np.median(np.concatenate(singles))) if singles else None
+    p90, p99 = quantiles(singles, (0.9, 0.99), generator) if singles else (None, None)
     limits = [limit for one in rounds if (limit := _limit(one, maxima)) is not None]
     # The probe prints how many nodes a delegate runs, rounds only whether it runs all.
     told = [one["delegation"] for one in probes + rounds if one["delegation"]]
@@ -142,6 +163,11 @@ def _statistics(group, maxima, generator):
         p5_ms=_median(one["p5_us"] for one in regular),
         p95_ms=_median(one["p95_us"] for one in regular),
         max_ms=max((one["max_us"] / 1e3 for one in regular if one["max_us"]), default=None),
+        single_runs=single_runs,
+        single_p50_ms=single_p50_ms,
+        # A percentile needs a run beyond it.
+        p90=p90 if single_runs >= 10 else None,
+        p99=p99 if single_runs >= 100 else None,
         spread=spread,
         init_ms=_median(one["log"]["init_us"] for one in rounds),
         first_ms=_median(one["log"]["first_inference_us"] for one in rounds),
@@ -152,9 +178,12 @@ def _statistics(group, maxima, generator):
             (value for one in rounds if (value := _celsius(one["after"])) is not None),
             default=None,
         ),
+        mhz_before=_median((_fastest(one, "before") for one in rounds), 1e3),
+        mhz_after=_median((_fastest(one, "after") for one in rounds), 1e3),
         limit_mhz=min((mhz for mhz, _ in limits), default=None),
         delegation=delegation,
-        marks=_marks(rounds, failed, spread, limits, delegation),
+        marks=_marks(rounds, failed, spread, limits, delegation)
+        + _single_marks(rounds, single_p50_ms, p50),
     )
 
 
@@ -176,6 +205,22 @@ def _marks(rounds, failed, spread, limits, delegation):
     if any((one["before"] or {}).get("awake") is False for one in rounds):
         marks.append("screen off")
     return tuple(marks)
+
+
+def _single_marks(rounds, single_p50_ms, p50):
+    """What speaks against the percentiles of runs that were timed one by one."""
+    marks = []
+    if p50 and single_p50_ms and abs(single_p50_ms / p50.value - 1) > DISAGREEMENT:
+        marks.append("single runs differ")
+    if any(one.get("singles") and one["singles"]["reason"] for one in rounds):
+        marks.append("single runs failed")
+    return tuple(marks)
+
+
+def _fastest(record, when):
+    frequencies = (record[when] or {}).get("current_khz", {})
+    known = [khz for core in record["core_numbers"] if (khz := frequencies.get(str(core)))]
+    return max(known, default=None)
 
 
 def _limit(record, maxima):

@@ -53,6 +53,16 @@ _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds that measure everything once
 _RUNS = flags.DEFINE_integer("runs", 50, "Inferences in a round, at least.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 1.0, "Seconds of a round, at least.", lower_bound=0)
 _WARMUP = flags.DEFINE_float("warmup_seconds", 0.5, "Seconds before a round.", lower_bound=0)
+_SINGLE = flags.DEFINE_integer(
+    "percentile_runs",
+    36,
+    "Further inferences of a round, timed one by one for the 90th and 99th percentile, three in a "
+    "process (0: none).",
+    lower_bound=0,
+)
+_SINGLE_SECONDS = flags.DEFINE_float(
+    "percentile_seconds", 15.0, "Seconds of these in a round, at most.", lower_bound=1
+)
 _TIMEOUT = flags.DEFINE_float("timeout", 300.0, "Seconds after which a run is ended.", 1.0)
 _CELSIUS = flags.DEFINE_float("max_temperature", 45.0, "Start only below so many °C.")
 _BATTERY = flags.DEFINE_integer("min_battery", 25, "Start only above so many percent.", 0, 100)
@@ -143,6 +153,8 @@ def _request():
             runs=_RUNS.value,
             seconds=_SECONDS.value,
             warmup_seconds=_WARMUP.value,
+            single_runs=_SINGLE.value,
+            single_seconds=_SINGLE_SECONDS.value,
             timeout_seconds=_TIMEOUT.value,
         ),
         limits=Limits(_CELSIUS.value, _BATTERY.value, _WAIT.value, _POLL.value),

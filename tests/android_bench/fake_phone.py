@@ -33,6 +33,8 @@ class Faults:
     hang_in_run: int | None = None
     back_after_s: float | None = None  # after a drop; `None`: never
     output: object = None  # function of what benchmark_model printed
+    drop_during_loop: int | None = None  # number of the loop of runs timed one by one
+    loop_output: object = None  # function of what such a loop printed
     throttle_after_runs: int | None = None
     without_flock: bool = False
     spoil_output: object = None  # function of the bytes that --output_filepath wrote
@@ -64,6 +66,7 @@ class FakePhone:
         self.pushed: list[str] = []
         self.runs: list[list[str]] = []  # arguments of each benchmark run
         self.run_masks: list[int | None] = []
+        self.loops: list[list[str]] = []  # of runs timed one by one
         # Cools whenever its thermal service is asked: tests then do not depend on time.
         self.celsius, self.cooled_to, self.cooling_per_look = 30.0, 30.0, 0.0
         self.heat_per_run = 0.0

@@ -178,4 +178,6 @@ def _sh_command(phone, arguments, out, err, stream, mask):
         return 127
     words = ["/bin/sh", "-c", arguments[1], arguments[2]]
     words += [str(phone.path(one)) if one.startswith("/") else one for one in arguments[3:]]
+    if "taskset" in words:
+        return fake_phone_programs.run_loop(phone, words, stream, arguments)
     return fake_phone_programs.spawn(phone, words, stream, " ".join(arguments), stdin=True)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import threading
@@ -70,6 +71,27 @@ def _benchmark(phone, words, stream, mask):
             path = phone.path(word.partition("=")[2])
             path.write_bytes(faults.spoil_output(path.read_bytes()))
     return code if faults.run_exit_code is None else faults.run_exit_code
+
+
+def run_loop(phone, words, stream, arguments):
+    """A script that starts benchmark_model by taskset: as it is, with a taskset of its own."""
+    folder = phone.root.with_name(f"{phone.root.name}-bin")
+    folder.mkdir(exist_ok=True)
+    taskset = folder / "taskset"
+    run = f"{shlex.quote(sys.executable)} -E {shlex.quote(str(STAND_IN))}"
+    # Without the cores' mask, which is of another machine, and the program, which is its header.
+    taskset.write_text(f'#!/bin/sh\nshift 2\nexec {run} "$@"\n')
+    taskset.chmod(0o755)
+    phone.loops.append(arguments)
+    faults = phone.faults
+    if faults.drop_during_loop == len(phone.loops) - 1:
+        threading.Timer(0.1, phone.reboot).start()
+    environment = {
+        **os.environ,
+        "STAND_IN_ROOT": str(phone.root),
+        "PATH": f"{folder}:{os.environ['PATH']}",
+    }
+    return spawn(phone, words, stream, " ".join(arguments), environment, change=faults.loop_output)
 
 
 def spawn(phone, command, stream, name, environment=None, stdin=False, change=None):

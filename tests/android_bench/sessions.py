@@ -18,7 +18,7 @@ def make_request(models, binary: pathlib.Path, folder: str = WORK_FOLDER, **chan
     request = Request(
         luggage=Luggage(folder, binary, read_models([str(model) for model in models])),
         rounds=1,
-        length=RunLength(runs=3, seconds=0, warmup_seconds=0, timeout_seconds=20),
+        length=RunLength(runs=3, seconds=0, warmup_seconds=0, single_runs=0, timeout_seconds=20),
         limits=Limits(wait_seconds=20, poll_seconds=0.05),
         cooldown_seconds=0,
         reconnect_seconds=20,

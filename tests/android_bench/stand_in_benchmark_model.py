@@ -165,7 +165,8 @@ def _runs(interpreter, flags, count_flag, seconds_flag, default_count, default_s
         interpreter.invoke()
         samples.append((time.perf_counter_ns() - started) // 1000)
     ordered = sorted(samples)
-    p5, median, p95 = (ordered[int(share * (len(ordered) - 1))] for share in (0.05, 0.5, 0.95))
+    # As `StatWithPercentiles::percentile` picks them.
+    p5, median, p95 = (ordered[len(ordered) * percent // 100] for percent in (5, 50, 95))
     percentiles = f"p5={p5} median={median} p95={p95}"
     if ordered[0] == ordered[-1]:
         same = "(all same)" if len(samples) > 1 else ""

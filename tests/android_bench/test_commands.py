@@ -40,6 +40,7 @@ def test_killed_gone_on_with_and_reported(
         "--seconds=0",
         "--warmup_seconds=0",
         "--cooldown=0",
+        "--percentile_runs=4",
     ]
     first = subprocess.Popen(
         [sys.executable, "-m", "android_bench", *arguments],
@@ -61,6 +62,8 @@ def test_killed_gone_on_with_and_reported(
     assert f"/{4 - measured} round 3, it's ä; $(reboot) model.tflite, xnnpack" in finished.stdout
     cells = of_kind(read_records(records), "cell")
     assert [(one["round"], one["status"]) for one in cells] == [(n, "ok") for n in range(4)]
+    # Two processes of three runs in each round but the probe.
+    assert [one["singles"] and len(one["singles"]["times_us"]) for one in cells] == [None, 6, 6, 6]
     pytest.importorskip("matplotlib")
     finished = command("report", records, f"--html={page}", f"--csv={tmp_path / 'run.csv'}")
     assert finished.returncode == 0, finished.stderr

@@ -71,6 +71,7 @@ def test_table(report):
     assert lines[0] == f"Nobody Fake <1>, Fakecomm FK8000, Android 14 ({SERIAL})"
     row = next(line for line in lines if line.startswith("a.tflite") and "xnnpack" in line)
     assert "10.1 ms" in row and "within 1 code" in row and "31 to 38" in row
+    assert "10.3 ms" in row and "10.4 ms" in row and "1800 to 1800" in row
     assert any("2 of 3" not in line and "1 of 3 runs failed: the phone" in line for line in lines)
     assert any("rounds disagree" in line for line in lines)
 
@@ -80,6 +81,8 @@ def test_csv_and_json(report):
     assert [row["label"] for row in rows] == ["a.tflite", "a.tflite", NASTY, "a.tflite"]
     assert [row["serial"] for row in rows] == [SERIAL] * 3 + ["FAKE0002"]
     assert float(rows[0]["p50_ms"]) == pytest.approx(10.1) and rows[0]["outputs"] == "within 1 code"
+    assert float(rows[0]["p99_low_ms"]) <= float(rows[0]["p99_ms"]) <= float(rows[0]["p99_high_ms"])
+    assert rows[0]["single_runs"] == "120" and rows[3]["p99_ms"] == ""
     assert rows[0]["top1"] == "0.86" and rows[2]["top1"] == "0.8"
     assert rows[1]["failed_rounds"] == "1" and rows[1]["marks"] == "1 failed"
     content = json.loads(as_json(report))

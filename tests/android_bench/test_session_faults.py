@@ -1,4 +1,5 @@
 import contextlib
+import re
 
 import pytest
 
@@ -79,7 +80,10 @@ def test_a_run_that_hangs_is_ended(phone, fake, tiny_file, stand_in_binary, tmp_
     failed, _ = run_session(phone, make_request([tiny_file], stand_in_binary, length=length), path)
     assert failed == 1 and [record["status"] for record in cells(path)] == ["failed", "ok"]
     assert "was stopped after 1.5 s" in cells(path)[0]["reason"]
-    assert any(words[0] == "pkill" for words in fake.commands)
+    killing = next(words for words in fake.commands if words[0] == "pkill")
+    # It ends what runs from the work folder, and not the shell that runs it.
+    assert re.search(killing[-1], f"taskset f0 {WORK_FOLDER}/benchmark_model --graph=x")
+    assert not re.search(killing[-1], " ".join(killing))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 
 from android_bench.compare import compare
 from android_bench.records import read_records
 from android_bench.statistics import cell_statistics
-from tests.android_bench.made_records import STATE, write_run
+from tests.android_bench.made_records import STATE, single_fields, write_run
 
 
 def statistics(path, cells, changes=None):
@@ -20,7 +21,31 @@ def test_figures_over_rounds(tmp_path):
     assert cell.max_ms == pytest.approx(30.0 * 1987 / 95)
     assert (cell.init_ms, cell.first_ms, cell.memory_mib) == (0.919, 0.13, 3.86719)
     assert (cell.celsius_before, cell.celsius_after, cell.limit_mhz) == (31.0, 38.0, 2400.0)
+    assert (cell.mhz_before, cell.mhz_after) == (1800.0, 1800.0)
     assert cell.marks == ("rounds disagree",) and cell.peak_memory_mib is None
+
+
+def test_percentiles_of_runs_one_by_one(tmp_path):
+    rounds = {("m", "xnnpack"): [10.0, 10.0, 10.0]}
+    (cell,) = statistics(tmp_path / "all", rounds)
+    times = np.tile(np.linspace(9.8, 10.2, 40), 3)
+    assert cell.single_runs == 120 and cell.single_p50_ms == pytest.approx(10.0)
+    assert cell.p90.value == pytest.approx(np.quantile(times, 0.9))
+    assert cell.p99.value == pytest.approx(np.quantile(times, 0.99))
+    assert cell.p90.low <= cell.p90.value <= cell.p90.high < cell.p99.high
+    assert cell.marks == ()
+    # Of too few there is none, and what disagrees with the median is marked.
+    few = {("m", "xnnpack", number): {"singles": single_fields(13.0, 3)} for number in (1, 2, 3)}
+    (cell,) = statistics(tmp_path / "few", rounds, few)
+    assert (cell.single_runs, cell.p90, cell.p99) == (9, None, None)
+    assert cell.marks == ("single runs differ",)
+    some = {("m", "xnnpack", number): {"singles": single_fields(10.0, 9)} for number in (1, 2, 3)}
+    some["m", "xnnpack", 2] = {"singles": single_fields(10.0, 9) | {"reason": "it broke"}}
+    (cell,) = statistics(tmp_path / "some", rounds, some)
+    assert cell.p90 is not None and cell.p99 is None and cell.marks == ("single runs failed",)
+    none = {("m", "xnnpack", number): {"singles": None} for number in (1, 2, 3)}
+    (cell,) = statistics(tmp_path / "none", rounds, none)
+    assert (cell.single_runs, cell.single_p50_ms, cell.p90, cell.marks) == (0, None, None, ())
 
 
 def test_marks(tmp_path):
