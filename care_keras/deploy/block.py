@@ -1,5 +1,7 @@
 """A CARE block and the classifier's heads, written on primitives."""
 
+import itertools
+
 import numpy as np
 
 from care_keras.deploy import primitives as p
@@ -19,21 +21,18 @@ from care_keras.deploy.folding import (
 def lower_block(build, block, x, rewrites):
     """A `CAREBlock` at inference: mixer, dual interaction, residual."""
     name = block.name
-    memory_channels = block.memory_channels
-    part = (x.shape[-1] - memory_channels) // 3
-    memory = build.add(p.ChannelSlice, x, f"{name}_memory", 0, memory_channels)
-    parts = [
-        build.add(p.ChannelSlice, x, f"{name}_{kind}_part", memory_channels + i * part, part)
-        for i, kind in enumerate(("global", "local_3x3", "local_7x7"))
-    ]
-    features = lower_mixer(build, block.mixer, parts, f"{name}_mixer", rewrites)
+    memory = _slice(build, x, f"{name}_memory", 0, block.memory_channels)
+    features = lower_mixer(build, block.mixer, _feature_parts(build, block, x), name, rewrites)
     inter1, inter2 = block.interaction.inter1, block.interaction.inter2
-    features = lower_interaction(build, inter1, features, f"{name}_inter1", rewrites)
-    joined = build.add(p.Concatenate, [memory, features], f"{name}_joined")
+    if inter1 is not None:
+        features = lower_interaction(build, inter1, features, f"{name}_inter1", rewrites)
+    joined = _concatenate(build, [memory, features] if block.memory else [features], name, "joined")
     if block.last:
         return lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites)
     gamma = array(block.layer_scale.gamma)
-    if rewrites.fold_layer_scale:
+    if inter2 is None:
+        update = build.channel_scale(joined, gamma, f"{name}_layer_scale")
+    elif rewrites.fold_layer_scale:
         update = lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites, gamma=gamma)
     else:
         update = lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites)
@@ -41,16 +40,63 @@ def lower_block(build, block, x, rewrites):
     return build.add(p.Add, [update, x], f"{name}_output")
 
 
-def lower_mixer(build, mixer, parts, name, rewrites):
-    """An `AsymmetricDecoupledMixer` of three parts of the channels."""
-    x_global, x_3x3, x_7x7 = parts
+def _feature_parts(build, block, x):
+    """The features in the parts that the mixer decouples, sliced once."""
+    mixer = block.mixer
+    kinds = _local_kinds(mixer) or ["local"]
+    if mixer.decoupling != "none":
+        kinds = ["global", *kinds]
+    starts = itertools.accumulate(mixer.parts, initial=block.memory_channels)
+    return [
+        _slice(build, x, f"{block.name}_{kind}_part", start, size)
+        for kind, start, size in zip(kinds, starts, mixer.parts, strict=False)
+    ]
+
+
+def _slice(build, x, name, start, size):
+    """Channels `start` to `start + size`; `x` itself if these are all, `None` if none."""
+    if size == x.shape[-1]:
+        return x
+    return build.add(p.ChannelSlice, x, name, start, size) if size else None
+
+
+def _concatenate(build, parts, name, kind):
+    return build.add(p.Concatenate, parts, f"{name}_{kind}") if len(parts) > 1 else parts[0]
+
+
+def _local_kinds(mixer):
+    return [name.replace("local_conv", "local") for name in mixer.local_names]
+
+
+def lower_mixer(build, mixer, parts, block_name, rewrites):
+    """An `AsymmetricDecoupledMixer` of the parts of the channels that it decouples."""
+    name = f"{block_name}_mixer"
+    if mixer.decoupling == "none":
+        x = _concatenate(build, _local(build, mixer, parts, name, rewrites), name, "local")
+        return _global(build, mixer, x, name, rewrites)
+    x_global, *x_local = parts
+    outputs = [_global(build, mixer, x_global, name, rewrites)]
+    outputs += _local(build, mixer, x_local, name, rewrites)
+    return _concatenate(build, outputs, name, "output")
+
+
+def _global(build, mixer, x, name, rewrites):
+    """The global branch; without one its channels as they are."""
     if mixer.global_branch == "attention":
-        x_global = lower_attention(build, mixer.attention, x_global, f"{name}_attention", rewrites)
-    else:
-        x_global = _strips(build, mixer, x_global, f"{name}_strip", rewrites)
-    x_3x3 = _depthwise(build, mixer.local_conv_3x3, x_3x3, f"{name}_local_3x3")
-    x_7x7 = _wide_depthwise(build, mixer.local_conv_7x7, x_7x7, f"{name}_local_7x7", rewrites)
-    return build.add(p.Concatenate, [x_global, x_3x3, x_7x7], f"{name}_output")
+        return lower_attention(build, mixer.attention, x, f"{name}_attention", rewrites)
+    if mixer.global_branch == "strip_conv":
+        return _strips(build, mixer, x, f"{name}_strip", rewrites)
+    return x
+
+
+def _local(build, mixer, parts, name, rewrites):
+    """The local branch, conv by conv; without one its channels as they are."""
+    if not mixer.local_kernels:
+        return parts
+    return [
+        _local_conv(build, getattr(mixer, attribute), x, f"{name}_{kind}", rewrites)
+        for attribute, kind, x in zip(mixer.local_names, _local_kinds(mixer), parts, strict=True)
+    ]
 
 
 def lower_interaction(build, interaction, x, name, rewrites, gamma=None):
@@ -125,7 +171,7 @@ def _feature_map(build, x, kernel, bias, name):
 
 
 def lower_head(build, classifier, x, rewrites):
-    """A `DualClassifierHead` at inference: the activation of the averaged logits.
+    """A classifier's heads at inference: the activation of the averaged logits.
 
     LayerNorm's sum of squares is a product of the row with itself, and its
     division by the number of channels moves into the dense layer:
@@ -149,9 +195,11 @@ def lower_head(build, classifier, x, rewrites):
             array(head.norm.gamma),
             array(head.norm.beta) / np.sqrt(channels),
         )
-        for head in (classifier.head, classifier.dist_head)
+        for head in classifier.heads()
     ]
-    if rewrites.merge_heads:
+    if len(heads) == 1:
+        logits = _dense(build, x, heads[0], f"{name}_logits")
+    elif rewrites.merge_heads:
         logits = _dense(build, x, average_dense(*heads), f"{name}_logits")
     else:
         halves = [(kernel / 2.0, bias / 2.0) for kernel, bias in heads]
@@ -196,8 +244,8 @@ def _strips(build, mixer, x, name, rewrites):
     return _sum_of_depthwise(build, x, [(*strip, (1, 1)) for strip in strips], name)
 
 
-def _wide_depthwise(build, conv, x, name, rewrites):
-    if not rewrites.split_wide_depthwise:
+def _local_conv(build, conv, x, name, rewrites):
+    if not rewrites.split_wide_depthwise or conv.kernel_size != (7, 7):
         return _depthwise(build, conv, x, name)
     slices = SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
     pieces = split_depthwise(array(conv.kernel), array(conv.bias), slices)

@@ -15,7 +15,7 @@ from care_keras.deploy.folding import (
     fold_affine_after_conv,
     fold_affine_before_conv,
 )
-from care_keras.layers import CAREBlock, DualClassifierHead
+from care_keras.layers import CAREBlock, DualClassifierHead, SingleClassifierHead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ class _Lowering:
         args, kwargs = keras.tree.map_structure(self._materialized, (args, kwargs))
         if isinstance(operation, CAREBlock):
             return lower_block(self.builder, operation, args[0], self.rewrites)
-        if isinstance(operation, DualClassifierHead):
+        if isinstance(operation, (DualClassifierHead, SingleClassifierHead)):
             return lower_head(self.builder, operation, args[0], self.rewrites)
         if hasattr(operation, "operations"):
             return self.run_graph(operation, list(args))

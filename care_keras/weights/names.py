@@ -89,18 +89,20 @@ def _block(prefix, block):
     if not block.last:
         yield Entry(f"{prefix}.gamma", block.layer_scale.gamma)
     yield from _mixer(f"{prefix}.token_mixer", block.mixer)
-    yield from _interaction(f"{prefix}.inter_layer.inter1", block.interaction.inter1)
-    yield from _interaction(f"{prefix}.inter_layer.inter2", block.interaction.inter2)
+    for name in ("inter1", "inter2"):
+        interaction = getattr(block.interaction, name)
+        if interaction is not None:
+            yield from _interaction(f"{prefix}.inter_layer.{name}", interaction)
 
 
 def _mixer(prefix, mixer):
     if mixer.global_branch == "attention":
         yield from _weight_bias(f"{prefix}.qk", mixer.attention.query_key, CONV)
-    else:
+    elif mixer.global_branch == "strip_conv":
         yield from _weight_bias(f"{prefix}.dwconvatt_1", mixer.strip_conv_vertical, DEPTHWISE)
         yield from _weight_bias(f"{prefix}.dwconvatt_2", mixer.strip_conv_horizontal, DEPTHWISE)
-    yield from _weight_bias(f"{prefix}.dwconv1", mixer.local_conv_3x3, DEPTHWISE)
-    yield from _weight_bias(f"{prefix}.dwconv2", mixer.local_conv_7x7, DEPTHWISE)
+    for i, name in enumerate(mixer.local_names, start=1):
+        yield from _weight_bias(f"{prefix}.dwconv{i}", getattr(mixer, name), DEPTHWISE)
 
 
 def _interaction(prefix, interaction):
@@ -112,7 +114,8 @@ def _interaction(prefix, interaction):
 
 
 def _heads(classifier):
-    for prefix, head in (("head", classifier.head), ("dist_head", classifier.dist_head)):
+    for head in classifier.heads():
+        prefix = head.name
         yield Entry(f"{prefix}.norm.weight", head.norm.gamma)
         yield Entry(f"{prefix}.norm.bias", head.norm.beta)
         yield from _weight_bias(f"{prefix}.fc", head.dense, DENSE)

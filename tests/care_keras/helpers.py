@@ -1,12 +1,20 @@
 """What many tests share: tiny networks, random weights, inference."""
 
+import dataclasses
 import functools
 
 import keras
 import numpy as np
 from keras import ops
 
-from care_keras.models import CAREBackbone, CAREClassifier, CAREConfig, Preprocessing
+from care_keras.models import (
+    ABLATIONS,
+    CAREBackbone,
+    CAREClassifier,
+    CAREConfig,
+    Preprocessing,
+    build_model,
+)
 
 # Two stages, one of each kind of block, for images whose sides differ.
 TINY = CAREConfig(
@@ -22,6 +30,14 @@ TINY = CAREConfig(
     classes=3,
     layer_scale_init=0.1,
 )
+
+# The paper's ablations of it, wide enough to be split in every way.
+TINY_ABLATIONS = {
+    name: ablation.apply(
+        dataclasses.replace(TINY, depths=(1, 2), channels=(16, 32), head_dims=(None, 4)), name
+    )
+    for name, ablation in ABLATIONS.items()
+}
 
 # Compiling tiny models takes longer than running them uncompiled, but not under JAX.
 COMPILE = {
@@ -40,6 +56,13 @@ def tiny_backbone(**kwargs) -> CAREBackbone:
 def tiny_classifier(dtype=None, **kwargs) -> CAREClassifier:
     """A classifier on the tiny backbone with random weights."""
     model = CAREClassifier(tiny_backbone(dtype=dtype), **{"classes": TINY.classes, **kwargs})
+    randomize_weights(model)
+    return model
+
+
+def tiny_ablation(name: str, **kwargs) -> CAREClassifier | CAREBackbone:
+    """An ablation of a tiny model with random weights; logits come out."""
+    model = build_model(TINY_ABLATIONS[name], classifier_activation=None, **kwargs)
     randomize_weights(model)
     return model
 

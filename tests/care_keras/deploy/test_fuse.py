@@ -14,10 +14,12 @@ from care_keras.models import CONFIGS, build_model
 from care_keras.weights import import_weights
 from tests.care_keras.helpers import (
     TINY,
+    TINY_ABLATIONS,
     infer,
     numpy_of,
     random_images,
     randomize_weights,
+    tiny_ablation,
     tiny_backbone,
     tiny_classifier,
 )
@@ -92,6 +94,36 @@ def test_a_model_of_one_image_size():
 @pytest.fixture(scope="module")
 def backbone():
     return tiny_backbone()
+
+
+@pytest.mark.parametrize("ablation", TINY_ABLATIONS)
+def test_logits_and_features_of_ablations(ablation):
+    classifier = tiny_ablation(ablation)
+    backbone = classifier.backbone
+    outputs = backbone.pyramid_outputs | {"logits": classifier.classifier(backbone.output)}
+    model = keras.Model(backbone.input, outputs)
+    deployed = fuse(model)
+    for size in ((16, 24), (21, 15)):
+        images = random_images(2, *size)
+        actual, expected = infer(deployed, images), infer(model, images)
+        assert list(actual) == ["P2", "P3", "logits"]
+        for name in expected:
+            assert_equal_form(actual[name], expected[name])
+
+
+@pytest.mark.parametrize(
+    ("ablation", "rewrites"),
+    [
+        ("no_inter2", Rewrites(fold_layer_scale=True)),
+        ("one_head", Rewrites(merge_heads=False)),
+        ("stacked", Rewrites(division_free=False, split_strips=False)),
+        ("no_memory", Rewrites(fold_batch_norm=False)),
+        ("local_3_5", Rewrites(few_taps=True)),
+    ],
+)
+def test_rewrites_of_ablations(ablation, rewrites):
+    model = tiny_ablation(ablation)
+    assert_equal_form(infer(fuse(model, rewrites), random_images()), infer(model, random_images()))
 
 
 def test_a_backbone(backbone):
