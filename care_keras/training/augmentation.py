@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from care_keras.data.preprocessing import normalization
-from care_keras.models.config import IMAGENET_MEAN, Preprocessing
+from care_keras.models.config import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from care_keras.training.rand_augment import RandAugment
 
 CROPS = ("none", "padded", "resized")
@@ -123,10 +123,10 @@ class Augmenter:
         images = tf.cast(pixels, tf.float32)
         for layer in self.pixel_layers:
             images = _transformed(layer, images, seeds)
-        scale, offset = normalization(self.preprocessing)
-        images = images * scale + offset
         if self.erasing is not None:
             images = self._erased(images, seeds)
+        scale, offset = normalization(self.preprocessing)
+        images = images * scale + offset
         return self._mixed(images, tf.one_hot(labels, self.classes), seeds)
 
     def _erased(self, images, seeds):
@@ -137,11 +137,12 @@ class Augmenter:
         chosen, masks = (
             tf.gather_nd(tensor, rows) for tensor in (images, transformation["batch_masks"])
         )
+        noise = tf.random.stateless_normal(tf.shape(chosen), seeds.next())
         transformation = {
             "apply_erasing": tf.ones_like(rows[:, 0], tf.bool),
             "batch_masks": masks,
-            # That of normalized images, as timm draws it; Keras's own noise is half black.
-            "fill_value": tf.random.stateless_normal(tf.shape(chosen), seeds.next()),
+            # As bright and as varied as photos are, as timm has it; Keras's own is half black.
+            "fill_value": 255.0 * (noise * IMAGENET_STD + IMAGENET_MEAN),
         }
         erased = self.erasing.transform_images(chosen, transformation)
         return tf.tensor_scatter_nd_update(images, rows, erased)
