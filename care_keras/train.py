@@ -57,6 +57,37 @@ _FLOAT_LAYERS = flags.DEFINE_multi_string(
 _INT16_LAYERS = flags.DEFINE_multi_string(
     "int16_layers", [], "Likewise, layers that get 16-bit activations."
 )
+_CHECKPOINT_STEPS = flags.DEFINE_integer(
+    "checkpoint_steps",
+    0,
+    "Steps between checkpoints within an epoch; 0: only after each epoch.",
+    lower_bound=0,
+)
+_TENSORBOARD = flags.DEFINE_bool("tensorboard", True, "Write a log for TensorBoard.")
+_DISTRIBUTE = flags.DEFINE_enum(
+    "distribute",
+    "none",
+    ["none", "auto", "data_parallel", "mirrored", "multi_worker"],
+    "Devices to train on: one; all there are; by JAX (data_parallel); by TensorFlow, of this "
+    "process (mirrored) or of all workers in TF_CONFIG (multi_worker).",
+)
+_SYNC_BATCH_NORM = flags.DEFINE_bool(
+    "sync_batch_norm",
+    True,
+    "With --distribute under TensorFlow: statistics of BatchNorm over the whole batch, not over "
+    "each device's share. Under JAX they always are.",
+)
+_COORDINATOR_ADDRESS = flags.DEFINE_string(
+    "coordinator_address",
+    "",
+    "With --distribute=data_parallel on several hosts: HOST:PORT of process 0.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", 0, "Likewise, the number of processes.", lower_bound=0
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", -1, "Likewise, the number of this process, from 0.", lower_bound=-1
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 
 
@@ -88,6 +119,13 @@ def main() -> None:
             float_layers=tuple(_FLOAT_LAYERS.value),
             int16_layers=tuple(_INT16_LAYERS.value),
             seed=_SEED.value,
+            checkpoint_steps=_CHECKPOINT_STEPS.value,
+            tensorboard=_TENSORBOARD.value,
+            distribute=_DISTRIBUTE.value,
+            sync_batch_norm=_SYNC_BATCH_NORM.value,
+            coordinator_address=_COORDINATOR_ADDRESS.value,
+            num_processes=_NUM_PROCESSES.value,
+            process_id=_PROCESS_ID.value,
         )
     )
 

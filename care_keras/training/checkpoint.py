@@ -1,81 +1,140 @@
 """Checkpoints that survive a kill at any moment."""
 
-import errno
+import dataclasses
+import json
 import os
 import pathlib
+import re
+import zipfile
 
-import keras
 import numpy as np
 
 from care_keras.cli import UserError
 from care_keras.files import atomic_path
 
+_HEADER = "header"
+_NAME = re.compile(r"epoch(\d+)-step(\d+)\.npz")
 
-class Checkpoint(keras.callbacks.Callback):
-    """Writes weights and optimizer state at the end of every epoch, atomically.
 
-    The epoch to go on from follows from the optimizer's step count, so one
-    file is the whole state and cannot disagree with another. Weights that are
-    no longer finite are not written, and end the training.
+@dataclasses.dataclass(frozen=True, order=True)
+class Position:
+    """Where a run stands: so many whole epochs, and so many steps of the next one, are done."""
+
+    epoch: int = 0
+    step: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What one file holds.
+
+    Attributes:
+        position: Of the run when it was written.
+        arrays: Names and values of all state.
+        notes: Whatever else the run has to remember, as JSON has it.
+    """
+
+    position: Position
+    arrays: dict[str, np.ndarray]
+    notes: dict
+
+
+class CheckpointFolder:
+    """The newest checkpoints of a run.
+
+    One file is the whole state and cannot disagree with another. It replaces
+    nothing: the one before it is removed only once it is there.
 
     Args:
-        path: The checkpoint, ending in `.weights.h5`.
-        steps_per_epoch: Steps of one epoch.
-
-    Raises:
-        OSError: At the end of an epoch, if the checkpoint cannot be written.
+        path: The folder; made on the first write.
+        keep: How many checkpoints are kept.
     """
 
-    def __init__(self, path: pathlib.Path, steps_per_epoch: int):
-        super().__init__()
+    def __init__(self, path: str | os.PathLike, keep: int = 2):
         self.path = pathlib.Path(path)
-        self.steps_per_epoch = steps_per_epoch
+        self.keep = keep
 
-    def on_epoch_end(self, epoch, logs=None):
-        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
-            self.model.stop_training = True
-            return
-        with atomic_path(self.path) as temporary:
-            _check_room(temporary, self.model.variables + self.model.optimizer.variables)
-            self.model.save_weights(temporary, overwrite=True)
-
-    def restore(self, model: keras.Model) -> int:
-        """Loads the checkpoint into a compiled model, if there is one.
-
-        Returns:
-            The epoch to go on from, 0 if there is no checkpoint.
+    def write(self, checkpoint: Checkpoint) -> pathlib.Path:
+        """Writes a checkpoint atomically, then removes those no longer kept.
 
         Raises:
-            UserError: If the file is damaged or of another model.
+            OSError: If it cannot be written; all earlier ones are still there.
         """
-        if not self.path.exists():
-            return 0
-        model.optimizer.build(model.trainable_variables)
-        try:
-            model.load_weights(self.path)
-        # h5py and Keras raise many types on damaged files, their messages many lines.
-        except Exception as error:
+        self.path.mkdir(parents=True, exist_ok=True)
+        position = checkpoint.position
+        path = self.path / f"epoch{position.epoch:04}-step{position.step:06}.npz"
+        header = {
+            "position": dataclasses.astuple(position),
+            "notes": checkpoint.notes,
+            # A damaged table of contents can lose some of them.
+            "arrays": list(checkpoint.arrays),
+        }
+        header = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **{_HEADER: header}, **checkpoint.arrays)
+        for old in self.paths()[self.keep :]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def paths(self) -> list[pathlib.Path]:
+        """The checkpoints that are there, the newest first."""
+        if not self.path.is_dir():
+            return []
+        found = {path: _NAME.fullmatch(path.name) for path in self.path.iterdir()}
+        positions = {path: tuple(map(int, m.groups())) for path, m in found.items() if m}
+        return sorted(positions, key=positions.get, reverse=True)
+
+    def newest(self, say=print) -> Checkpoint | None:
+        """The newest checkpoint that can be read; `None` if none was ever written.
+
+        Args:
+            say: Gets a line about each that cannot be read.
+
+        Raises:
+            UserError: If there are checkpoints and none can be read.
+        """
+        paths = self.paths()
+        for path in paths:
+            try:
+                return read_checkpoint(path)
+            except ValueError as error:
+                say(f"{path} cannot be read ({error}): going on from the one before it")
+        if paths:
             raise UserError(
-                f"{self.path} is damaged, or a checkpoint of another model: "
+                f"{self.path} holds no checkpoint that can be read: "
                 "delete it to start from the beginning"
-            ) from error
-        return int(model.optimizer.iterations) // self.steps_per_epoch
+            )
+        return None
+
+    def remove_leftovers(self) -> None:
+        """Removes what a kill in the middle of a write has left behind."""
+        for path in self.path.glob(".epoch*.npz"):
+            path.unlink(missing_ok=True)
 
 
-def _check_room(path, variables):
-    """Raises OSError if a file of the variables does not fit on the disk.
+def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Reads one checkpoint, and checks every byte of it by its checksum.
 
-    Asked beforehand because h5py meets a full disk with an error for each of
-    its objects, and may not raise in the end.
+    Raises:
+        ValueError: If it cannot be read; the message says why, in a few words.
     """
-    # HDF5 takes about 2 KB for a variable's name and place.
-    size = sum(4 * int(np.prod(variable.shape)) + 4096 for variable in variables)
-    with path.open("wb") as stream:
-        try:
-            os.posix_fallocate(stream.fileno(), 0, size)
-        # Only some systems and file systems can answer.
-        except AttributeError:
-            return
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged.removesuffix('.npy')} is wrong")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays.pop(_HEADER).tobytes())
+        if list(arrays) != header["arrays"]:
+            raise ValueError("arrays are missing")
+        return Checkpoint(Position(*header["position"]), arrays, header["notes"])
+    except ValueError:
+        raise
+    # A changed byte in the archive's own records is met by zipfile in a dozen ways.
+    except Exception as error:
+        raise ValueError(_first_line(error)) from error
+
+
+def _first_line(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,10 @@ import pathlib
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """Everything a run depends on; the flags of `care_keras.train` name the fields."""
+    """Everything a run depends on; the flags of `care_keras.train` name and explain the fields.
+
+    The defaults are those of the recipe for small images (`recipe.PRESETS`).
+    """
 
     model: str
     data: str
@@ -17,24 +20,68 @@ class TrainingConfig:
     epochs: int = 30
     batch_size: int = 128
     learning_rate: float = 2e-3
+    base_batch_size: int = 0
     warmup_epochs: float = 1.0
+    warmup_learning_rate: float = 0.0
+    min_learning_rate: float = 0.0
     weight_decay: float = 0.05
+    clipnorm: float = 0.0
+    global_clipnorm: float = 0.0
+    clipvalue: float = 0.0
+    gradient_accumulation_steps: int = 1
+    ema_momentum: float = 0.0
+    dtype: str = "float32"
     label_smoothing: float = 0.1
     drop_path: float = 0.0
     low_resolution: int = 0
     low_resolution_epochs: int = 0
+    crop: str = "padded"
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    crop_interpolation: str = "bicubic"
+    flip: bool = True
+    rand_augment: float = 0.0
+    rand_augment_std: float = 0.5
+    rand_augment_ops: int = 2
+    color_jitter: float = 0.0
+    random_erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_switch: float = 0.5
     start_from: str = ""
-    qat: bool = False
+    teacher: str = ""
+    teacher_size: str = ""
+    teacher_mean: tuple[float, ...] = ()
+    teacher_std: tuple[float, ...] = ()
+    distillation_kind: str = "hard"
     distillation: float = 1.0
+    distillation_temperature: float = 1.0
+    qat: bool = False
     float_layers: tuple[str, ...] = ()
     int16_layers: tuple[str, ...] = ()
     seed: int = 0
+    checkpoint_steps: int = 0
+    tensorboard: bool = True
+    distribute: str = "none"
+    sync_batch_norm: bool = True
+    coordinator_address: str = ""
+    num_processes: int = 0
+    process_id: int = -1
+    cache_megabytes: int = 2048
 
     def to_dict(self) -> dict:
-        """The flags of `care_keras.train` by name, with their values."""
-        values = dataclasses.asdict(self) | {"run_dir": str(self.run_dir)}
-        # As JSON gives them back.
-        values = {key: list(x) if isinstance(x, tuple) else x for key, x in values.items()}
+        """The flags of `care_keras.train` by name, with their values as JSON has them."""
+        values = {key: _flag_value(value) for key, value in dataclasses.asdict(self).items()}
         # Python keeps the flag's name, `from`, to itself.
         values["from"] = values.pop("start_from")
         return values
+
+
+def _flag_value(value):
+    if isinstance(value, pathlib.Path):
+        return str(value)
+    if not isinstance(value, tuple):
+        return value
+    # Numbers are one flag, names are one flag each.
+    numbers = value and all(isinstance(item, float) for item in value)
+    return ",".join(map(repr, value)) if numbers else list(value)

@@ -1,121 +1,141 @@
 import errno
 
-import keras
 import numpy as np
 import pytest
 
 from care_keras.cli import UserError
-from care_keras.training.checkpoint import Checkpoint
-from tests.care_keras.helpers import COMPILE
-
-INPUTS = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
-TARGETS = INPUTS[:, :1]
-STEPS = 4
-
-
-def compiled(units=8):
-    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(units), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.AdamW(0.01), loss="mse", **COMPILE)
-    return model
+from care_keras.training.checkpoint import (
+    Checkpoint,
+    CheckpointFolder,
+    Position,
+    read_checkpoint,
+)
 
 
-def state_of(model):
-    variables = model.weights + model.optimizer.variables
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+def checkpoint(epoch=0, step=0, size=50):
+    rng = np.random.default_rng((epoch, step))
+    arrays = {
+        "model/00000/kernel": rng.normal(size=(size, 3)).astype("float32"),
+        "optimizer/00000/iteration": np.asarray(epoch * 10 + step),
+        "random/torch": rng.integers(255, size=7).astype("uint8"),
+    }
+    return Checkpoint(Position(epoch, step), arrays, {"best": {"epoch": 1, "accuracy": 0.5}})
 
 
-def trained(path, epochs=2):
-    model = compiled()
-    checkpoint = Checkpoint(path, STEPS)
-    model.fit(INPUTS, TARGETS, batch_size=4, epochs=epochs, verbose=0, callbacks=[checkpoint])
-    return model
+def assert_same(actual, expected):
+    assert (actual.position, actual.notes) == (expected.position, expected.notes)
+    assert actual.arrays.keys() == expected.arrays.keys()
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(actual.arrays[name], array)
+        assert actual.arrays[name].dtype == array.dtype
 
 
-def test_restores_weights_optimizer_and_epoch(tmp_path):
-    path = tmp_path / "last.weights.h5"
-    model = trained(path, epochs=3)
-    restored = compiled()
-    assert Checkpoint(path, STEPS).restore(restored) == 3
-    assert int(restored.optimizer.iterations) == 3 * STEPS
-    for actual, expected in zip(state_of(restored), state_of(model), strict=True):
-        np.testing.assert_array_equal(actual, expected)
+def test_gives_back_what_was_written(tmp_path):
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    assert folder.newest() is None
+    folder.write(checkpoint(1, 5))
+    assert_same(folder.newest(), checkpoint(1, 5))
 
 
-def test_starts_from_the_beginning_without_a_file(tmp_path):
-    assert Checkpoint(tmp_path / "last.weights.h5", STEPS).restore(compiled()) == 0
+def test_keeps_the_newest_and_the_one_before_it(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    (tmp_path / "notes.txt").write_text("somebody's own")
+    # Not in the order of names: 10,000 comes after 9,999.
+    positions = [(2, 0), (2, 7), (9999, 0), (10000, 0)]
+    for position in positions:
+        folder.write(checkpoint(*position))
+        assert folder.newest().position == Position(*position)
+    assert [read_checkpoint(path).position for path in folder.paths()] == [
+        Position(10000, 0),
+        Position(9999, 0),
+    ]
+    assert (tmp_path / "notes.txt").exists()
 
 
-@pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
-def test_truncated_file(tmp_path, part):
-    path = tmp_path / "last.weights.h5"
-    trained(path, epochs=1)
+def damages(content):
+    """Name and content of damaged files, every kind that a crash or a disk may cause."""
+    for part in (0.0, 0.01, 0.5, 0.99):
+        yield f"first {part:.0%}", content[: int(part * len(content))]
+    yield "zeros", bytes(len(content))
+    yield "text", b"no checkpoint at all"
+    middle = len(content) // 2
+    yield "hole", content[:middle] + bytes(64) + content[middle + 64 :]
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1))
+    path = folder.write(checkpoint(2, size=2000))
+    for _, content in damages(path.read_bytes()):
+        path.write_bytes(content)
+        lines = []
+        assert_same(folder.newest(say=lines.append), checkpoint(1))
+        assert len(lines) == 1 and "\n" not in lines[0]
+        assert lines[0].startswith(f"{path} cannot be read (")
+        assert lines[0].endswith("): going on from the one before it")
+
+
+def test_a_changed_byte_is_noticed_or_changes_nothing(tmp_path):
+    path = CheckpointFolder(tmp_path).write(checkpoint(3, 1, size=4))
     content = path.read_bytes()
-    path.write_bytes(content[: int(part * len(content))])
-    with pytest.raises(UserError, match=r"last\.weights\.h5 is damaged.*: delete it to start"):
-        Checkpoint(path, STEPS).restore(compiled())
+    noticed = 0
+    for index in range(0, len(content), 3):
+        changed = bytearray(content)
+        changed[index] ^= 0xFF
+        path.write_bytes(changed)
+        try:
+            assert_same(read_checkpoint(path), checkpoint(3, 1, size=4))
+        except ValueError as error:
+            noticed += 1
+            assert "\n" not in str(error)
+    # What is left are dates and the like in the archive's own records.
+    assert noticed > 0.7 * len(content) / 3
 
 
-def test_file_of_another_model(tmp_path):
-    path = tmp_path / "last.weights.h5"
-    trained(path, epochs=1)
-    with pytest.raises(UserError, match="or a checkpoint of another model") as error:
-        Checkpoint(path, STEPS).restore(compiled(units=9))
-    assert "\n" not in str(error.value)
+def test_no_checkpoint_that_can_be_read(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1)).write_bytes(b"")
+    with pytest.raises(UserError, match="holds no checkpoint that can be read: delete it to start"):
+        folder.newest(say=lambda line: None)
 
 
-def attached(path, model):
-    checkpoint = Checkpoint(path, STEPS)
-    checkpoint.set_model(model)
-    return checkpoint
+def test_pickled_objects_are_not_loaded(tmp_path):
+    path = tmp_path / "epoch0001-step000000.npz"
+    np.savez(path, header=np.asarray([{"position": [1, 0]}], object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        read_checkpoint(path)
 
 
-def test_an_interrupted_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "last.weights.h5"
-    model = trained(path, epochs=1)
-    content = path.read_bytes()
+def test_a_full_disk_leaves_the_earlier_checkpoints(tmp_path, full_disk):
+    folder = CheckpointFolder(tmp_path)
+    for epoch in (1, 2):
+        folder.write(checkpoint(epoch))
+    with full_disk(), pytest.raises(OSError, match="") as error:
+        folder.write(checkpoint(3, size=20_000))
+    assert error.value.errno in (errno.EFBIG, errno.ENOSPC)
+    assert_same(folder.newest(), checkpoint(2))
+    assert len(list(tmp_path.iterdir())) == 2
 
-    def interrupted(file, overwrite):
-        file.write_bytes(content[:100])
+
+def test_an_interrupted_write_leaves_the_earlier_checkpoints(tmp_path, monkeypatch):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1))
+
+    def interrupted(stream, **arrays):
+        stream.write(b"PK")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model, "save_weights", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        attached(path, model).on_epoch_end(1)
-    assert path.read_bytes() == content
-    assert list(tmp_path.iterdir()) == [path]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(np, "savez", interrupted)
+        folder.write(checkpoint(2))
+    assert_same(folder.newest(), checkpoint(1))
+    assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, full_disk):
-    path = tmp_path / "last.weights.h5"
-    path.write_bytes(b"the last one")
-    model = compiled(units=2000)
-    model.optimizer.build(model.trainable_variables)
-    with full_disk(), pytest.raises(OSError, match="") as error:
-        attached(path, model).on_epoch_end(0)
-    assert error.value.errno in (errno.EFBIG, errno.ENOSPC)
-    assert path.read_bytes() == b"the last one"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_enough_room_is_asked_for(tmp_path):
-    """Less than the file takes would let it run into the full disk after all."""
-    from care_keras.training.checkpoint import _check_room
-
-    path = tmp_path / "last.weights.h5"
-    model = trained(path, epochs=1)
-    size = path.stat().st_size
-    _check_room(tmp_path / "room", model.variables + model.optimizer.variables)
-    assert size <= (tmp_path / "room").stat().st_size < 3 * size
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_lost_weights_do_not_replace_good_ones(tmp_path, value):
-    path = tmp_path / "last.weights.h5"
-    model = trained(path, epochs=1)
-    content = path.read_bytes()
-    bias = model.layers[-1].bias
-    bias.assign([value])
-    model.stop_training = False
-    attached(path, model).on_epoch_end(1)
-    assert path.read_bytes() == content
-    assert model.stop_training
+def test_leftovers_of_a_kill_are_removed(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1))
+    (tmp_path / ".epoch0002-step000000-a1b2c3.npz").write_bytes(b"PK half of it")
+    assert_same(folder.newest(), checkpoint(1))
+    folder.remove_leftovers()
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch0001-step000000.npz"]

@@ -17,9 +17,10 @@ from care_keras.training.config import TrainingConfig
 from care_keras.training.qat import DistillationLoss, Teacher, label_accuracy, quantized_start
 from care_keras.training.trainer import train
 from tests.care_keras.helpers import TINY, numpy_of, tiny_classifier
-from tests.care_keras.training.test_trainer import images, tiny_config, without_graphs  # noqa: F401
 
 LABELS = ("cat", "dog", "frog")
+
+pytestmark = pytest.mark.usefixtures("tiny_config", "without_graphs")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def start(tmp_path_factory):
     return path
 
 
-def settings(images, start, run_dir, **changes):  # noqa: F811
+def settings(images, start, run_dir, **changes):
     arguments = {
         "model": "tiny",
         "data": str(images),
@@ -46,7 +47,7 @@ def settings(images, start, run_dir, **changes):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def trained(images, start, tmp_path_factory):  # noqa: F811
+def trained(images, start, tmp_path_factory):
     """The quantized form after one epoch, and what `train` returned."""
     run_dir = tmp_path_factory.mktemp("qat")
     result = train(settings(images, start, run_dir))
@@ -60,7 +61,7 @@ def test_the_result_is_a_quantized_form(trained):
     assert "--qat=True" in result["command"] and "--from=" in result["command"]
 
 
-def test_training_moves_kernels_and_ranges(trained, start, images):  # noqa: F811
+def test_training_moves_kernels_and_ranges(trained, start, images):
     model, _ = trained
     pixels = load_pixels(open_source(str(images), "train"), TINY.preprocessing)
     before, _ = quantized_start(keras.models.load_model(start), pixels, seed=0)
@@ -76,7 +77,7 @@ def test_training_moves_kernels_and_ranges(trained, start, images):  # noqa: F81
     assert np.mean([np.any(value != 1.0) for value in factors]) > 0.5
 
 
-def test_it_converts_without_calibration(trained, images):  # noqa: F811
+def test_it_converts_without_calibration(trained, images):
     model, _ = trained
     content = convert_model(model, model.preprocessing, "int8", "rgb_uint8").content
     assert not [f for f in audit_integer_only(read_graph(content)) if f.severity == "error"]
@@ -87,7 +88,7 @@ def test_it_converts_without_calibration(trained, images):  # noqa: F811
     assert np.abs(runtime.predict(pixels) - expected).max() <= 6 * runtime.output.scale
 
 
-def test_the_teacher_gives_the_float_model_s_logits(start, images):  # noqa: F811
+def test_the_teacher_gives_the_float_model_s_logits(start, images):
     model = keras.models.load_model(start)
     pixels = load_pixels(open_source(str(images), "test"), TINY.preprocessing)[:3]
     record = TINY.preprocessing
@@ -126,12 +127,12 @@ def test_distillation_loss():
         ({"start_from": "nowhere.keras"}, "nowhere.keras"),
     ],
 )
-def test_bad_settings(images, start, tmp_path, changes, message):  # noqa: F811
+def test_bad_settings(images, start, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         train(settings(images, start, tmp_path, **changes))
 
 
-def test_probabilities_cannot_be_trained(images, tmp_path):  # noqa: F811
+def test_probabilities_cannot_be_trained(images, tmp_path):
     path = tmp_path / "softmax.keras"
     model = tiny_classifier(
         preprocessing=TINY.preprocessing, labels=LABELS, classifier_activation="softmax"
@@ -141,7 +142,7 @@ def test_probabilities_cannot_be_trained(images, tmp_path):  # noqa: F811
         train(settings(images, path, tmp_path / "run"))
 
 
-def test_every_computed_tensor_is_rounded(trained, images):  # noqa: F811
+def test_every_computed_tensor_is_rounded(trained, images):
     model, _ = trained
     record = model.preprocessing
     content = emit_tflite(
