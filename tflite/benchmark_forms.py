@@ -16,7 +16,7 @@ from absl import flags
 from care_keras import cli
 from care_keras.convert.by_tensorflow import restart_under_tensorflow
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
-from care_keras.models import CONFIGS
+from care_keras.models import names_of_models
 from tflite.form_rewrites import rewrite_table, write_rewrites
 from tflite.forms import load_model, ratio_table, write_forms
 from tflite.latency import make_candidates, measure
@@ -28,7 +28,7 @@ from tflite.machine import describe_machine, load_average
 _MODEL = flags.DEFINE_string(
     "model",
     "care_nano_cifar10",
-    f"A .keras file, a bundled model, or one of {', '.join(sorted(CONFIGS))} with random weights.",
+    f"A .keras file, a bundled model, or with random weights {names_of_models()}.",
 )
 _THREADS = flags.DEFINE_multi_integer(
     "threads", [1, 2], "Threads of the CPU kernels; give several.", lower_bound=1

@@ -1,6 +1,6 @@
 """CARE models: configs, backbone, classifier and the functions that build them."""
 
-from care_keras.models.ablations import ABLATIONS, CONFIGS
+from care_keras.models.ablations import ABLATIONS, CONFIGS, names_of_models
 from care_keras.models.care_backbone import CAREBackbone
 from care_keras.models.care_classifier import CAREClassifier
 from care_keras.models.config import BASE_CONFIGS, CAREConfig, Preprocessing
@@ -24,5 +24,6 @@ __all__ = [
     "build_model",
     "decode_predictions",
     "load_preset",
+    "names_of_models",
     "preprocess_input",
 ]

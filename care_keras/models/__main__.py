@@ -1,4 +1,8 @@
-"""Lists the models and what they cost: `python -m care_keras.models --size=224,448x336`."""
+"""Lists the models and what they cost: `python -m care_keras.models --size=224,448x336`.
+
+With `--ablations` those of the paper too: each is trained, converted and so on
+by the name that the table gives it.
+"""
 
 from absl import flags
 
@@ -10,11 +14,12 @@ _SIZE = flags.DEFINE_list(
     "size", [], "Image sizes, 224 or HEIGHTxWIDTH, comma separated (default: each model's own)."
 )
 _LAYERS = flags.DEFINE_bool("layers", False, "Break each model down by stage.")
+_ABLATIONS = flags.DEFINE_bool("ablations", False, "List the ablations of each model too.")
 
 
 def main() -> None:
     """Prints the table that the flags ask for."""
-    print(report(_MODEL.value, _SIZE.value, _LAYERS.value))
+    print(report(_MODEL.value, _SIZE.value, _LAYERS.value, _ABLATIONS.value))
 
 
 if __name__ == "__main__":

@@ -85,3 +85,9 @@ CONFIGS = BASE_CONFIGS | {
     for base, config in BASE_CONFIGS.items()
     for name, ablation in ABLATIONS.items()
 }
+
+
+def names_of_models() -> str:
+    """What `--model` can be, for messages: the base models, and how ablations are called."""
+    example = next(name for name in CONFIGS if name not in BASE_CONFIGS)
+    return f"one of {', '.join(BASE_CONFIGS)}, or an ablation of one such as {example}"

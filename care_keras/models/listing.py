@@ -4,46 +4,66 @@ from collections.abc import Sequence
 
 from care_keras import cli
 from care_keras.flag_values import parse_size
-from care_keras.models.ablations import CONFIGS
+from care_keras.models.ablations import ABLATIONS, CONFIGS, names_of_models
 from care_keras.models.complexity import Complexity, complexity
-from care_keras.models.config import BASE_CONFIGS
+from care_keras.models.config import BASE_CONFIGS, CAREConfig
 from care_keras.models.factories import build_model
 from care_keras.table import format_table
 
+_COUNTS = ("input", "parameters", "GMACs conv + dense", "GMACs attention")
 
-def report(model: str = "all", sizes: Sequence[str] = (), layers: bool = False) -> str:
+
+def report(
+    model: str = "all", sizes: Sequence[str] = (), layers: bool = False, ablations: bool = False
+) -> str:
     """What `python -m care_keras.models` prints.
 
     Args:
-        model: Name of a config, or `"all"`.
+        model: Name of a config, or `"all"` for those that are no ablations.
         sizes: Image sizes as text, `"224"` or `"192x256"` (height first); by
             default the one size of each model's preprocessing.
         layers: If true, one table per model and size with its stages.
+        ablations: If true, each model is followed by its ablations.
 
     Raises:
-        UserError: If the model is unknown, or a size is no size or too small.
+        UserError: If the model is unknown or an ablation already, or a size is
+            no size or too small.
     """
     if model != "all" and model not in CONFIGS:
-        raise cli.UserError(
-            f"--model must be all or one of {', '.join(BASE_CONFIGS)}, not {model!r}"
-        )
-    sizes = [parse_size(size.strip()) for size in sizes]
-    counted = []
-    for config in BASE_CONFIGS.values() if model == "all" else [CONFIGS[model]]:
-        own = (config.preprocessing.height, config.preprocessing.width)
-        smallest = config.stem_stride * 2 ** (len(config.depths) - 1)
-        for height, width in sizes:
-            if min(height, width) < smallest:
-                raise cli.UserError(
-                    f"--size={height}x{width} is too small: {config.name} needs at least "
-                    f"{smallest}x{smallest} pixels"
-                )
-        network = build_model(config)
-        counted += [(config.name, complexity(network, size)) for size in sizes or [own]]
+        raise cli.UserError(f"--model must be all or {names_of_models()}, not {model!r}")
+    if ablations and model not in ("all", *BASE_CONFIGS):
+        raise cli.UserError(f"--ablations: --model={model} is one itself and has none")
+    if ablations and layers:
+        raise cli.UserError("--ablations and --layers are two tables: leave one of them out")
+    names = list(BASE_CONFIGS) if model == "all" else [model]
+    parsed = [parse_size(size.strip()) for size in sizes]
+    for name in names:
+        _check_sizes(CONFIGS[name], parsed)
+    if ablations:
+        return _ablation_table(names, parsed)
+    counted = [
+        (CONFIGS[name].name, counts) for name in names for counts in _count(CONFIGS[name], parsed)
+    ]
     if layers:
         return "\n\n".join(_stage_table(name, counts) for name, counts in counted)
-    headers = ("model", "input", "parameters", "GMACs conv + dense", "GMACs attention")
-    return format_table(headers, [(name, *_row(counts)) for name, counts in counted])
+    return format_table(("model", *_COUNTS), [(name, *_row(counts)) for name, counts in counted])
+
+
+def _check_sizes(config, sizes):
+    smallest = config.stem_stride * 2 ** (len(config.depths) - 1)
+    for height, width in sizes:
+        if min(height, width) < smallest:
+            raise cli.UserError(
+                f"--size={height}x{width} is too small: {config.name} needs at least "
+                f"{smallest}x{smallest} pixels"
+            )
+
+
+def _count(config: CAREConfig, sizes) -> list[Complexity]:
+    """What a model costs at each size, or at its own."""
+    own = (config.preprocessing.height, config.preprocessing.width)
+    network = build_model(config)
+    return [complexity(network, size) for size in sizes or [own]]
 
 
 def _row(counts: Complexity):
@@ -56,9 +76,28 @@ def _row(counts: Complexity):
     )
 
 
+def _ablation_table(names, sizes):
+    """The base models `names`, each above its ablations."""
+    rows = []
+    for name in names:
+        base = _count(CONFIGS[name], sizes)
+        variants = {name: ("the paper's model", base)}
+        for ablation, changed in ABLATIONS.items():
+            key = f"{name}_{ablation}"
+            variants[key] = (changed.summary, _count(CONFIGS[key], sizes))
+        for key, (summary, counts) in variants.items():
+            for own, of_base in zip(counts, base, strict=True):
+                rows.append((key, *_row(own), f"{_macs(own) / _macs(of_base):.3f}x", summary))
+    return format_table(("--model", *_COUNTS, "all MACs", "what is changed"), rows)
+
+
+def _macs(counts):
+    return counts.conv_dense_macs + counts.attention_macs
+
+
 def _stage_table(name, counts):
     size, *totals = _row(counts)
-    headers = ("part", "map", "parameters", "GMACs conv + dense", "GMACs attention")
+    headers = ("part", "map", *_COUNTS[1:])
     rows = [
         (
             part.name,

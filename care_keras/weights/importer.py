@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from care_keras.files import atomic_path
-from care_keras.models import CONFIGS, CAREClassifier, build_model
+from care_keras.models import CONFIGS, CAREClassifier, build_model, names_of_models
 from care_keras.weights.checkpoint import is_floating, load_checkpoint
 from care_keras.weights.names import Entry, checkpoint_entries
 
@@ -124,7 +124,7 @@ def import_checkpoint(
         OSError: If a file cannot be opened or written.
     """
     if arch not in CONFIGS:
-        raise ValueError(f"`arch` must be one of {sorted(CONFIGS)}. Received: arch={arch!r}")
+        raise ValueError(f"`arch` must be {names_of_models()}. Received: arch={arch!r}")
     if classes is not None and classes < 1:
         raise ValueError(f"`classes` must be positive. Received: classes={classes}")
     output = _checked_output(output)

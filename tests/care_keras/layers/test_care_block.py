@@ -37,6 +37,28 @@ CASES = {
             "inter1/projection/bias",
         ),
     ),
+    "without_memory_and_inter1": LayerCase(
+        CAREBlock,
+        {
+            "inter1_expansion_ratio": None,
+            "head_dim": 3,
+            "decoupling": "symmetric",
+            "local_kernels": [3, 5],
+            "memory": False,
+        },
+        shapes={(5, 7, 12): (5, 7, 12)},
+        trainable_weights=15,
+        non_trainable_weights=2,
+        # Constants per channel, which the BatchNorm of Inter2 takes away.
+        without_gradient=("local_conv_3x3/bias", "local_conv_5x5/bias"),
+    ),
+    "without_inter2": LayerCase(
+        CAREBlock,
+        {"global_branch": "none", "inter1_expansion_ratio": 2, "inter2_expansion_ratio": None},
+        shapes={(5, 7, 8): (5, 7, 8)},
+        trainable_weights=13,
+        non_trainable_weights=2,
+    ),
 }
 
 
@@ -45,11 +67,12 @@ def test_layer(case, check):
     check(case)
 
 
-def built_block(**kwargs):
-    block = CAREBlock("strip_conv", inter1_expansion_ratio=2, inter2_expansion_ratio=2, **kwargs)
-    block.build((None, None, None, 8))
+def built_block(channels=8, **kwargs):
+    ratios = {"inter1_expansion_ratio": 2, "inter2_expansion_ratio": 2}
+    block = CAREBlock("strip_conv", **{**ratios, **kwargs})
+    block.build((None, None, None, channels))
     randomize_weights(block)
-    return block, np.random.default_rng(0).normal(size=(16, 5, 4, 8)).astype("float32")
+    return block, np.random.default_rng(0).normal(size=(16, 5, 4, channels)).astype("float32")
 
 
 def test_is_the_scaled_interaction_plus_the_input():
@@ -59,6 +82,35 @@ def test_is_the_scaled_interaction_plus_the_input():
     branch = numpy_of(infer(block.interaction, [memory, mixed]))
     expected = branch * numpy_of(block.layer_scale.gamma) + inputs
     np.testing.assert_allclose(numpy_of(infer(block, inputs)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_inter2_the_memory_is_scaled_and_the_features_come_from_inter1():
+    block, inputs = built_block(inter2_expansion_ratio=None)
+    memory, features = inputs[..., :2], inputs[..., 2:]
+    features = numpy_of(infer(block.interaction.inter1, infer(block.mixer, features)))
+    joined = np.concatenate([memory, features], axis=-1)
+    expected = joined * numpy_of(block.layer_scale.gamma) + inputs
+    np.testing.assert_allclose(numpy_of(infer(block, inputs)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_inter1_inter2_reads_the_mixed_features():
+    block, inputs = built_block(inter1_expansion_ratio=None, last=True)
+    joined = np.concatenate([inputs[..., :2], numpy_of(infer(block.mixer, inputs[..., 2:]))], -1)
+    expected = numpy_of(infer(block.interaction.inter2, joined))
+    np.testing.assert_allclose(numpy_of(infer(block, inputs)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_memory_all_channels_are_features():
+    block, inputs = built_block(memory=False, channels=6)
+    mixed = infer(block.interaction.inter1, infer(block.mixer, inputs))
+    branch = numpy_of(infer(block.interaction.inter2, mixed))
+    expected = branch * numpy_of(block.layer_scale.gamma) + inputs
+    np.testing.assert_allclose(numpy_of(infer(block, inputs)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_block_needs_inter2():
+    with pytest.raises(ValueError, match=r"Received: last=True, inter2_expansion_ratio=None$"):
+        CAREBlock(last=True, inter2_expansion_ratio=None)
 
 
 def test_the_last_block_returns_the_bare_interaction():

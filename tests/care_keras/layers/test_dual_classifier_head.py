@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from care_keras.layers import ClassifierHead, DualClassifierHead
+from care_keras.layers import ClassifierHead, DualClassifierHead, SingleClassifierHead
 from tests.care_keras.helpers import infer, numpy_of, randomize_weights
 from tests.care_keras.layers.harness import LayerCase, all_checks
 
@@ -24,6 +24,13 @@ CASES = {
         trainable_weights=8,
         output_dtype="float32",
     ),
+    "pooled_features_and_one_head": LayerCase(
+        SingleClassifierHead,
+        {"classes": 5, "activation": "softmax", "dropout": 0.2},
+        shapes={(3, 4, 6): (5,)},
+        trainable_weights=4,
+        output_dtype="float32",
+    ),
 }
 
 
@@ -32,8 +39,8 @@ def test_layer(case, check):
     check(case)
 
 
-def built_head(**kwargs):
-    layer = DualClassifierHead(classes=4, **kwargs)
+def built_head(kind=DualClassifierHead, **kwargs):
+    layer = kind(classes=4, **kwargs)
     layer.build((None, None, None, 6))
     randomize_weights(layer)
     return layer, np.random.default_rng(0).normal(size=(3, 4, 5, 6)).astype("float32")
@@ -68,6 +75,14 @@ def test_inference_averages_the_logits_and_training_returns_both(activation, fun
     )
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_one_head_gives_its_own_logits(training):
+    layer, inputs = built_head(SingleClassifierHead)
+    outputs = numpy_of(infer(layer, inputs, training=training))
+    np.testing.assert_allclose(outputs, reference_logits(layer.head, inputs), rtol=1e-4, atol=1e-5)
+    assert layer.heads() == [layer.head]
+
+
 def test_symbolic_outputs_are_those_of_the_mode():
     layer, _ = built_head()
     inputs = keras.KerasTensor((None, None, None, 6))
@@ -98,7 +113,7 @@ def test_a_function_serves_as_activation():
     assert np.abs(numpy_of(infer(layer, inputs))).max() <= 1.0
 
 
-@pytest.mark.parametrize("layer", [ClassifierHead, DualClassifierHead])
+@pytest.mark.parametrize("layer", [ClassifierHead, DualClassifierHead, SingleClassifierHead])
 def test_classes_must_be_positive(layer):
     with pytest.raises(ValueError, match=r"Received: classes=0$"):
         layer(classes=0)

@@ -7,6 +7,7 @@ import pytest
 
 import care_keras
 from care_keras import cli
+from care_keras.models import ABLATIONS
 from care_keras.models.listing import report
 
 ROOT = pathlib.Path(care_keras.__file__).parent.parent
@@ -34,10 +35,40 @@ def test_the_default_size_is_the_models_own_and_stages_sum_up():
     ]
 
 
+def test_ablations_stand_below_their_model_at_every_size():
+    lines = report("nano", ["32", "64x48"], ablations=True).splitlines()
+    rows = [line.split() for line in lines[2:]]
+    names = ["nano", *(f"nano_{name}" for name in ABLATIONS)]
+    assert [row[:2] for row in rows] == [[x, size] for x in names for size in ("32x32", "64x48")]
+    assert [row[2] for row in rows[:2]] == ["790,468", "790,468"]
+    assert [row[5] for row in rows[:2]] == ["1.000x", "1.000x"]
+    # (0.0330 + 0.0013) / (0.0290 + 0.0001)
+    (stacked,) = (row for row in rows if row[:2] == ["nano_stacked", "32x32"])
+    assert stacked[5] == "1.180x"
+    assert " ".join(stacked[6:]) == "local bias, then attention, on all features"
+
+
+def test_an_ablation_by_its_name():
+    lines = report("nano_no_inter1").splitlines()
+    assert [line.split()[:3] for line in lines[2:]] == [["care_nano_no_inter1", "32x32", "521,428"]]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"model": "nano_sym", "ablations": True}, "--model=nano_sym is one itself"),
+        ({"model": "nano", "ablations": True, "layers": True}, "leave one of them out"),
+    ],
+)
+def test_tables_that_do_not_exist(arguments, message):
+    with pytest.raises(cli.UserError, match=message):
+        report(**arguments)
+
+
 @pytest.mark.parametrize(
     "model, sizes, message",
     [
-        ("s9", [], "--model must be all or one of s0, s1, s2, nano, not 's9'"),
+        ("s9", [], "--model must be all or one of s0, s1, s2, nano, or an ablation .*, not 's9'"),
         ("nano", ["32", "0x"], "--size must be N or HxW"),
         ("nano", ["7"], "--size=7x7 is too small: care_nano needs at least 8x8"),
         ("nano", ["0"], "--size must be N or HxW"),

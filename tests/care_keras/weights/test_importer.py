@@ -158,7 +158,7 @@ def test_nothing_is_written_on_an_error(tiny, state_dict, safetensors_file, tmp_
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"arch": "s9"}, r"`arch` must be one of \[.*'s0'.*\]\. Received: arch='s9'"),
+        ({"arch": "s9"}, r"`arch` must be one of s0, .*\. Received: arch='s9'"),
         ({"classes": 0}, r"`classes` must be positive. Received: classes=0"),
         ({"output": "a.h5"}, r"must end in \.keras\. Received: output="),
         ({"output": "none/a.keras"}, r"folder does not exist\. Received: output="),
