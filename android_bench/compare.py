@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from android_bench.records import of_kind
+from android_bench.records import of_kind, phone_names
 from android_bench.statistics import CellStatistics, cell_statistics
 from tflite.latency_report import verdict
 from tflite.latency_statistics import Estimate, unpaired_ratio
@@ -59,7 +59,7 @@ def compare(
     Raises:
         ValueError: If they are of different phones, or have no cell in common.
     """
-    names = [_phones(records) for records in (old, new)]
+    names = [phone_names(records) for records in (old, new)]
     if not set(names[0].values()) & set(names[1].values()):
         raise ValueError(
             "The runs are of different phones, and their times cannot be compared. "
@@ -116,19 +116,6 @@ def _differences(old, new, comparisons):
     if heads[0]["settings"]["length"] != heads[1]["settings"]["length"]:
         notes.append("rounds are of another length")
     return notes
-
-
-def _phones(records):
-    """Maker and model of each phone by its serial number, which tells two alike apart."""
-    phones = {
-        record["serial"]: f"{record['device']['manufacturer']} {record['device']['model']}"
-        for record in of_kind(records, "device")
-    }
-    names = list(phones.values())
-    return {
-        serial: f"{name} ({serial})" if names.count(name) > 1 else name
-        for serial, name in phones.items()
-    }
 
 
 def _key(cell, phones):

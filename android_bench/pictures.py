@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from android_bench.published import IPHONE_13, IPHONE_13_SOURCE
+from android_bench.published import IPHONE_13
 from android_bench.report import Report, milliseconds
 from android_bench.statistics import CellStatistics
 from care_keras.optional import require
@@ -13,55 +13,73 @@ from tflite.latency_chart import COLORS
 
 # Stands for the page's own text colour until the SVG is written.
 _TEXT = "#010203"
+# Inches: as wide as text is set on a wide page, and as a phone held upright.
+WIDE, NARROW = 7.2, 3.9
 _KINDS_SHOWN = 6
 _MARKERS = "osD^vPX*"
 
 
-def latency(cells: Sequence[CellStatistics], name: str = "latency") -> str | None:
+def latency(
+    cells: Sequence[CellStatistics], width: float = WIDE, name: str = "latency"
+) -> str | None:
     """A bar per cell with its interval and 95th percentile; `None` without any figure.
 
     Args:
         cells: What to show.
+        width: In inches.
         name: Of the picture, different from those of others in a page.
     """
     cells = [cell for cell in cells if cell.p50]
     if not cells:
         return None
     delegates = list(dict.fromkeys(cell.delegate for cell in cells))
-    figure, axes = _figure(7.2, 1.1 + 0.42 * len(cells))
+    figure, axes = _figure(width, 1.0 + 0.5 * len(cells))
     longest = max(max(cell.p50.high, cell.p95_ms or 0) for cell in cells)
     for position, cell in enumerate(cells):
         value = cell.p50.value
         axes.barh(
             position,
             value,
-            height=0.72,
+            height=0.46,
             color=COLORS[delegates.index(cell.delegate) % len(COLORS)],
             xerr=[[value - cell.p50.low], [cell.p50.high - value]],
             error_kw={"elinewidth": 1.2, "capsize": 3, "ecolor": _TEXT},
         )
         if cell.p95_ms:
-            axes.plot([cell.p95_ms], [position], "|", color=_TEXT, markersize=11)
+            axes.plot([cell.p95_ms], [position], "|", color=_TEXT, markersize=10)
         end = max(cell.p50.high, cell.p95_ms or 0)
         marked = " *" if set(cell.marks) & {"throttled", "rounds disagree"} else ""
         axes.text(end + 0.02 * longest, position, f"{milliseconds(value)}{marked}", va="center")
-    axes.set_yticks(range(len(cells)), [_short(cell) for cell in cells])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.22 * longest)
-    axes.set_xlabel("latency, ms: median, 95 % interval, tick at the 95th percentile")
+        about = f", {cell.delegate}, {cell.threads} thr, {cell.cores}"
+        _name_of_bar(axes, position - 0.24, cell.label, about)
+    axes.set_ylim(len(cells) - 0.6, -0.75)
+    # A time of seven characters has to stand beside the longest bar.
+    axes.set_xlim(0, longest * (1 + 0.85 / (width - 0.6)))
+    axes.set_xlabel("latency, ms")
     _legend(figure, delegates)
     return _svg(figure, name)
 
 
-def accuracy(report: Report) -> str | None:
-    """Top-1 against latency, with published points; `None` if no accuracy is known."""
-    points = [
-        (cell, found[0]) for cell in report.cells if cell.p50 and (found := report.top1_of(cell))
-    ]
+def accuracy(
+    report: Report,
+    cells: Sequence[CellStatistics],
+    width: float = WIDE,
+    name: str = "accuracy",
+) -> str | None:
+    """Top-1 against latency, with published points; `None` if no accuracy is known.
+
+    Args:
+        report: What knows the accuracies.
+        cells: Of it, what to show.
+        width: In inches.
+        name: Of the picture, different from those of others in a page.
+    """
+    points = [(cell, found[0]) for cell in cells if cell.p50 and (found := report.top1_of(cell))]
     if not points:
         return None
     delegates = list(dict.fromkeys(cell.delegate for cell, _ in points))
-    figure, axes = _figure(7.2, 4.4)
+    labels = list(dict.fromkeys(cell.label for cell, _ in points))
+    figure, axes = _figure(width, 4.0 + 0.2 * len(labels))
     axes.plot(
         [point.latency_ms for point in IPHONE_13],
         [100 * point.top1 for point in IPHONE_13],
@@ -82,7 +100,6 @@ def accuracy(report: Report) -> str | None:
             color=_TEXT,
             alpha=0.65,
         )
-    labels = list(dict.fromkeys(cell.label for cell, _ in points))
     for cell, top1 in points:
         value = cell.p50.value
         axes.errorbar(
@@ -94,18 +111,31 @@ def accuracy(report: Report) -> str | None:
             color=COLORS[delegates.index(cell.delegate) % len(COLORS)],
         )
     axes.set_xscale("log")
-    axes.margins(x=0.18, y=0.15)
+    # The first point's name stands to its left.
+    axes.margins(x=1.3 / width, y=0.15)
     axes.grid(color=_TEXT, alpha=0.12, which="both")
     axes.set_axisbelow(True)
     _plain_log_axis(axes)
-    axes.set_xlabel(f"latency, ms (hollow: {IPHONE_13_SOURCE})")
+    axes.set_xlabel("latency, ms (hollow: published, iPhone 13)")
     axes.set_ylabel("top-1, %")
     _legend(figure, delegates, labels)
-    return _svg(figure, "accuracy")
+    return _svg(figure, name)
 
 
-def profile(profiles: Sequence[dict]) -> str | None:
-    """Shares of a run's time by kind of operation, a bar per model and delegate."""
+def profile(
+    profiles: Sequence[dict],
+    phones: dict[str, str],
+    width: float = WIDE,
+    name: str = "profile",
+) -> str | None:
+    """Shares of a run's time by kind of operation, a bar per model and delegate.
+
+    Args:
+        profiles: `profile` records.
+        phones: Names of the phones by serial number, where there are several.
+        width: In inches.
+        name: Of the picture, different from those of others in a page.
+    """
     profiles = [one for one in profiles if one["status"] == "ok" and one["operations"]]
     if not profiles:
         return None
@@ -115,47 +145,53 @@ def profile(profiles: Sequence[dict]) -> str | None:
             totals[operation["type"]] = totals.get(operation["type"], 0) + operation["share"]
     kinds = sorted(totals, key=lambda kind: -totals[kind])
     shown, rest = kinds[:_KINDS_SHOWN], kinds[_KINDS_SHOWN:]
-    figure, axes = _figure(7.2, 1.6 + 0.5 * len(profiles) + 0.22 * (len(shown) + 1) // 2)
-    left = [0.0] * len(profiles)
     names = shown + (["other"] if rest else [])
-    for number, name in enumerate(names):
+    columns = _columns(names, width)
+    figure, axes = _figure(width, 0.9 + 0.55 * len(profiles) + 0.2 * -(-len(names) // columns))
+    left = [0.0] * len(profiles)
+    for number, kind in enumerate(names):
         shares = [
-            100 * sum(op["share"] for op in one["operations"] if op["type"] in _members(name, rest))
+            100 * sum(op["share"] for op in one["operations"] if op["type"] in _members(kind, rest))
             for one in profiles
         ]
-        color = _TEXT if name == "other" else COLORS[number % len(COLORS)]
-        alpha = 0.35 if name == "other" else 1.0
+        color = _TEXT if kind == "other" else COLORS[number % len(COLORS)]
+        alpha = 0.35 if kind == "other" else 1.0
         axes.barh(
             range(len(profiles)),
             shares,
             left=left,
-            height=0.6,
+            height=0.5,
             color=color,
             alpha=alpha,
-            label=name,
+            label=kind,
         )
         left = [start + share for start, share in zip(left, shares, strict=True)]
-    axes.set_yticks(
-        range(len(profiles)), [f"{one['label']}\n{one['delegate']}" for one in profiles]
-    )
-    axes.invert_yaxis()
+    for position, one in enumerate(profiles):
+        phone = f", {phones[one['serial']]}" if phones else ""
+        _name_of_bar(axes, position - 0.26, one["label"], f", {one['delegate']}{phone}")
+    axes.set_ylim(len(profiles) - 0.6, -0.75)
     axes.set_xlim(0, 100)
     axes.set_xlabel("share of the time of a profiled run, %")
-    figure.legend(loc="outside upper left", ncols=2, frameon=False, labelcolor=_TEXT, fontsize=8)
-    return _svg(figure, "profile")
+    figure.legend(
+        loc="outside upper left", ncols=columns, frameon=False, labelcolor=_TEXT, fontsize=8
+    )
+    return _svg(figure, name)
 
 
-def temperature(points: Sequence[tuple], name: str = "temperature") -> str | None:
+def temperature(
+    points: Sequence[tuple], width: float = WIDE, name: str = "temperature"
+) -> str | None:
     """Temperatures of one phone during the run; `None` if it told none.
 
     Args:
         points: As in `Report.trace`.
+        width: In inches.
         name: Of the picture, different from those of others in a page.
     """
     points = sorted(point for point in points if point[1] is not None or point[2] is not None)
     if not points:
         return None
-    figure, axes = _figure(7.2, 3.0)
+    figure, axes = _figure(width, 3.0)
     start = points[0][0]
     for column, label, color in ((1, "processor", COLORS[3]), (2, "battery", COLORS[0])):
         known = [point for point in points if point[column] is not None]
@@ -197,6 +233,32 @@ def _figure(width, height):
     return figure, axes
 
 
+def _name_of_bar(axes, position, label, about):
+    """Above its bar, where a long name has room in a narrow picture too."""
+    axes.set_yticks([])
+    room = int((axes.figure.get_figwidth() - 0.4) / 0.068) - len(about)
+    if len(label) > room:
+        # Both ends of a name tell files apart: what it is, and its precision.
+        half = max(4, room // 2 - 1)
+        label = f"{label[:half]}…{label[-half:]}"
+    text = axes.annotate(
+        label + about,
+        (0, position),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        xytext=(3, 1.5),
+        va="bottom",
+        color=_TEXT,
+    )
+    text.set_in_layout(False)
+
+
+def _columns(texts, width):
+    """How many columns of a legend fit."""
+    # A character of 9 points takes some 0.075 inches, a handle and its margins 0.6.
+    return max(1, min(len(texts), int(width / (0.6 + 0.075 * max(map(len, texts))))))
+
+
 def _plain_log_axis(axes):
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -221,15 +283,11 @@ def _legend(figure, delegates, labels=()):
     figure.legend(
         handles=handles,
         loc="outside upper left",
-        ncols=min(len(handles), 4),
+        ncols=_columns([handle.get_label() for handle in handles], figure.get_figwidth()),
         frameon=False,
         labelcolor=_TEXT,
         fontsize=9,
     )
-
-
-def _short(cell):
-    return f"{cell.label}\n{cell.delegate}, {cell.threads} thr, {cell.cores}"
 
 
 def _svg(figure, name):

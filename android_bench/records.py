@@ -90,6 +90,19 @@ def of_kind(records: Iterable[dict], kind: str) -> list[dict]:
     return [record for record in records if record["kind"] == kind]
 
 
+def phone_names(records: Iterable[dict]) -> dict[str, str]:
+    """Maker and model of each phone by its serial number, which tells two alike apart."""
+    phones = {
+        record["serial"]: f"{record['device']['manufacturer']} {record['device']['model']}"
+        for record in of_kind(records, "device")
+    }
+    names = list(phones.values())
+    return {
+        serial: f"{name} ({serial})" if names.count(name) > 1 else name
+        for serial, name in phones.items()
+    }
+
+
 def job_key(record: dict) -> tuple:
     """What a `cell` record measured: phone, cell, round."""
     return (

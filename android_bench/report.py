@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 
-from android_bench.records import SCHEMA, of_kind
+from android_bench.records import SCHEMA, of_kind, phone_names
 from android_bench.statistics import CellStatistics, cell_statistics
 from care_keras.table import format_table
 
@@ -22,6 +22,7 @@ class Report:
     Attributes:
         head: The run's `run` record: settings, models, versions, host.
         devices: `device` fields by serial number.
+        phone_names: A short name of each phone by serial number.
         cells: Statistics of each cell.
         verifications: The last `verify` record of each phone, model and delegate.
         profiles: The same of `profile` records.
@@ -31,6 +32,7 @@ class Report:
 
     head: dict
     devices: dict[str, dict]
+    phone_names: dict[str, str]
     cells: list[CellStatistics]
     verifications: list[dict]
     profiles: list[dict]
@@ -53,15 +55,18 @@ class Report:
         return None
 
     def failures(self) -> list[str]:
-        """What failed, a line each."""
+        """What failed, a line each; of several phones each line says which."""
+        several = len(self.devices) > 1
+        phones = {serial: f"{name}: " for serial, name in self.phone_names.items() if several}
         lines = [
-            f"{cell.name}: {cell.failed_rounds} of {cell.failed_rounds + cell.rounds} runs failed: "
-            f"{cell.failure}"
+            f"{phones.get(cell.serial, '')}{cell.name}: {cell.failed_rounds} of "
+            f"{cell.failed_rounds + cell.rounds} runs failed: {cell.failure}"
             for cell in self.cells
             if cell.failure
         ]
         lines += [
-            f"{one['label']}, {one['delegate']}: {one['kind']}: {one['reason']}"
+            f"{phones.get(one['serial'], '')}{one['label']}, {one['delegate']}: {one['kind']}: "
+            f"{one['reason']}"
             for one in self.verifications + self.profiles
             if one["status"] != "ok"
         ]
@@ -78,6 +83,7 @@ def evaluate(records: Sequence[dict]) -> Report:
     return Report(
         head=of_kind(records, "run")[0],
         devices={one["serial"]: one["device"] for one in of_kind(records, "device")},
+        phone_names=phone_names(records),
         cells=cell_statistics(records),
         verifications=_last(of_kind(records, "verify")),
         profiles=_last(of_kind(records, "profile")),

@@ -149,7 +149,7 @@ def _statistics(group, maxima, generator):
     p90, p99 = quantiles(singles, (0.9, 0.99), generator) if singles else (None, None)
     limits = [limit for one in rounds if (limit := _limit(one, maxima)) is not None]
     # The probe prints how many nodes a delegate runs, rounds only whether it runs all.
-    told = [one["delegation"] for one in probes + rounds if one["delegation"]]
+    told = [one["delegation"] for one in probes + rounds + failed if one["delegation"]]
     delegation = Delegation(**told[0]) if told else None
     return CellStatistics(
         **{name: first[name] for name in ("serial", "label", "sha256", "delegate")},

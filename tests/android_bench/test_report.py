@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import html.parser
 import io
 import json
@@ -9,6 +10,7 @@ import pytest
 
 from android_bench import pictures
 from android_bench.page import page
+from android_bench.page_parts import table
 from android_bench.records import RecordFile, read_records
 from android_bench.report import as_csv, as_json, evaluate, text
 from tests.android_bench.made_records import SERIAL, write_run
@@ -72,7 +74,9 @@ def test_table(report):
     row = next(line for line in lines if line.startswith("a.tflite") and "xnnpack" in line)
     assert "10.1 ms" in row and "within 1 code" in row and "31 to 38" in row
     assert "10.3 ms" in row and "10.4 ms" in row and "1800 to 1800" in row
-    assert any("2 of 3" not in line and "1 of 3 runs failed: the phone" in line for line in lines)
+    # Of two phones of one kind each line says which.
+    failure = next(line for line in lines if "1 of 3 runs failed: the phone" in line)
+    assert failure.startswith(f"  Nobody Fake <1> ({SERIAL}): a.tflite, gpu, 1 thread, big: ")
     assert any("rounds disagree" in line for line in lines)
 
 
@@ -110,7 +114,9 @@ def test_a_page_that_needs_nothing_else(report, records):
     content = page(report, records)
     collector = Collector()
     collector.feed(content)
-    assert collector.tags.count("svg") == 6 and "script" not in collector.tags
+    # Latency, accuracy and temperature of each phone, and the profile; wide and narrow.
+    assert collector.tags.count("svg") == 2 * 7 and "script" not in collector.tags
+    assert content.count('class="on-wide"') == content.count('class="on-narrow"') == 7
     # References are to parts of the page's own pictures.
     assert all(one.startswith("#") for one in collector.references)
     assert "@import" not in content and not re.search(r"url\((?!#)", content)
@@ -126,16 +132,64 @@ def test_a_page_that_needs_nothing_else(report, records):
 
 def test_pictures_take_the_colour_of_the_page(report):
     pytest.importorskip("matplotlib")
-    for svg in (
-        pictures.latency(report.cells),
-        pictures.accuracy(report),
-        pictures.profile(report.profiles),
-        pictures.temperature(report.trace[SERIAL]),
-    ):
+    for svg in every_picture(report, pictures.WIDE):
         root = xml.etree.ElementTree.fromstring(svg)
         assert root.tag.endswith("svg") and root.get("viewBox") and not root.get("width")
         assert "currentColor" in svg and "#010203" not in svg
         assert not re.search(r"(fill|stroke): (#000000|#ffffff|black|white)", svg)
+
+
+def every_picture(report, width):
+    return (
+        pictures.latency(report.cells, width),
+        pictures.accuracy(report, report.cells, width),
+        pictures.profile(report.profiles, report.phone_names, width),
+        pictures.temperature(report.trace[SERIAL], width),
+    )
+
+
+def test_pictures_for_a_narrow_page(report, monkeypatch):
+    """Text keeps its size: the picture is narrower, and long names are cut in their middle."""
+    pytest.importorskip("matplotlib")
+    import matplotlib
+
+    for wide, narrow in zip(
+        every_picture(report, pictures.WIDE), every_picture(report, pictures.NARROW), strict=True
+    ):
+        sizes = [
+            float(xml.etree.ElementTree.fromstring(svg).get("viewBox").split()[2])
+            for svg in (wide, narrow)
+        ]
+        assert sizes == [pytest.approx(72 * pictures.WIDE), pytest.approx(72 * pictures.NARROW)]
+    # Glyphs stay text, so that it can be read here.
+    context = matplotlib.rc_context
+    monkeypatch.setattr(matplotlib, "rc_context", lambda rc: context({"svg.fonttype": "none"}))
+    cell = dataclasses.replace(report.cells[0], label="a_network_of_a_very_long_name_int8.tflite")
+    about = f"{cell.delegate}, 1 thr, big"
+    assert f"{cell.label}, {about}" in pictures.latency([cell], pictures.WIDE)
+    short = pictures.latency([cell], pictures.NARROW)
+    assert cell.label not in short
+    assert re.search(f">a_netw[a-z_]*\N{HORIZONTAL ELLIPSIS}[a-z_]*int8.tflite, {about}<", short)
+
+
+def test_rows_that_stand_alone_on_a_narrow_page():
+    content = table(("model", "p50", "marks"), [["a <1>", "1.5 ms", "5 failed"], ["b", None, None]])
+    assert '<th class="number">p50</th>' in content and "<th>marks</th>" in content
+    assert '<td data-title="model">a &lt;1&gt;</td>' in content
+    assert '<td class="number" data-title="p50">1.5 ms</td>' in content
+    assert '<td class="number missing" data-title="p50">&ndash;</td>' in content
+    assert '<td class="missing" data-title="marks">&ndash;</td>' in content
+
+
+def test_rounds_that_failed_alike_are_told_once(tmp_path):
+    pytest.importorskip("matplotlib")
+    cells = {("a", "xnnpack"): ["broke", "broke", "was lost"], ("b", "xnnpack"): [1.0] * 3}
+    records = read_records(write_run(tmp_path / "run", cells))
+    content = page(evaluate(records), records)
+    assert re.findall("<summary>(.*?)</summary>", content) == [
+        "a, xnnpack, threads 1, big, rounds 1, 2: broke",
+        "a, xnnpack, threads 1, big, rounds 3: was lost",
+    ]
 
 
 def test_a_run_without_a_result(tmp_path):
