@@ -117,8 +117,8 @@ def _executable(phone):
         return Finding(phone.serial, WORK_PARENT, "missing", message)
     if finished.exit_code:
         message = (
-            "programs cannot be run there (it is mounted noexec, or a policy forbids it): name "
-            "another folder with --work_folder, or use a phone without such a policy"
+            "programs cannot be run there (it is mounted noexec, or a policy forbids it): use a "
+            "phone, or a user of it, without such a policy"
         )
         return Finding(phone.serial, WORK_PARENT, "missing", message)
     return Finding(phone.serial, WORK_PARENT, "ok", "writable, programs run")

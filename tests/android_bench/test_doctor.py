@@ -37,6 +37,14 @@ def test_everything_that_may_be_missing(fake, tmp_path):
     assert findings["power"].level == "warning" and "battery saver" in findings["power"].message
 
 
+def test_several_phones(make_phone, stand_in_binary):
+    phones = [make_phone(), make_phone()]
+    findings = examine(None, str(stand_in_binary), None, None)
+    assert {one.level for one in findings} == {"ok"}
+    assert any(one.message.startswith("several: choose with --device=SERIAL") for one in findings)
+    assert {phone.serial for phone in phones} <= {one.about for one in findings}
+
+
 def test_no_phone_and_no_binary(server):
     findings = {one.what: one for one in examine(None, None, None, None)}
     assert findings["server"].level == "ok"

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from android_bench import errors
-from android_bench.adb import AdbServer
+from android_bench.adb import AdbServer, Listed, check_state
 from android_bench.phone import Phone, quote
 from tests.android_bench.conftest import free_port
 from tests.android_bench.fake_phone import split_quoted
@@ -114,6 +114,21 @@ def test_a_phone_that_has_not_allowed_it(server, make_phone):
         server.choose(None)
     with pytest.raises(errors.UnauthorizedError):
         Phone(server, fake.serial).shell(["getprop"])
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "words"),
+    [
+        ("offline", errors.OfflineError, "does not answer .* plug it in again"),
+        ("recovery", errors.OfflineError, "adb says 'recovery'"),
+        ("authorizing", errors.UnauthorizedError, "Allow USB debugging"),
+        ("no permissions (udev)", errors.UnauthorizedError, "add a udev rule"),
+    ],
+)
+def test_a_phone_in_another_state(state, error, words):
+    with pytest.raises(error, match=words):
+        check_state(Listed("FAKE0001", state))
+    check_state(Listed("FAKE0001", "device"))
 
 
 def test_no_server_can_be_started(monkeypatch, tmp_path):
