@@ -17,7 +17,7 @@ from absl import flags
 from care_keras import cli
 from care_keras.files import write_atomically
 from care_keras.flag_values import output_file
-from care_keras.models import CONFIGS
+from care_keras.models import BASE_CONFIGS
 from care_keras.optional import MissingDependencyError, require
 from tflite import latency_chart, token_chart
 from tflite.attention_files import (
@@ -42,7 +42,7 @@ from tflite.token_scaling import (
 
 SCHEMA = "care_keras.tflite.tokens/1"
 
-_MODEL = flags.DEFINE_enum("model", "s0", sorted(CONFIGS), "Whose attention.")
+_MODEL = flags.DEFINE_enum("model", "s0", sorted(BASE_CONFIGS), "Whose attention.")
 _STAGE = flags.DEFINE_integer("stage", 3, "Of which stage, from 1.")
 _SIZE = flags.DEFINE_list(
     "size",
@@ -76,7 +76,7 @@ def _run(folder):
     if picture:
         # Before minutes of measuring, not after.
         require("matplotlib", "report")
-    config = CONFIGS[_MODEL.value]
+    config = BASE_CONFIGS[_MODEL.value]
     shape = attention_shape(config, _STAGE.value)
     sides = parse_sides(_SIZE.value, config, shape)
     folder.mkdir(parents=True, exist_ok=True)
