@@ -66,13 +66,20 @@ def read_log(path: pathlib.Path) -> list[dict]:
     """
     try:
         with open(path, newline="") as stream:
-            rows = [
-                {name: float(value) for name, value in row.items() if value}
-                for row in csv.DictReader(stream)
-            ]
-    except (OSError, ValueError, AttributeError, TypeError):
+            rows = list(csv.DictReader(stream))
+    except (OSError, ValueError, csv.Error):
         return []
-    return [row | {"epoch": int(row["epoch"])} for row in rows if "epoch" in row]
+    return [numbers for row in rows if (numbers := _numbers(row)) is not None]
+
+
+def _numbers(row):
+    """A row with its numbers; `None` if it is none of a log."""
+    try:
+        numbers = {name: float(value) for name, value in row.items() if value}
+        return numbers | {"epoch": int(numbers["epoch"])}
+    # Rows that are too long have a list under `None`.
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _as_csv(rows):

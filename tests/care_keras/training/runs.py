@@ -1,8 +1,13 @@
 """Short runs on few real images, which the tests of training share."""
 
+import contextlib
 import csv
 import dataclasses
+import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -14,6 +19,14 @@ from tests.care_keras.helpers import TINY
 
 # Its second block may be dropped; the last one never is.
 TINY_RUN = dataclasses.replace(TINY, depths=(2, 1))
+# For engines whose compilers take longer than the training.
+TINIEST_RUN = dataclasses.replace(
+    TINY,
+    depths=(1,),
+    channels=(8,),
+    expansion_ratios=((1, 1),),
+    head_dims=(None,),
+)
 CLASSES = ("cat", "dog", "frog")
 
 
@@ -77,3 +90,34 @@ def assert_same_run(actual: pathlib.Path, expected: pathlib.Path, atol: float = 
             assert row[name] == other[name] or np.isclose(
                 float(row[name]), float(other[name]), rtol=1e-3
             ), name
+
+
+def start(arguments: dict, **environment: str) -> subprocess.Popen:
+    """Starts `train_tiny` in a process of its own, with what it takes."""
+    command = [sys.executable, "-m", "tests.care_keras.training.train_tiny"]
+    return subprocess.Popen(
+        [*command, json.dumps(arguments, default=os.fspath)],
+        cwd=pathlib.Path(__file__).parents[3],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def ended(processes: list[subprocess.Popen]):
+    """Ends what is left of the processes that were started, whatever happens."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+def outputs_of(processes: list[subprocess.Popen], timeout: float = 300) -> list[str]:
+    """What the processes have printed, once all of them have ended."""
+    with ended(processes):
+        return [process.communicate(timeout=timeout)[0] for process in processes]
