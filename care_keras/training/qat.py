@@ -1,5 +1,7 @@
 """Quantization-aware training: the quantized form of a model, taught by the model itself."""
 
+import os
+
 import keras
 import numpy as np
 
@@ -9,9 +11,9 @@ from care_keras.deploy import DeployModel, fuse
 from care_keras.emit.emitter import emit_tflite
 from care_keras.litert import LiteRTModel
 from care_keras.quantization import calibrate, int8_qat, is_quantized, quantize
-from care_keras.training.batches import TrainingBatches
 
-_CALIBRATION_IMAGES = 256
+# Enough for the observers; more change nothing that training does not.
+CALIBRATION_IMAGES = 256
 _CALIBRATION_BATCH = 32
 
 
@@ -23,17 +25,17 @@ class Teacher:
 
     Args:
         model: A deploy form.
-        threads: Threads of the CPU kernels.
+        threads: Threads of the CPU kernels; as many as there are cores if `None`.
     """
 
-    def __init__(self, model: DeployModel, threads: int = 2):
+    def __init__(self, model: DeployModel, threads: int | None = None):
         record = model.preprocessing
         content = emit_tflite(model, (record.height, record.width), input_kind="rgb_uint8")
-        self._model = LiteRTModel(content, num_threads=threads)
+        self._model = LiteRTModel(content, num_threads=threads or os.cpu_count() or 1)
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """float32 logits `(images, classes)` of uint8 pixels."""
-        return self._model.predict(pixels)
+        """float32 logits `(images, classes)` of pixels from 0 to 255, of any number type."""
+        return self._model.predict(np.rint(pixels).clip(0, 255).astype(np.uint8))
 
 
 def quantized_start(model: keras.Model, pixels: np.ndarray, seed: int, overrides=()):
@@ -68,35 +70,13 @@ def quantized_start(model: keras.Model, pixels: np.ndarray, seed: int, overrides
     except ValueError as error:
         raise UserError(str(error)) from error
     chosen = np.random.default_rng(seed).choice(
-        len(pixels), min(_CALIBRATION_IMAGES, len(pixels)), replace=False
+        len(pixels), min(CALIBRATION_IMAGES, len(pixels)), replace=False
     )
     images = normalize(pixels[np.sort(chosen)], quantized.preprocessing)
     starts = range(0, len(images), _CALIBRATION_BATCH)
     batches = (images[start : start + _CALIBRATION_BATCH] for start in starts)
     calibrate(quantized, batches, config)
     return quantized, deployed
-
-
-class DistillationBatches(TrainingBatches):
-    """Batches of `(images, [labels | teacher's logits])` for `DistillationLoss`.
-
-    Args:
-        *args: Those of `TrainingBatches`.
-        teacher: A `Teacher`, or `None` for zeros in place of its logits.
-        classes: Number of classes.
-        **kwargs: Those of `TrainingBatches`.
-    """
-
-    def __init__(self, *args, teacher, classes, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._teacher = teacher
-        self._classes = classes
-
-    def targets(self, pixels, labels):
-        logits = np.zeros((len(labels), self._classes), np.float32)
-        if self._teacher is not None:
-            logits = self._teacher.logits(pixels)
-        return np.concatenate([labels[:, None].astype(np.float32), logits], axis=1)
 
 
 class DistillationLoss(keras.losses.Loss):
@@ -107,8 +87,9 @@ class DistillationLoss(keras.losses.Loss):
         alpha: Weight of the teacher.
         label_smoothing: Of the labels.
 
-    `y_true` is `[label | teacher's logits]` of shape `(batch, 1 + classes)`, or
-    the labels alone, `(batch, 1)`; `y_pred` are the student's logits.
+    `y_true` is `[labels | teacher's logits]` of shape `(batch, 2 * classes)`, or
+    the labels alone, one-hot or mixed, `(batch, classes)`; `y_pred` are the
+    student's logits.
     """
 
     def __init__(self, classes, alpha, label_smoothing, name="distillation_loss"):
@@ -118,13 +99,15 @@ class DistillationLoss(keras.losses.Loss):
         self.label_smoothing = label_smoothing
 
     def call(self, y_true, y_pred):
-        labels = keras.ops.one_hot(keras.ops.cast(y_true[:, 0], "int32"), self.classes)
         loss = keras.losses.categorical_crossentropy(
-            labels, y_pred, from_logits=True, label_smoothing=self.label_smoothing
+            y_true[:, : self.classes],
+            y_pred,
+            from_logits=True,
+            label_smoothing=self.label_smoothing,
         )
-        if y_true.shape[-1] == 1:
+        if y_true.shape[-1] == self.classes:
             return loss
-        teacher = keras.ops.log_softmax(y_true[:, 1:], axis=-1)
+        teacher = keras.ops.log_softmax(y_true[:, self.classes :], axis=-1)
         student = keras.ops.log_softmax(y_pred, axis=-1)
         divergence = keras.ops.sum(keras.ops.exp(teacher) * (teacher - student), axis=-1)
         return (1.0 - self.alpha) * loss + self.alpha * divergence
@@ -132,4 +115,4 @@ class DistillationLoss(keras.losses.Loss):
 
 def label_accuracy(y_true, y_pred):
     """Share of images whose largest logit is the label's, of `DistillationLoss`'s targets."""
-    return keras.metrics.sparse_categorical_accuracy(y_true[:, :1], y_pred)
+    return keras.metrics.categorical_accuracy(y_true[:, : y_pred.shape[-1]], y_pred)

@@ -41,7 +41,7 @@ def finish(
             freeze(model)
         figures = model.evaluate(task.evaluation.dataset(), return_dict=True, verbose=0)
         if distribution.is_chief:
-            save_trained(model, folder.model, distribution)
+            save_trained(task, folder.model, distribution)
     accuracy = figures["accuracy"]
     result = {
         "top1": round(float(accuracy), 4),
@@ -63,15 +63,15 @@ def finish(
     return result
 
 
-def save_trained(model: keras.Model, path, distribution: Distribution) -> None:
-    """Writes a model for use: no optimizer, and no loss to be known on loading.
+def save_trained(task: Task, path, distribution: Distribution) -> None:
+    """Writes a task's model for use, in float32: no optimizer, and no loss to be known on loading.
 
     Raises:
         OSError: If it cannot be written.
     """
     with distribution.alone():
-        trained = type(model).from_config(model.get_config())
-        trained.set_weights(model.get_weights())
+        trained = task.blank()
+        trained.set_weights(task.model.get_weights())
         if is_quantized(trained):
             freeze(trained)
         with atomic_path(path) as temporary:

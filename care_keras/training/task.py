@@ -2,28 +2,32 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from care_keras.cli import UserError
+from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source, open_source
-from care_keras.models import CONFIGS, build_model
+from care_keras.flag_values import parse_size
+from care_keras.models import CONFIGS, CAREClassifier, CAREConfig, Preprocessing, build_model
 from care_keras.models.loading import load_any
 from care_keras.quantization import layer_overrides
-from care_keras.training.batches import EvaluationBatches, load_pixels
 from care_keras.training.config import TrainingConfig
+from care_keras.training.distillation import TaughtClassifier, load_teacher
 from care_keras.training.distribution import Distribution
 from care_keras.training.evaluation import Evaluation
 from care_keras.training.input_pipeline import TrainingPipeline, reading_errors
 from care_keras.training.loop import TrainingData
 from care_keras.training.qat import (
-    DistillationBatches,
+    CALIBRATION_IMAGES,
     DistillationLoss,
     Teacher,
     label_accuracy,
     quantized_start,
 )
+from care_keras.training.recipe import augmentation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Task:
         loss: Of the batches' targets.
         metric: Accuracy of the batches' targets, named `accuracy`.
         pipelines: Where images are read while training.
+        blank: `blank()` makes the float32 model to save, which takes the
+            weights of `model`.
     """
 
     model: keras.Model
@@ -44,11 +50,23 @@ class Task:
     evaluation: Evaluation
     loss: keras.losses.Loss
     metric: keras.metrics.Metric
-    pipelines: tuple = ()
+    pipelines: tuple
+    blank: Callable[[], keras.Model]
 
     def reading_errors(self) -> contextlib.AbstractContextManager:
         """Makes an image that cannot be read one line that names it."""
         return reading_errors(*self.pipelines)
+
+
+def model_config(config: TrainingConfig) -> CAREConfig:
+    """The config that `--model` names.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if config.model not in CONFIGS:
+        raise UserError(f"--model must be one of {', '.join(CONFIGS)}, not {config.model!r}")
+    return CONFIGS[config.model]
 
 
 def open_sources(config: TrainingConfig) -> tuple[Source, Source]:
@@ -57,14 +75,8 @@ def open_sources(config: TrainingConfig) -> tuple[Source, Source]:
     Raises:
         UserError: If they cannot be used for that.
     """
-    try:
-        train_source = open_source(config.data, config.train_split)
-        eval_source = open_source(config.data, config.eval_split)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    for source in (train_source, eval_source):
-        if source.labels is None:
-            raise UserError(f"{source.name} has no labels to train or evaluate with")
+    train_source = open_train_source(config)
+    eval_source = _open_labelled(config.data, config.eval_split)
     if train_source.class_names != eval_source.class_names:
         raise UserError(f"{train_source.name} and {eval_source.name} have different classes")
     if set(train_source.item_names) & set(eval_source.item_names):
@@ -72,44 +84,63 @@ def open_sources(config: TrainingConfig) -> tuple[Source, Source]:
             f"{train_source.name} and {eval_source.name} share images: evaluation needs others "
             "than training, by --train_split and --eval_split"
         )
-    if len(train_source) < config.batch_size:
-        raise UserError(
-            f"--batch_size={config.batch_size} is more than the {len(train_source)} images "
-            f"of {train_source.name}"
-        )
     return train_source, eval_source
+
+
+def open_train_source(config: TrainingConfig) -> Source:
+    """Images to train on.
+
+    Raises:
+        UserError: If they cannot be used for that.
+    """
+    source = _open_labelled(config.data, config.train_split)
+    if len(source) < config.batch_size:
+        raise UserError(
+            f"--batch_size={config.batch_size} is more than the {len(source)} images "
+            f"of {source.name}"
+        )
+    return source
+
+
+def _open_labelled(data, split):
+    try:
+        source = open_source(data, split)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if source.labels is None:
+        raise UserError(f"{source.name} has no labels to train or evaluate with")
+    return source
 
 
 def float_task(
     config: TrainingConfig, train_source: Source, eval_source: Source, distribution: Distribution
 ) -> Task:
-    """A classifier, from random weights or those of `--from`."""
-    model = build_model(
-        CONFIGS[config.model],
-        classes=len(train_source.class_names),
-        classifier_activation=None,
-        drop_path_rate=config.drop_path,
-        labels=train_source.class_names,
-    )
+    """A classifier, from random weights or those of `--from`, with a teacher or without."""
+
+    def build(dtype: str = "float32") -> CAREClassifier:
+        return build_model(
+            model_config(config),
+            classes=len(train_source.class_names),
+            classifier_activation=None,
+            drop_path_rate=config.drop_path,
+            labels=train_source.class_names,
+            dtype=dtype,
+        )
+
+    model = build(config.dtype)
     _check_low_resolution(config, model)
+    if config.teacher:
+        model = _taught(config, model)
     if config.start_from:
         _start_from(config, model)
-    training = TrainingPipeline(
-        train_source,
-        model.preprocessing,
-        config.batch_size,
-        seed=config.seed,
-        low_resolution=config.low_resolution,
-        low_resolution_epochs=config.low_resolution_epochs,
-        shard_index=distribution.shard_index,
-        shard_count=distribution.shard_count,
-    )
+    training = training_pipeline(config, train_source, model.preprocessing, distribution)
     evaluation = Evaluation(eval_source, model.preprocessing, distribution)
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=config.label_smoothing
     )
     metric = keras.metrics.CategoricalAccuracy(name="accuracy")
-    return Task(model, training, evaluation, loss, metric, (training, evaluation.pipeline))
+    pipelines = (training, evaluation.pipeline)
+    return Task(model, training, evaluation, loss, metric, pipelines, build)
 
 
 def quantized_task(
@@ -120,6 +151,10 @@ def quantized_task(
         raise UserError("--qat needs --from=M.keras, the trained model to quantize")
     if config.low_resolution_epochs:
         raise UserError("--qat trains at the model's own size: leave --low_resolution_epochs out")
+    if config.teacher:
+        raise UserError("--qat is taught by the float form of --from: leave --teacher out")
+    if config.dtype != "float32":
+        raise UserError(f"--qat trains in float32: leave --dtype={config.dtype} out")
     if distribution.replicas > 1:
         raise UserError("--qat trains on one device: leave --distribute out")
     start = _load_start(config)
@@ -127,79 +162,72 @@ def quantized_task(
         raise UserError(f"--from={config.start_from} does not say how its images are prepared")
     if getattr(start, "labels", None) not in (None, train_source.class_names):
         raise UserError(f"--from={config.start_from} has other classes than {train_source.name}")
-    try:
-        train_pixels, eval_pixels = (
-            load_pixels(source, start.preprocessing) for source in (train_source, eval_source)
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
     print("calibrating", flush=True)
     model, deployed = quantized_start(
         start,
-        train_pixels,
+        _calibration_pixels(config, train_source, start.preprocessing),
         config.seed,
         layer_overrides(config.float_layers, config.int16_layers),
     )
     alpha = config.distillation if deployed is not None else 0.0
-    classes = len(train_source.class_names)
-    teacher = Teacher(deployed) if alpha else None
-
-    def batches(epoch):
-        return DistillationBatches(
-            train_pixels,
-            train_source.labels,
-            model.preprocessing,
-            config.batch_size,
-            config.seed,
-            first_epoch=epoch,
-            teacher=teacher,
-            classes=classes,
-        )
-
-    evaluation = EvaluationBatches(
-        eval_pixels, np.asarray(eval_source.labels)[:, None], model.preprocessing, 250
-    )
+    teacher = Teacher(deployed).logits if alpha else None
+    training = training_pipeline(config, train_source, model.preprocessing, distribution, teacher)
+    evaluation = Evaluation(eval_source, model.preprocessing, distribution)
     return Task(
         model,
-        _EpochsOfBatches(batches, len(train_source) // config.batch_size),
-        _Batches(evaluation, eval_source.name, len(eval_source)),
-        DistillationLoss(classes, alpha, config.label_smoothing),
+        training,
+        evaluation,
+        DistillationLoss(training.classes, alpha, config.label_smoothing),
         keras.metrics.MeanMetricWrapper(label_accuracy, name="accuracy"),
+        (training, evaluation.pipeline),
+        lambda: type(model).from_config(model.get_config()),
     )
 
 
-class _EpochsOfBatches:
-    """Batches by index, as `TrainingData`."""
+def training_pipeline(
+    config: TrainingConfig,
+    source: Source,
+    preprocessing: Preprocessing,
+    distribution: Distribution,
+    teacher: Callable | None = None,
+) -> TrainingPipeline:
+    """The batches of a run; see `TrainingPipeline`."""
+    return TrainingPipeline(
+        source,
+        preprocessing,
+        config.batch_size,
+        augmentation(config),
+        seed=config.seed,
+        low_resolution=config.low_resolution,
+        low_resolution_epochs=config.low_resolution_epochs,
+        shard_index=distribution.shard_index,
+        shard_count=distribution.shard_count,
+        cache_megabytes=config.cache_megabytes,
+        teacher=teacher,
+    )
 
-    def __init__(self, batches, steps_per_epoch):
-        self._batches = batches
-        self.steps_per_epoch = steps_per_epoch
 
-    def epoch(self, index, first_step=0):
-        return _FromStep(self._batches(index), first_step)
-
-
-class _FromStep(keras.utils.PyDataset):
-    def __init__(self, batches, first_step):
-        super().__init__()
-        self._batches = batches
-        self._first_step = first_step
-
-    def __len__(self):
-        return len(self._batches) - self._first_step
-
-    def __getitem__(self, index):
-        return self._batches[self._first_step + index]
+def _taught(config, model):
+    """The model as one that learns from `--teacher`."""
+    model = TaughtClassifier.from_config(model.get_config())
+    size = parse_size(config.teacher_size or None, "teacher_size")
+    teacher, lines = load_teacher(
+        config.teacher, model, size, config.teacher_mean or None, config.teacher_std or None
+    )
+    for line in lines:
+        print(line, flush=True)
+    model.learn_from(
+        teacher, config.distillation_kind, config.distillation, config.distillation_temperature
+    )
+    return model
 
 
-@dataclasses.dataclass(frozen=True)
-class _Batches:
-    batches: keras.utils.PyDataset
-    name: str
-    images: int
-
-    def dataset(self):
-        return self.batches
+def _calibration_pixels(config, source, preprocessing):
+    source = source.sample(CALIBRATION_IMAGES, config.seed)
+    try:
+        return np.stack([resize_and_crop(source[i], preprocessing) for i in range(len(source))])
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _check_low_resolution(config, model):

@@ -2,7 +2,10 @@
 
 import time
 
-from care_keras.training.input_pipeline import TrainingPipeline
+from care_keras.training.config import TrainingConfig
+from care_keras.training.distribution import Distribution
+from care_keras.training.input_pipeline import TrainingPipeline, reading_errors
+from care_keras.training.task import model_config, open_train_source, training_pipeline
 
 
 def images_per_second(pipeline: TrainingPipeline, epoch: int = 0, seconds: float = 3.0) -> float:
@@ -28,3 +31,19 @@ def images_per_second(pipeline: TrainingPipeline, epoch: int = 0, seconds: float
     if not images:
         images, begun = len(first), started
     return images / (time.perf_counter() - begun)
+
+
+def measure_input(config: TrainingConfig, seconds: float = 10.0) -> float:
+    """Prints, and returns, how fast the input pipeline of a run would be on this machine.
+
+    Raises:
+        UserError: If the flags or the data cannot be used.
+    """
+    preprocessing = model_config(config).preprocessing
+    source = open_train_source(config)
+    pipeline = training_pipeline(config, source, preprocessing, Distribution())
+    with reading_errors(pipeline):
+        rate = images_per_second(pipeline, seconds=seconds)
+    height, width = pipeline.size(0)
+    print(f"input pipeline {rate:,.0f} images/s of {height}x{width} pixels from {source.name}")
+    return rate

@@ -5,7 +5,6 @@ import shutil
 import keras
 
 from care_keras.cli import UserError
-from care_keras.models import CONFIGS
 from care_keras.training.checkpoint import Position
 from care_keras.training.checkpointing import BestModel, Checkpointing
 from care_keras.training.config import TrainingConfig
@@ -18,12 +17,20 @@ from care_keras.training.distribution import (
 from care_keras.training.epoch_log import EpochLog
 from care_keras.training.loop import run_epochs
 from care_keras.training.loss_watch import LossWatch
+from care_keras.training.optimizer import create_optimizer
 from care_keras.training.progress import Progress
 from care_keras.training.result import finish, save_trained
 from care_keras.training.run_folder import RunFolder
 from care_keras.training.seeding import EpochSeeds
-from care_keras.training.task import Task, float_task, open_sources, quantized_task
+from care_keras.training.task import (
+    Task,
+    float_task,
+    model_config,
+    open_sources,
+    quantized_task,
+)
 from care_keras.training.tensorboard import tensorboard_callbacks
+from care_keras.training.throughput import images_per_second
 from care_keras.training.weight_averages import (
     EvaluateAverages,
     averaged_weights,
@@ -55,8 +62,7 @@ def train(config: TrainingConfig) -> dict:
 
 
 def _train(config, distribution):
-    if config.model not in CONFIGS:
-        raise UserError(f"--model must be one of {', '.join(CONFIGS)}, not {config.model!r}")
+    model_config(config)
     if not config.qat and (config.float_layers or config.int16_layers):
         raise UserError("--float_layers and --int16_layers go with --qat")
     distribution.check_batch_size(config.batch_size)
@@ -78,7 +84,7 @@ def _train(config, distribution):
 
 def _compile(task, config):
     task.model.compile(
-        optimizer=_optimizer(config, task.training.steps_per_epoch),
+        optimizer=create_optimizer(config, task.model, task.training.steps_per_epoch),
         loss=task.loss,
         # Weighted: what fills up an evaluation's last batches has weight 0.
         weighted_metrics=[task.metric],
@@ -93,7 +99,7 @@ def _run(
     model, steps = task.model, task.training.steps_per_epoch
     distribution.prepare(model, example_batch(task.training.epoch(0)))
     loss_watch = LossWatch(steps)
-    best = BestModel("val_accuracy", _best_saver(folder, distribution))
+    best = BestModel("val_accuracy", _best_saver(task, folder, distribution))
     checkpointing = Checkpointing(
         folder.checkpoints, steps, config.checkpoint_steps, folder.writes, loss_watch, best
     )
@@ -105,6 +111,8 @@ def _run(
         )
     say(f"starting at epoch {start.epoch}, step {start.step} of {config.epochs} epochs")
     if start.epoch < config.epochs:
+        rate = images_per_second(task.training, start.epoch)
+        say(f"input pipeline {rate:,.0f} images/s")
         folder.note_start(start, config.seed, str(distribution))
         callbacks = [EpochSeeds(config.seed), loss_watch, EvaluateAverages(), checkpointing]
         if distribution.is_chief:
@@ -146,28 +154,13 @@ def _logs(config, folder, start, steps, say):
     return callbacks
 
 
-def _best_saver(folder, distribution):
+def _best_saver(task, folder, distribution):
     def save(model):
         with averaged_weights(model):
             if distribution.is_chief:
-                save_trained(model, folder.best, distribution)
+                save_trained(task, folder.best, distribution)
 
     return save
-
-
-def _optimizer(config, steps_per_epoch):
-    steps = config.epochs * steps_per_epoch
-    warmup_steps = round(config.warmup_epochs * steps_per_epoch)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate / 100,
-        decay_steps=max(steps - warmup_steps, 1),
-        alpha=0.0,
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup_steps,
-    )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "factors"])
-    return optimizer
 
 
 def _say(line):

@@ -100,7 +100,7 @@ def test_the_teacher_gives_the_float_model_s_logits(start, images):
 def test_distillation_loss():
     logits = np.asarray([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]], np.float32)
     teacher = np.asarray([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]], np.float32)
-    labels = np.asarray([[0.0], [2.0]], np.float32)
+    labels = np.eye(3, dtype=np.float32)[[0, 2]]
     targets = np.concatenate([labels, teacher], axis=1)
 
     def log_softmax(x):

@@ -1,5 +1,4 @@
 import json
-import pathlib
 
 import keras
 import numpy as np
@@ -9,7 +8,6 @@ from care_keras.cli import UserError
 from care_keras.data.sources import open_source
 from care_keras.models import CONFIGS
 from care_keras.training.batches import EvaluationBatches, load_pixels
-from care_keras.training.config import TrainingConfig
 from care_keras.training.trainer import train
 from tests.care_keras.helpers import TINY
 from tests.care_keras.training.runs import log_of, settings, write_split
@@ -137,13 +135,6 @@ def test_a_loss_that_is_not_a_number(images, tmp_path):
         train(settings(images, tmp_path, **changes))
     assert not (tmp_path / "checkpoints").exists()
     assert not (tmp_path / "model.keras").exists()
-
-
-def test_every_setting_is_a_flag():
-    from care_keras import train as command
-
-    names = TrainingConfig("nano", "bundled", pathlib.Path("run")).to_dict().keys()
-    assert names == {flag.name for flag in command.flags.FLAGS.get_key_flags_for_module(command)}
 
 
 def test_a_run_starts_from_another_model(unbroken, images, tmp_path):

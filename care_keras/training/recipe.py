@@ -1,0 +1,96 @@
+"""Recipes: settings that belong together, each by the name that `--preset` takes."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+from care_keras.cli import UserError
+from care_keras.training.augmentation import Augmentation
+from care_keras.training.config import TrainingConfig
+
+# How much a teacher counts, if nothing else is said: the paper's share for a model that learns
+# labels too; quantization-aware training is best taught by the float model alone.
+_DISTILLATION = 0.5
+_DISTILLATION_QAT = 1.0
+
+# The paper's, arXiv 2411.16170, with what its training code leaves at timm's defaults: averages of
+# the weights and clipping are off there. 300 epochs of the cosine follow those of the warm-up.
+_IMAGENET = {
+    "model": "s0",
+    "epochs": 320,
+    "batch_size": 1536,
+    "learning_rate": 2.5e-3,
+    "base_batch_size": 1536,
+    "warmup_epochs": 20.0,
+    "warmup_learning_rate": 1e-6,
+    "min_learning_rate": 1e-5,
+    "weight_decay": 0.05,
+    "label_smoothing": 0.1,
+    "drop_path": 0.1,
+    "crop": "resized",
+    "crop_scale": (0.08, 1.0),
+    "crop_interpolation": "random",
+    "flip": True,
+    "rand_augment": 9.0,
+    "rand_augment_std": 0.5,
+    "color_jitter": 0.4,
+    "random_erasing": 0.25,
+    "mixup": 0.8,
+    "cutmix": 1.0,
+    "mix_switch": 0.5,
+    "distillation_kind": "hard",
+}
+
+# A short training of the quantized form by the float model, on images little changed.
+_IMAGENET_QAT = {
+    "model": "s0",
+    "qat": True,
+    "epochs": 5,
+    "batch_size": 256,
+    "learning_rate": 1e-4,
+    "warmup_epochs": 0.1,
+    "crop": "resized",
+    "crop_scale": (0.35, 1.0),
+    "crop_interpolation": "random",
+}
+
+PRESETS: Mapping[str, Mapping] = {
+    "cifar10": {"model": "nano", "data": "tfds:cifar10"},
+    "imagenet": _IMAGENET,
+    "imagenet_qat": _IMAGENET_QAT,
+}
+
+
+def training_config(preset: str, given: Mapping) -> TrainingConfig:
+    """The settings of a run: those given, else the preset's, else the defaults.
+
+    Args:
+        preset: One of `PRESETS`.
+        given: Fields of `TrainingConfig` with their values.
+
+    Raises:
+        UserError: If there is no data, or a value is out of its range.
+    """
+    settings = {**PRESETS[preset], **given}
+    if "data" not in settings:
+        raise UserError(f"--preset={preset} needs --data, a folder or tfds:NAME")
+    settings.setdefault("run_dir", pathlib.Path(f"runs/{settings['model']}"))
+    taught = bool(settings.get("teacher"))
+    settings.setdefault("distillation", _DISTILLATION if taught else _DISTILLATION_QAT)
+    config = TrainingConfig(**settings)
+    augmentation(config)
+    return config
+
+
+def augmentation(config: TrainingConfig) -> Augmentation:
+    """What a run does to its images.
+
+    Raises:
+        UserError: If a value is out of its range.
+    """
+    names = {field.name for field in dataclasses.fields(Augmentation)}
+    values = dataclasses.asdict(config)
+    try:
+        return Augmentation(**{name: values[name] for name in names & values.keys()})
+    except ValueError as error:
+        raise UserError(f"{error}") from error
