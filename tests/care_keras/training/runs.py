@@ -13,7 +13,9 @@ import keras
 import numpy as np
 from PIL import Image
 
-from care_keras.data.sources import open_source
+from care_keras.data.preprocessing import resize_and_crop
+from care_keras.data.sources import Source, open_source
+from care_keras.models import Preprocessing
 from care_keras.training.config import TrainingConfig
 from tests.care_keras.helpers import TINY
 
@@ -44,6 +46,11 @@ def write_images(folder: pathlib.Path) -> pathlib.Path:
     write_split(folder / "train", open_source("bundled", "train"), 8)
     write_split(folder / "test", open_source("bundled", "test"), 4)
     return folder
+
+
+def pixels_of(source: Source, preprocessing: Preprocessing) -> np.ndarray:
+    """All images of a source as evaluation sees them, uint8 `(images, height, width, 3)`."""
+    return np.stack([resize_and_crop(source[i], preprocessing) for i in range(len(source))])
 
 
 def settings(images: pathlib.Path, run_dir: pathlib.Path, **changes) -> TrainingConfig:

@@ -12,11 +12,11 @@ from care_keras.litert import LiteRTModel
 from care_keras.quantization import FakeQuant, is_quantized
 from care_keras.tflite_file.graph import read_graph
 from care_keras.tflite_file.integer_audit import audit_integer_only
-from care_keras.training.batches import load_pixels
 from care_keras.training.config import TrainingConfig
 from care_keras.training.qat import DistillationLoss, Teacher, label_accuracy, quantized_start
 from care_keras.training.trainer import train
 from tests.care_keras.helpers import TINY, numpy_of, tiny_classifier
+from tests.care_keras.training.runs import pixels_of
 
 LABELS = ("cat", "dog", "frog")
 
@@ -63,7 +63,7 @@ def test_the_result_is_a_quantized_form(trained):
 
 def test_training_moves_kernels_and_ranges(trained, start, images):
     model, _ = trained
-    pixels = load_pixels(open_source(str(images), "train"), TINY.preprocessing)
+    pixels = pixels_of(open_source(str(images), "train"), TINY.preprocessing)
     before, _ = quantized_start(keras.models.load_model(start), pixels, seed=0)
     after = {weight.path: numpy_of(weight) for weight in model.trainable_variables}
     assert after.keys() == {weight.path for weight in before.trainable_variables}
@@ -82,7 +82,7 @@ def test_it_converts_without_calibration(trained, images):
     content = convert_model(model, model.preprocessing, "int8", "rgb_uint8").content
     assert not [f for f in audit_integer_only(read_graph(content)) if f.severity == "error"]
     # The file follows the Keras form: ranges and biases are those that training ended with.
-    pixels = load_pixels(open_source(str(images), "test"), TINY.preprocessing)
+    pixels = pixels_of(open_source(str(images), "test"), TINY.preprocessing)
     expected = numpy_of(model(pixels.astype("float32")))
     runtime = LiteRTModel(content)
     assert np.abs(runtime.predict(pixels) - expected).max() <= 6 * runtime.output.scale
@@ -90,7 +90,7 @@ def test_it_converts_without_calibration(trained, images):
 
 def test_the_teacher_gives_the_float_model_s_logits(start, images):
     model = keras.models.load_model(start)
-    pixels = load_pixels(open_source(str(images), "test"), TINY.preprocessing)[:3]
+    pixels = pixels_of(open_source(str(images), "test"), TINY.preprocessing)[:3]
     record = TINY.preprocessing
     inputs = (pixels / 255.0 - np.asarray(record.mean)) / np.asarray(record.std)
     expected = numpy_of(model(inputs.astype("float32")))

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from care_keras.cli import UserError
+from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.models import CONFIGS
-from care_keras.training.batches import EvaluationBatches, load_pixels
 from care_keras.training.trainer import train
 from tests.care_keras.helpers import TINY
-from tests.care_keras.training.runs import log_of, settings, write_split
+from tests.care_keras.training.runs import log_of, pixels_of, settings, write_split
 
 pytestmark = pytest.mark.usefixtures("tiny_config", "without_graphs")
 
@@ -50,9 +50,8 @@ def test_result_is_that_of_the_saved_model(unbroken, images):
 
 def accuracy_of(model, images):
     source = open_source(str(images), "test")
-    pixels = load_pixels(source, TINY.preprocessing)
-    batches = EvaluationBatches(pixels, source.labels, TINY.preprocessing, 5)
-    logits = np.concatenate([model.predict_on_batch(batches[i][0]) for i in range(3)])
+    inputs = normalize(pixels_of(source, TINY.preprocessing), TINY.preprocessing)
+    logits = model.predict(inputs, batch_size=5, verbose=0)
     return (logits.argmax(-1) == source.labels).mean()
 
 
