@@ -45,12 +45,7 @@ class Mirrored(Distribution):
         model._maybe_symbolic_build = lambda *args, **kwargs: None
 
     def dataset(self, dataset, steps, rows):
-        if self.local_replicas > 1:
-            dataset = dataset.rebatch(rows // self.local_replicas, drop_remainder=True)
-        distributed = self.strategy.distribute_datasets_from_function(lambda context: dataset)
-        # Keras looks for it.
-        distributed.cardinality = steps
-        return distributed
+        return self.strategy.experimental_distribute_dataset(dataset)
 
 
 class MultiWorker(Mirrored):
@@ -75,6 +70,15 @@ class MultiWorker(Mirrored):
         # Those that Keras makes (3.15) cannot reduce the workers' results.
         model.train_function = self._function(model.train_step)
         model.test_function = self._function(model.test_step)
+
+    def dataset(self, dataset, steps, rows):
+        # That of one process would take the rows of this one for those of all.
+        if self.local_replicas > 1:
+            dataset = dataset.rebatch(rows // self.local_replicas, drop_remainder=True)
+        distributed = self.strategy.distribute_datasets_from_function(lambda context: dataset)
+        # Keras takes it for the number of steps; it counts each replica's batches.
+        distributed._cardinality = steps
+        return distributed
 
     def _function(self, step):
         strategy = self.strategy

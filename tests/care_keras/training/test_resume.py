@@ -15,7 +15,15 @@ pytestmark = pytest.mark.usefixtures("tiny_config", "without_graphs")
 
 # Four steps an epoch. JAX would compile for each resolution, in each process.
 LOW_RESOLUTION = 0 if keras.backend.backend() == "jax" else 1
-CHANGES = {"checkpoint_steps": 2, "eval_every": 1, "low_resolution_epochs": LOW_RESOLUTION}
+CHANGES = {
+    "checkpoint_steps": 2,
+    "eval_every": 1,
+    "low_resolution_epochs": LOW_RESOLUTION,
+    # Checkpoints with gradients of one or two steps of three, as each epoch has four.
+    "gradient_accumulation_steps": 3,
+    "ema_momentum": 0.8,
+    "mixup": 0.8,
+}
 KILLS = {
     "in_epoch": {"kill_after": (1, 3)},
     # Of (0, 2), (1, 0) and (1, 2), the third.
