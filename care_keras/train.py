@@ -172,12 +172,22 @@ _integer("process_id", -1, "Likewise, the number of this process, from 0.")
 
 def main() -> None:
     """The command."""
-    from care_keras.training.recipe import training_config
     from care_keras.training.throughput import measure_input
     from care_keras.training.trainer import train
 
-    config = training_config(_PRESET.value, _given())
+    config = config_of_flags()
     (measure_input if _MEASURE_INPUT.value else train)(config)
+
+
+def config_of_flags():
+    """The `TrainingConfig` that the flags stand for.
+
+    Raises:
+        UserError: If a value is out of its range.
+    """
+    from care_keras.training.recipe import training_config
+
+    return training_config(_PRESET.value, _given())
 
 
 def _given():

@@ -11,7 +11,14 @@ from care_keras.cli import UserError
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source, open_source
 from care_keras.flag_values import parse_size
-from care_keras.models import CONFIGS, CAREClassifier, CAREConfig, Preprocessing, build_model
+from care_keras.models import (
+    CONFIGS,
+    CAREClassifier,
+    CAREConfig,
+    Preprocessing,
+    build_model,
+    names_of_models,
+)
 from care_keras.models.loading import load_any
 from care_keras.quantization import layer_overrides
 from care_keras.training.config import TrainingConfig
@@ -65,7 +72,7 @@ def model_config(config: TrainingConfig) -> CAREConfig:
         UserError: If there is none.
     """
     if config.model not in CONFIGS:
-        raise UserError(f"--model must be one of {', '.join(CONFIGS)}, not {config.model!r}")
+        raise UserError(f"--model must be {names_of_models()}, not {config.model!r}")
     return CONFIGS[config.model]
 
 

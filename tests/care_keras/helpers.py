@@ -33,9 +33,7 @@ TINY = CAREConfig(
 
 # The paper's ablations of it, wide enough to be split in every way.
 TINY_ABLATIONS = {
-    name: ablation.apply(
-        dataclasses.replace(TINY, depths=(1, 2), channels=(16, 32), head_dims=(None, 4)), name
-    )
+    name: ablation.apply(dataclasses.replace(TINY, channels=(16, 32), head_dims=(None, 4)), name)
     for name, ablation in ABLATIONS.items()
 }
 

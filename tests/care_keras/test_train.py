@@ -11,7 +11,7 @@ from absl import flags
 from care_keras import train as command
 from care_keras.cli import UserError
 from care_keras.training.config import TrainingConfig
-from care_keras.training.recipe import PRESETS, training_config
+from care_keras.training.recipe import PRESETS
 from care_keras.training.result import command_of
 from care_keras.training.throughput import measure_input
 from tests.care_keras.training.runs import write_images
@@ -30,7 +30,7 @@ def parse():
         for flag in flags.FLAGS.get_key_flags_for_module(command):
             flag.unparse()
         flags.FLAGS(["train", *arguments])
-        return training_config(command._PRESET.value, command._given())
+        return command.config_of_flags()
 
     yield parse
     for name, value in before.items():

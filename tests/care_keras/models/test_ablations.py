@@ -62,7 +62,7 @@ def test_attention_keeps_its_number_of_heads(base, ablation, share):
 
 def block_of(ablation, last=False):
     blocks = [x for x in tiny_ablation(ablation).backbone.layers if isinstance(x, CAREBlock)]
-    return blocks[-1 if last else 1]
+    return blocks[-1 if last else 0]
 
 
 def test_the_last_block_alone_keeps_inter2():
@@ -73,7 +73,7 @@ def test_the_last_block_alone_keeps_inter2():
 
 def test_without_memory_the_blocks_are_three_quarters_wide():
     block = block_of("no_memory")
-    assert block.memory_channels == 0 and block.interaction.inter2.norm.gamma.shape == (24,)
+    assert block.memory_channels == 0 and block.interaction.inter2.norm.gamma.shape == (12,)
 
 
 @pytest.fixture(scope="module")

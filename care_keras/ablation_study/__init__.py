@@ -1,0 +1,1 @@
+"""Trains ablations alike, seed by seed, and tells what came of it."""

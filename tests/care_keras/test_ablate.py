@@ -1,0 +1,59 @@
+"""The command line of the ablations; what it runs is tested in `ablation_study/`."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments, module="care_keras.ablate"):
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def test_a_variant_is_trained_and_the_table_alone_is_written_again(tmp_path):
+    """The trainer itself, on real photos, by flags of its own from a file."""
+    (tmp_path / "flags").write_text("--epochs=1\n--batch_size=9\n--learning_rate=0.01\n")
+    images = tmp_path / "images"
+    arguments = [
+        str(images),
+        f"--flagfile={tmp_path / 'flags'}",
+        "--model=tiny",
+        f"--data={images}",
+        f"--run_dir={tmp_path / 'study'}",
+        "--variants=no_memory",
+        "--seeds=5",
+    ]
+    process = run(*arguments, module="tests.care_keras.ablation_study.ablate_tiny")
+    assert process.returncode == 0, process.stderr
+    assert "1 runs, 0 of them finished before" in process.stdout
+    table = [line for line in process.stdout.splitlines() if line.startswith("no_memory")]
+    assert len(table) == 1 and "no memory" in table[0]
+    assert {path.name for path in (tmp_path / "study").iterdir()} == {
+        *("no_memory-seed5", ".lock"),
+        *("ablations.md", "ablations.json", "ablations.png"),
+    }
+    models = list((tmp_path / "study").glob("*/model.keras"))
+    written = [path.stat().st_mtime_ns for path in models]
+    (tmp_path / "study" / "ablations.md").unlink()
+    again = run(f"--run_dir={tmp_path / 'study'}", "--table_only")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout in process.stdout
+    assert (tmp_path / "study" / "ablations.md").exists()
+    assert written == [path.stat().st_mtime_ns for path in models]
+
+
+def test_bad_use_is_one_line_and_exit_code_2(tmp_path):
+    process = run("--seeds=1,a", f"--run_dir={tmp_path}")
+    assert process.returncode == 2
+    assert process.stderr.startswith(
+        "error: --seeds must be whole numbers, comma separated, not '1,a'"
+    )
+    assert len(process.stderr.splitlines()) == 1
