@@ -11,6 +11,8 @@ import pytest
 
 # Tiny models spend their time in XLA's compiler, not in what it compiles.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# PyTorch's threads wait for one another by spinning: on busy cores ten times the work of one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _data_folder(name: str) -> pathlib.Path:
