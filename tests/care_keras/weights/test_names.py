@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 
 from care_keras.weights import checkpoint_entries
 from care_keras.weights.names import CONV, DENSE, DEPTHWISE
+from tests.care_keras.helpers import TINY_ABLATIONS, tiny_ablation
 
 
 def test_every_weight_of_the_model_has_one_entry(tiny_model):
@@ -10,6 +12,11 @@ def test_every_weight_of_the_model_has_one_entry(tiny_model):
     assert sorted(entry.variable.path for entry in entries) == sorted(
         weight.path for weight in tiny_model.weights
     )
+
+
+@pytest.mark.parametrize("ablation", TINY_ABLATIONS)
+def test_every_weight_of_an_ablation_has_one_entry(ablation):
+    test_every_weight_of_the_model_has_one_entry(tiny_ablation(ablation))
 
 
 def test_shapes_are_those_of_pytorch(tiny_model):
