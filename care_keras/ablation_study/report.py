@@ -54,8 +54,8 @@ def markdown(study: StudyResult) -> str:
         "",
         *("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in rows),
         "",
-        f"Top-1 on the {study.images:,} images of {study.evaluated_on} at the end of "
-        f"{study.settings['epochs']} epochs, the same budget and seeds for each variant. Points "
+        f"Top-1 on the {study.images:,} images of {study.evaluated_on} at the end of a "
+        f"training with `--epochs={study.settings['epochs']}`, the same for each variant. Points "
         "are percentage points, between runs with the same seed.",
     ]
     spread = largest_spread(study)
@@ -133,7 +133,8 @@ def draw(study: StudyResult, path: pathlib.Path) -> None:
     for panel in (accuracy, cost):
         panel.grid(axis="x", alpha=0.3)
     figure.suptitle(
-        f"Ablations of {study.base} on {study.settings['data']}, {study.settings['epochs']} epochs"
+        f"Ablations of {study.base} on {study.settings['data']}, "
+        f"--epochs={study.settings['epochs']}"
     )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -126,7 +126,7 @@ def run_all(
             make a run.
     """
     pending = [run for run in runs if not run.finished]
-    print(f"{len(runs)} runs, {len(runs) - len(pending)} of them finished before", flush=True)
+    print(f"runs in all: {len(runs)}, finished before: {len(runs) - len(pending)}", flush=True)
     failed = []
     started = time.monotonic()
     with _exclusive(folder) as lock:
@@ -142,7 +142,7 @@ def run_all(
                     raise UserError(f"{run} cannot be trained, for the reason above")
             left = len(pending) - i - 1
             minutes = (time.monotonic() - started) / (i + 1) * left / 60.0
-            print(f"{left} runs left, about {minutes:.0f} min", flush=True)
+            print(f"runs left: {left}, about {minutes:.0f} min", flush=True)
     return failed
 
 

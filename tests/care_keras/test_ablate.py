@@ -33,7 +33,7 @@ def test_a_variant_is_trained_and_the_table_alone_is_written_again(tmp_path):
     ]
     process = run(*arguments, module="tests.care_keras.ablation_study.ablate_tiny")
     assert process.returncode == 0, process.stderr
-    assert "1 runs, 0 of them finished before" in process.stdout
+    assert "runs in all: 1, finished before: 0" in process.stdout
     table = [line for line in process.stdout.splitlines() if line.startswith("no_memory")]
     assert len(table) == 1 and "no memory" in table[0]
     assert {path.name for path in (tmp_path / "study").iterdir()} == {

@@ -27,7 +27,8 @@ def test_rows_with_mean_spread_and_paired_differences(result):
 def test_markdown_says_what_it_is_of_and_how_much_of_it_is_chance(result):
     lines = markdown(result).splitlines()
     assert lines[0] == "# Ablations of nano on bundled"
-    assert "the 1,000 images of bundled:test at the end of 2 epochs" in markdown(result)
+    assert "the 1,000 images of bundled:test at the end of a training" in markdown(result)
+    assert "`--epochs=2`" in markdown(result)
     assert "up to 2.00 points apart" in markdown(result)
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 5 and len({line.count("|") for line in table}) == 1
