@@ -137,7 +137,7 @@ def float_task(
     model = build(config.dtype)
     _check_low_resolution(config, model)
     if config.teacher:
-        model = _taught(config, model)
+        model = _taught(config, model, distribution)
     if config.start_from:
         _start_from(config, model)
     training = training_pipeline(config, train_source, model.preprocessing, distribution)
@@ -162,14 +162,13 @@ def quantized_task(
         raise UserError("--qat is taught by the float form of --from: leave --teacher out")
     if config.dtype != "float32":
         raise UserError(f"--qat trains in float32: leave --dtype={config.dtype} out")
-    if distribution.replicas > 1:
-        raise UserError("--qat trains on one device: leave --distribute out")
     start = _load_start(config)
     if getattr(start, "preprocessing", None) is None:
         raise UserError(f"--from={config.start_from} does not say how its images are prepared")
     if getattr(start, "labels", None) not in (None, train_source.class_names):
         raise UserError(f"--from={config.start_from} has other classes than {train_source.name}")
-    print("calibrating", flush=True)
+    if distribution.is_chief:
+        print("calibrating", flush=True)
     model, deployed = quantized_start(
         start,
         _calibration_pixels(config, train_source, start.preprocessing),
@@ -214,14 +213,14 @@ def training_pipeline(
     )
 
 
-def _taught(config, model):
+def _taught(config, model, distribution):
     """The model as one that learns from `--teacher`."""
     model = TaughtClassifier.from_config(model.get_config())
     size = parse_size(config.teacher_size or None, "teacher_size")
     teacher, lines = load_teacher(
         config.teacher, model, size, config.teacher_mean or None, config.teacher_std or None
     )
-    for line in lines:
+    for line in lines if distribution.is_chief else ():
         print(line, flush=True)
     model.learn_from(
         teacher, config.distillation_kind, config.distillation, config.distillation_temperature

@@ -29,7 +29,8 @@ class Mirrored(Distribution):
         return self.strategy.scope()
 
     def prepare(self, model, batch):
-        if model.optimizer.gradient_accumulation_steps:
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        if optimizer.gradient_accumulation_steps:
             raise UserError(
                 f"gradients cannot be accumulated with --distribute={self.name} (TensorFlow's "
                 "optimizers cannot): use KERAS_BACKEND=jax, or a larger --batch_size"
