@@ -16,7 +16,8 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     pairs = _averages(model.optimizer)
     raw = [keras.ops.copy(variable) for variable, _ in pairs]
     for variable, average in pairs:
-        variable.assign(average)
+        # A copy: JAX's evaluation gives the memory of the model's arrays away.
+        variable.assign(keras.ops.copy(average))
     try:
         yield
     finally:
