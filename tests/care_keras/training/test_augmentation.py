@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,16 +20,23 @@ def photos():
     return np.stack([source[i] for i in range(64)])
 
 
-def augmented(pixels, key=0, record=RECORD, **options):
-    """`(images, targets)`, each image of a class of its own; in a graph as in tf.data."""
+@functools.cache
+def augmentation(record, **options):
+    """The function of these options, in a graph as in tf.data."""
     augmenter = Augmenter(Augmentation(**{"flip": False, **options}), record, CLASSES)
-    labels = np.arange(len(pixels), dtype=np.int32)
 
     @tf.function(autograph=False)
-    def call(pixels, labels, key):
+    def augment(pixels, labels, key):
         return augmenter(pixels, labels, GroupSeeds(key))
 
-    images, targets = call(pixels, labels, np.asarray([key, 7], np.int32))
+    return augment
+
+
+def augmented(pixels, key=0, record=RECORD, **options):
+    """`(images, targets)`, each image of a class of its own."""
+    labels = np.arange(len(pixels), dtype=np.int32)
+    key = np.asarray([key, 7], np.int32)
+    images, targets = augmentation(record, **options)(pixels, labels, key)
     assert images.dtype == targets.dtype == tf.float32
     assert images.shape == pixels.shape
     assert targets.shape == (len(pixels), CLASSES)
