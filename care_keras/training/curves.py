@@ -11,7 +11,7 @@ _OTHER = ("epoch", "images_per_second", "seconds")
 
 
 def draw_curves(rows: list[dict], path: pathlib.Path, title: str) -> None:
-    """Draws a log: a panel for each figure, training and evaluation in one.
+    """Draws a log, if there is any: a panel for each figure, training and evaluation in one.
 
     Args:
         rows: Of the log.
@@ -23,6 +23,8 @@ def draw_curves(rows: list[dict], path: pathlib.Path, title: str) -> None:
         OSError: If the file cannot be written.
     """
     require("matplotlib", "report")
+    if not rows:
+        return
     from matplotlib.figure import Figure
 
     names = dict.fromkeys(
