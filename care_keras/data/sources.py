@@ -18,6 +18,8 @@ from care_keras.data.preprocessing import decode_image
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 SPLIT_NAMES = ("train", "test", "val", "validation")
+# Of the machine's memory: how much encoded images of TFDS may take.
+_MEMORY_SHARE = 0.7
 BUNDLED_SAMPLE = pathlib.Path(__file__).parent.parent / "assets" / "cifar10_sample.npz"
 
 
@@ -125,6 +127,7 @@ def _open_tfds(name: str, split: str) -> Source:
         try:
             # TFDS reads the variable once, when something first imports it; this reads it now.
             builder = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
+            _check_memory(builder.info.splits[split].num_bytes)
             # Encoded images: decoding is left to `decode_image`, the same for all sources.
             dataset = builder.as_dataset(
                 split=split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False
@@ -133,6 +136,8 @@ def _open_tfds(name: str, split: str) -> Source:
                 images.append(bytes(example["image"]))
                 labels.append(example.get("label", -1))
                 names.append(str(example["id"], "utf-8") if "id" in example else f"{split}[{i}]")
+        except MemoryError as error:
+            raise ValueError(f"{error}. Received: 'tfds:{name}:{split}'") from error
         # TFDS raises from many hierarchies (DatasetNotFoundError, AssertionError, ...).
         except Exception as error:
             lines = str(error).strip().splitlines() or [repr(error)]
@@ -150,6 +155,28 @@ def _open_tfds(name: str, split: str) -> Source:
         tuple(feature.names) if labelled else None,
         tuple(names),
     )
+
+
+def _check_memory(size):
+    """Raises MemoryError if that many bytes are too much to hold.
+
+    TFDS's files can only be read in their order: for access in any order the
+    encoded images are kept in memory.
+    """
+    memory = _memory()
+    if size > _MEMORY_SHARE * memory:
+        raise MemoryError(
+            f"{size / 1e9:.0f} GB of encoded images do not fit into {memory / 1e9:.0f} GB of "
+            "memory; a folder of images needs none"
+        )
+
+
+def _memory():
+    """Bytes of this machine's memory; infinite where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 @contextlib.contextmanager

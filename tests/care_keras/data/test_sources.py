@@ -5,6 +5,7 @@ import pytest
 from absl import logging
 from PIL import Image
 
+from care_keras.data import sources
 from care_keras.data.sources import BUNDLED_SAMPLE, open_source
 
 
@@ -208,6 +209,14 @@ def test_tfds(tfds_folder):
     assert source.class_names[0] == "airplane"
     assert source[7].shape == (32, 32, 3)
     assert len(open_source("tfds:cifar10", "test[:1%]")) == 100
+
+
+def test_tfds_that_does_not_fit_into_memory(tfds_folder, monkeypatch):
+    monkeypatch.setattr(sources, "_memory", lambda: 1e7)
+    message = r"GB of memory; a folder of images needs none\. Received: 'tfds:cifar10:train'$"
+    with pytest.raises(ValueError, match=message):
+        open_source("tfds:cifar10:train")
+    assert len(open_source("tfds:cifar10:test[:50]")) == 50
 
 
 def test_tfds_is_opened_quietly(tfds_folder, caplog):
