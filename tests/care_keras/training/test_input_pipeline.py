@@ -118,9 +118,11 @@ def test_an_epoch_can_be_entered_at_any_step(photos):
 # 40 images are two groups; shares of 20 rows cross them, shares of 8 lie inside.
 @pytest.mark.parametrize("shard_count", [2, 5])
 def test_shares_of_processes_are_the_batch(photos, shard_count):
-    whole = batches(photos, 40, epoch=1)
+    # What mixes images too: partners may be another process's.
+    options = {"augmentation": Augmentation(random_erasing=0.5, mixup=0.8, cutmix=1.0)}
+    whole = batches(photos, 40, epoch=1, **options)
     shares = [
-        batches(photos, 40, epoch=1, shard_index=index, shard_count=shard_count)
+        batches(photos, 40, epoch=1, shard_index=index, shard_count=shard_count, **options)
         for index in range(shard_count)
     ]
     joined = [
