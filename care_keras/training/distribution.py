@@ -88,6 +88,10 @@ class Distribution:
         """
         model._symbolic_build(data_batch=batch)
 
+    def test_function(self, model: keras.Model):
+        """A new function that runs a step of `evaluate`; `None` where Keras's own does."""
+        return None
+
     def dataset(self, dataset, steps: int, rows: int):
         """What `fit` and `evaluate` take.
 

@@ -15,12 +15,13 @@ from care_keras.training.distribution import Distribution
 from care_keras.training.epoch_log import read_log
 from care_keras.training.run_folder import RunFolder
 from care_keras.training.task import Task
-from care_keras.training.weight_averages import averaged_weights
+from care_keras.training.weight_averages import WeightAverages
 
 
 def finish(
     config: TrainingConfig,
     task: Task,
+    averages: WeightAverages,
     folder: RunFolder,
     distribution: Distribution,
     best: dict | None,
@@ -36,7 +37,7 @@ def finish(
         OSError: If the folder cannot be written to.
     """
     model = task.model
-    with averaged_weights(model):
+    with averages.in_place():
         if is_quantized(model):
             freeze(model)
         figures = model.evaluate(task.evaluation.dataset(), return_dict=True, verbose=0)

@@ -70,7 +70,10 @@ class MultiWorker(Mirrored):
         super().prepare(model, batch)
         # Those that Keras makes (3.15) cannot reduce the workers' results.
         model.train_function = self._function(model.train_step)
-        model.test_function = self._function(model.test_step)
+        model.test_function = self.test_function(model)
+
+    def test_function(self, model):
+        return self._function(model.test_step)
 
     def dataset(self, dataset, steps, rows):
         # That of one process would take the rows of this one for those of all.

@@ -32,8 +32,9 @@ from care_keras.training.task import (
 from care_keras.training.tensorboard import tensorboard_callbacks
 from care_keras.training.throughput import images_per_second
 from care_keras.training.weight_averages import (
+    STATISTICS_STEPS,
     EvaluateAverages,
-    averaged_weights,
+    WeightAverages,
     keep_weights_after_fit,
 )
 
@@ -98,8 +99,15 @@ def _run(
 ) -> dict:
     model, steps = task.model, task.training.steps_per_epoch
     distribution.prepare(model, example_batch(task.training.epoch(0)))
+    batches = _Distributed(task, config, distribution)
+    averages = WeightAverages(
+        model,
+        batches.for_statistics,
+        batches.statistics_steps,
+        lambda: distribution.test_function(model),
+    )
     loss_watch = LossWatch(steps)
-    best = BestModel("val_accuracy", _best_saver(task, folder, distribution))
+    best = BestModel("val_accuracy", _best_saver(task, averages, folder, distribution))
     checkpointing = Checkpointing(
         folder.checkpoints, steps, config.checkpoint_steps, folder.writes, loss_watch, best
     )
@@ -114,33 +122,40 @@ def _run(
         rate = images_per_second(task.training, start.epoch)
         say(f"input pipeline {rate:,.0f} images/s")
         folder.note_start(start, config.seed, str(distribution))
-        callbacks = [EpochSeeds(config.seed), loss_watch, EvaluateAverages(), checkpointing]
+        callbacks = [EpochSeeds(config.seed), loss_watch, EvaluateAverages(averages), checkpointing]
         if distribution.is_chief:
             callbacks += _logs(config, folder, start, steps, say)
         run_epochs(
             model,
-            _Distributed(task, config.batch_size, distribution),
+            batches,
             task.evaluation.dataset(),
             callbacks,
             start,
             config.epochs,
             config.eval_every,
         )
-    return finish(config, task, folder, distribution, best.notes)
+    return finish(config, task, averages, folder, distribution, best.notes)
 
 
 class _Distributed:
     """The batches as the engine takes them."""
 
-    def __init__(self, task, batch_size, distribution):
+    def __init__(self, task, config, distribution):
         self.steps_per_epoch = task.training.steps_per_epoch
+        self.statistics_steps = min(STATISTICS_STEPS, self.steps_per_epoch)
         self._data = task.training
-        self._rows = batch_size // distribution.shard_count
+        self._epochs = config.epochs
+        self._rows = config.batch_size // distribution.shard_count
         self._distribution = distribution
 
     def epoch(self, index, first_step=0):
         dataset = self._data.epoch(index, first_step)
         return self._distribution.dataset(dataset, self.steps_per_epoch - first_step, self._rows)
+
+    def for_statistics(self):
+        """Batches at full resolution, always the same; of an epoch that is not trained on."""
+        dataset = self._data.epoch(self._epochs).take(self.statistics_steps)
+        return self._distribution.dataset(dataset, self.statistics_steps, self._rows)
 
 
 def _logs(config, folder, start, steps, say):
@@ -154,9 +169,9 @@ def _logs(config, folder, start, steps, say):
     return callbacks
 
 
-def _best_saver(task, folder, distribution):
+def _best_saver(task, averages, folder, distribution):
     def save(model):
-        with averaged_weights(model):
+        with averages.in_place():
             if distribution.is_chief:
                 save_trained(task, folder.best, distribution)
 
