@@ -76,7 +76,7 @@ class RunFolder:
                 )
             if self.writes:
                 self.path.mkdir(parents=True, exist_ok=True)
-                self.checkpoints.remove_leftovers()
+                self._remove_leftovers()
                 write_atomically(self._config, json.dumps(settings, indent=2) + "\n")
         except OSError as error:
             raise UserError(f"--run_dir={self.path} cannot be used: {error.strerror}") from error
@@ -84,6 +84,14 @@ class RunFolder:
             raise UserError(
                 f"{self._config} does not hold the settings of a run: delete it"
             ) from error
+
+    def _remove_leftovers(self):
+        """Removes what a kill in the middle of a write has left behind."""
+        self.checkpoints.remove_leftovers()
+        files = (self.log, self.curves, self.best, self.model, self.result)
+        for path in (*files, self._config, self._environment):
+            for leftover in self.path.glob(f".{path.stem}-*{path.suffix}"):
+                leftover.unlink(missing_ok=True)
 
     def note_start(self, position: Position, seed: int, devices: str) -> None:
         """Adds to `environment.json` what the run goes on with from here.

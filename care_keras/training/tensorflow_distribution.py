@@ -1,5 +1,6 @@
 """Training on several devices and hosts with TensorFlow: `tf.distribute`."""
 
+import contextlib
 import json
 import os
 
@@ -65,6 +66,16 @@ class MultiWorker(Mirrored):
         super().__init__(strategy, sync_batch_norm)
         self.shard_index = shard_index
         self.shard_count = shard_count
+
+    @contextlib.contextmanager
+    def active(self):
+        try:
+            yield
+        except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+            raise UserError(
+                "another process of this run has ended: see what it says, and start all of them "
+                "again; the run goes on from its newest checkpoint"
+            ) from error
 
     def prepare(self, model, batch):
         super().prepare(model, batch)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import socket
+import types
 
 import keras
 import pytest
@@ -163,6 +164,17 @@ def test_bad_tf_config(monkeypatch, config, message):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(UserError, match=message):
         create_distribution("multi_worker")
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="JAX ends such a process itself")
+def test_a_worker_that_is_left_alone():
+    import tensorflow as tf
+
+    from care_keras.training.tensorflow_distribution import MultiWorker
+
+    worker = MultiWorker(types.SimpleNamespace(num_replicas_in_sync=2), 1, 2)
+    with pytest.raises(UserError, match="another process of this run has ended"), worker.active():
+        raise tf.errors.UnavailableError(None, None, "Collective ops is aborted")
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX's processes are described by flags")

@@ -68,9 +68,18 @@ def test_only_the_chief_writes(tmp_path):
 def test_what_a_kill_left_is_removed(tmp_path):
     folder = prepared(tmp_path)
     folder.checkpoints.path.mkdir()
-    (folder.checkpoints.path / ".epoch0001-step000000-abc.npz").write_bytes(b"PK")
+    leftovers = [folder.checkpoints.path / ".epoch0001-step000000-abc.npz"]
+    leftovers += [tmp_path / name for name in (".best-abc.keras", ".log-abc.csv", ".curves-a.png")]
+    for path in [*leftovers, tmp_path / ".notes-of-somebody.txt", folder.best]:
+        path.write_bytes(b"PK")
     prepared(tmp_path)
-    assert not list(folder.checkpoints.path.iterdir())
+    assert not any(path.exists() for path in leftovers)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".notes-of-somebody.txt",
+        "best.keras",
+        "checkpoints",
+        "config.json",
+    ]
 
 
 def test_an_error_of_writing_is_one_line(tmp_path):
