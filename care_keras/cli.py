@@ -7,7 +7,7 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
 
 class UserError(Exception):
@@ -41,6 +41,9 @@ def _parse_flags(argv, arguments):
     except SystemExit:
         # absl has printed the help that was asked for, and would call that a failure.
         sys.exit(0)
+    # absl's own default is INFO, where TFDS and JAX report each step.
+    if flags.FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)
     if len(rest) > 1 + len(arguments):
         unexpected = rest[1 + len(arguments)]
         _fail(f"unexpected argument {unexpected!r}: every option is a flag (see --help)", 2)

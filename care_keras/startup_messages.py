@@ -49,12 +49,11 @@ def _is_command():
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Gives TensorFlow's own loader, made quiet, once."""
+    """Gives TensorFlow's own loader, made quiet, also to those who only ask whether it is there."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname != "tensorflow":
             return None
-        sys.meta_path.remove(self)
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = _QuietLoader(spec.loader)

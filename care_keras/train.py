@@ -16,11 +16,16 @@ from absl import flags
 
 from care_keras import cli
 from care_keras.flag_values import parse_channels
+from care_keras.training.augmentation import CROPS, INTERPOLATIONS
+from care_keras.training.config import TrainingConfig
+from care_keras.training.distillation import KINDS
+from care_keras.training.distribution import DISTRIBUTIONS
+from care_keras.training.recipe import PRESETS, training_config
 
 _PRESET = flags.DEFINE_enum(
     "preset",
     "cifar10",
-    ["cifar10", "imagenet", "imagenet_qat"],
+    list(PRESETS),
     "The recipe; it has the defaults of all other flags.",
 )
 _MEASURE_INPUT = flags.DEFINE_bool(
@@ -93,14 +98,14 @@ _number("label_smoothing", 0.0, 0.99, "Label smoothing.")
 _number("drop_path", 0.0, 0.99, "Stochastic depth at the last block.")
 _choice(
     "crop",
-    ["none", "padded", "resized"],
+    CROPS,
     "Random crops: of the padded image, or of any size and then resized.",
 )
 _numbers("crop_scale", "LOW,HIGH: share of the photo's area in a resized crop.")
 _numbers("crop_ratio", "LOW,HIGH: width / height of a resized crop.")
 _choice(
     "crop_interpolation",
-    ["bicubic", "bilinear", "nearest", "random"],
+    INTERPOLATIONS,
     "Of a resized crop; random: bilinear or bicubic.",
 )
 _bool("flip", "Mirror half of the images.")
@@ -126,9 +131,7 @@ _text("teacher", "A .keras file that teaches the distillation head.")
 _text("teacher_size", "N or HxW: size of the teacher's images, if its file does not say.")
 _numbers("teacher_mean", "R,G,B in units of full scale: likewise.")
 _numbers("teacher_std", "R,G,B: likewise.")
-_choice(
-    "distillation_kind", ["hard", "soft"], "Learn the teacher's best class or its distribution."
-)
+_choice("distillation_kind", KINDS, "Learn the teacher's best class or its distribution.")
 _number(
     "distillation",
     0.0,
@@ -153,7 +156,7 @@ _bool("tensorboard", "Write a log for TensorBoard.")
 _integer("cache_megabytes", 0, "Decoded images are kept in memory if all fit in this.")
 _choice(
     "distribute",
-    ["none", "auto", "data_parallel", "mirrored", "multi_worker"],
+    DISTRIBUTIONS,
     "Devices to train on: one; all there are; by JAX (data_parallel); by TensorFlow, of this "
     "process (mirrored) or of all workers in TF_CONFIG (multi_worker).",
 )
@@ -179,21 +182,17 @@ def main() -> None:
     (measure_input if _MEASURE_INPUT.value else train)(config)
 
 
-def config_of_flags():
+def config_of_flags() -> TrainingConfig:
     """The `TrainingConfig` that the flags stand for.
 
     Raises:
         UserError: If a value is out of its range.
     """
-    from care_keras.training.recipe import training_config
-
     return training_config(_PRESET.value, _given())
 
 
 def _given():
     """Fields of `TrainingConfig` whose flags were given."""
-    from care_keras.training.config import TrainingConfig
-
     given = {}
     for field in dataclasses.fields(TrainingConfig):
         flag = "from" if field.name == "start_from" else field.name

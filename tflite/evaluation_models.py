@@ -181,15 +181,10 @@ class _KerasScorer:
 
     def as_graph(self):
         """From now on as one graph, which takes some seconds to make."""
+        from care_keras.grappler import leave_out_remapper
+
         self._graph = True
-        import keras
-
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            # With oneDNN, TensorFlow 2.21 tries to fuse the sum of two depthwise convolutions,
-            # fails, says so in long lines, and goes on without.
-            tf.config.optimizer.set_experimental_options({"remapping": False})
+        leave_out_remapper()
         return self
 
     def __call__(self, pixels):

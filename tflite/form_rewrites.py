@@ -14,6 +14,7 @@ from care_keras.deploy import fuse
 from care_keras.table import format_table
 from tflite.latency import Latency
 from tflite.latency_statistics import paired_ratio
+from tflite.latency_tables import interval
 
 PRECISIONS = ("float32", "int8")
 REWRITES = tuple(field.name for field in dataclasses.fields(default_rewrites("float32")))
@@ -86,6 +87,6 @@ def rewrite_table(latencies: Sequence[Latency], seed: int) -> str:
                     continue
                 given, turned = (found[label, threads] for label in labels)
                 ratio = paired_ratio(*((given, turned) if used else (turned, given)), generator)
-                rows.append([*start, f"{ratio.value:.3f}x", f"{ratio.low:.3f} to {ratio.high:.3f}"])
+                rows.append([*start, f"{ratio.value:.3f}x", interval(ratio, 3)])
     headers = ["rewrite", "precision", "made", "threads", "time with / without", "95 % interval"]
     return format_table(headers, rows)

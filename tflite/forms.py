@@ -14,6 +14,7 @@ from care_keras.models.loading import load_any
 from care_keras.table import format_table
 from tflite.latency import Latency
 from tflite.latency_statistics import paired_ratio
+from tflite.latency_tables import interval
 
 FILES = ("training_float32", "training_int8", "deploy_float32", "deploy_int8")
 # What is said of each number of threads: the time of the first in units of the second.
@@ -85,6 +86,5 @@ def ratio_table(latencies: list[Latency], seed: int) -> str:
                 continue
             centers = [found[name, threads].centers_ms for name in (first, second)]
             ratio = paired_ratio(*centers, generator)
-            interval = f"{ratio.low:.3f} to {ratio.high:.3f}"
-            rows.append([first, second, threads, f"{ratio.value:.3f}x", interval])
+            rows.append([first, second, threads, f"{ratio.value:.3f}x", interval(ratio, 3)])
     return format_table(["time of", "in units of", "threads", "ratio", "95 % interval"], rows)

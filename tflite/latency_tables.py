@@ -6,6 +6,7 @@ from care_keras.table import format_table
 from tflite.benchmark_model_profile import OpProfile
 from tflite.latency import Latency
 from tflite.latency_report import Comparison
+from tflite.latency_statistics import Estimate
 
 
 def latency_table(latencies: Sequence[Latency]) -> str:
@@ -27,10 +28,10 @@ def latency_table(latencies: Sequence[Latency]) -> str:
                 latency.run.threads,
                 _figure(latency.latency_min_ms),
                 _figure(latency.latency_median_ms.value),
-                _interval(latency.latency_median_ms),
+                interval(latency.latency_median_ms),
                 *(None if quantile is None else _figure(quantile.value) for quantile in quantiles),
                 f"{latency.ratio.value:.3f}x",
-                None if itself else _interval(latency.ratio, 3),
+                None if itself else interval(latency.ratio, 3),
             ]
         )
     return format_table([*headers, "ratio", "95 % interval"], rows)
@@ -62,7 +63,8 @@ def _figure(value):
     return f"{value:.{_digits(value)}f}"
 
 
-def _interval(estimate, digits=None):
+def interval(estimate: Estimate, digits: int | None = None) -> str:
+    """`"1.23 to 1.45"`; of a time in milliseconds `digits` follow from its size."""
     digits = _digits(estimate.value) if digits is None else digits
     return f"{estimate.low:.{digits}f} to {estimate.high:.{digits}f}"
 
@@ -97,7 +99,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> str:
             one.label,
             one.threads,
             None if one.ratio is None else f"{one.ratio.value:.3f}x",
-            None if one.ratio is None else _interval(one.ratio, 3),
+            None if one.ratio is None else interval(one.ratio, 3),
             one.verdict,
         ]
         for one in comparisons

@@ -12,6 +12,7 @@ from care_keras.table import format_table
 from tflite.attention_files import KINDS
 from tflite.latency import Latency
 from tflite.latency_statistics import Estimate, paired_ratio
+from tflite.latency_tables import interval
 
 _RESAMPLES = 2000
 
@@ -123,7 +124,7 @@ def whole_model_macs(config: CAREConfig, sides: Sequence[int]) -> list[dict[str,
         )
         result.append(
             {
-                "linear": counts.conv_dense_macs + counts.attention_macs,
+                "linear": counts.macs,
                 "softmax": counts.conv_dense_macs + softmax,
             }
         )
@@ -150,9 +151,9 @@ def time_table(counts: Sequence[TokenCount]) -> str:
         for kind in KINDS:
             median = count.latencies[kind].latency_median_ms
             row += [f"{count.latencies[kind].latency_min_ms:.3f}", f"{median.value:.3f}"]
-            row.append(f"{median.low:.3f} to {median.high:.3f}")
+            row.append(interval(median, 3))
         ratio = count.ratio
-        rows.append([*row, f"{ratio.value:.2f}x", f"{ratio.low:.2f} to {ratio.high:.2f}"])
+        rows.append([*row, f"{ratio.value:.2f}x", interval(ratio, 2)])
     headers = ["pixels", "tokens", "linear min", "median ms", "95 % interval"]
     headers += ["softmax min", "median ms", "95 % interval", "ratio", "95 % interval"]
     return format_table(headers, rows)
@@ -163,8 +164,9 @@ def growth_table(fit: Growth) -> str:
     rows = []
     for kind in KINDS:
         time = fit.time[kind]
-        interval = f"{time.low:.2f} to {time.high:.2f}"
         shortest = f"{fit.shortest_time[kind]:.2f}"
-        rows.append([kind, f"{fit.macs[kind]:.3f}", f"{time.value:.2f}", interval, shortest])
+        rows.append(
+            [kind, f"{fit.macs[kind]:.3f}", f"{time.value:.2f}", interval(time, 2), shortest]
+        )
     headers = ["attention", "exponent of MACs", "of time", "95 % interval", "of shortest time"]
     return format_table(headers, rows)

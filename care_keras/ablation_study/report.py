@@ -123,7 +123,7 @@ def draw(study: StudyResult, path: pathlib.Path) -> None:
             accuracy.axvline(mean, color="gray", linestyle=":")
     cost.barh(
         range(len(variants)),
-        [(x.cost.conv_dense_macs + x.cost.attention_macs) / 1e6 for x in variants],
+        [x.cost.macs / 1e6 for x in variants],
         color="tab:gray",
     )
     accuracy.set_yticks(range(len(variants)), [x.variant for x in variants])

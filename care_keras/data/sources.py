@@ -12,7 +12,6 @@ import pathlib
 from collections.abc import Callable
 
 import numpy as np
-from absl import logging
 
 from care_keras.data.preprocessing import decode_image
 
@@ -123,28 +122,20 @@ def _open_tfds(name: str, split: str) -> Source:
     if not name:
         raise ValueError("Name the data set: tfds:NAME[:SPLIT]. Received: 'tfds:'")
     images, labels, names = [], [], []
-    with _without_absl_info():
-        try:
-            # TFDS reads the variable once, when something first imports it; this reads it now.
-            builder = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
-            _check_memory(builder.info.splits[split].num_bytes)
-            # Encoded images: decoding is left to `decode_image`, the same for all sources.
-            dataset = builder.as_dataset(
-                split=split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False
-            )
-            for i, example in enumerate(tfds.as_numpy(dataset)):
-                images.append(bytes(example["image"]))
-                labels.append(example.get("label", -1))
-                names.append(str(example["id"], "utf-8") if "id" in example else f"{split}[{i}]")
-        except MemoryError as error:
-            raise ValueError(f"{error}. Received: 'tfds:{name}:{split}'") from error
-        # TFDS raises from many hierarchies (DatasetNotFoundError, AssertionError, ...).
-        except Exception as error:
-            lines = str(error).strip().splitlines() or [repr(error)]
-            raise ValueError(
-                f"Cannot open {name!r}, split {split!r}, with TFDS: {lines[0]} "
-                "(is it prepared under TFDS_DATA_DIR, with images?)"
-            ) from error
+    with _tfds_errors(name, split):
+        # TFDS reads the variable once, when something first imports it; this reads it now.
+        builder = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
+        size = builder.info.splits[split].num_bytes
+    _check_memory(size, f"tfds:{name}:{split}")
+    with _tfds_errors(name, split):
+        # Encoded images: decoding is left to `decode_image`, the same for all sources.
+        dataset = builder.as_dataset(
+            split=split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False
+        )
+        for i, example in enumerate(tfds.as_numpy(dataset)):
+            images.append(bytes(example["image"]))
+            labels.append(example.get("label", -1))
+            names.append(str(example["id"], "utf-8") if "id" in example else f"{split}[{i}]")
     feature = dict(builder.info.features.items()).get("label")
     # Hidden labels, as test splits may have them, are -1.
     labelled = isinstance(feature, tfds.features.ClassLabel) and min(labels, default=-1) >= 0
@@ -157,17 +148,31 @@ def _open_tfds(name: str, split: str) -> Source:
     )
 
 
-def _check_memory(size):
-    """Raises MemoryError if that many bytes are too much to hold.
+@contextlib.contextmanager
+def _tfds_errors(name, split):
+    """Makes TFDS's errors one line."""
+    try:
+        yield
+    # It raises from many hierarchies (DatasetNotFoundError, AssertionError, ...).
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [repr(error)]
+        raise ValueError(
+            f"Cannot open {name!r}, split {split!r}, with TFDS: {lines[0]} "
+            "(is it prepared under TFDS_DATA_DIR, with images?)"
+        ) from error
+
+
+def _check_memory(size, spec):
+    """Raises ValueError if that many bytes are too much to hold.
 
     TFDS's files can only be read in their order: for access in any order the
     encoded images are kept in memory.
     """
     memory = _memory()
     if size > _MEMORY_SHARE * memory:
-        raise MemoryError(
+        raise ValueError(
             f"{size / 1e9:.0f} GB of encoded images do not fit into {memory / 1e9:.0f} GB of "
-            "memory; a folder of images needs none"
+            f"memory; a folder of images needs none. Received: {spec!r}"
         )
 
 
@@ -177,17 +182,6 @@ def _memory():
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return float("inf")
-
-
-@contextlib.contextmanager
-def _without_absl_info():
-    """TFDS reports each step of opening a data set."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(min(verbosity, logging.WARNING))
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 def _open_folder(folder: pathlib.Path, split: str) -> Source:

@@ -68,6 +68,11 @@ class Complexity:
         """Multiply-accumulates of attention's matrix products."""
         return sum(part.attention_macs for part in self.parts)
 
+    @property
+    def macs(self) -> int:
+        """All multiply-accumulates."""
+        return self.conv_dense_macs + self.attention_macs
+
 
 def complexity(model: keras.Model, image_shape: Sequence[int]) -> Complexity:
     """Counts a CARE model's parameters and multiply-accumulates.

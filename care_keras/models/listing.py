@@ -87,12 +87,8 @@ def _ablation_table(names, sizes):
             variants[key] = (changed.summary, _count(CONFIGS[key], sizes))
         for key, (summary, counts) in variants.items():
             for own, of_base in zip(counts, base, strict=True):
-                rows.append((key, *_row(own), f"{_macs(own) / _macs(of_base):.3f}x", summary))
+                rows.append((key, *_row(own), f"{own.macs / of_base.macs:.3f}x", summary))
     return format_table(("--model", *_COUNTS, "all MACs", "what is changed"), rows)
-
-
-def _macs(counts):
-    return counts.conv_dense_macs + counts.attention_macs
 
 
 def _stage_table(name, counts):

@@ -3,6 +3,10 @@
 import dataclasses
 import pathlib
 
+from care_keras.training.augmentation import Augmentation
+from care_keras.training.distribution import Hosts
+from care_keras.training.input_pipeline import DEFAULT_CACHE_MEGABYTES
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -35,19 +39,19 @@ class TrainingConfig:
     drop_path: float = 0.0
     low_resolution: int = 0
     low_resolution_epochs: int = 0
-    crop: str = "padded"
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
-    crop_interpolation: str = "bicubic"
-    flip: bool = True
-    rand_augment: float = 0.0
-    rand_augment_std: float = 0.5
-    rand_augment_ops: int = 2
-    color_jitter: float = 0.0
-    random_erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mix_switch: float = 0.5
+    crop: str = Augmentation.crop
+    crop_scale: tuple[float, float] = Augmentation.crop_scale
+    crop_ratio: tuple[float, float] = Augmentation.crop_ratio
+    crop_interpolation: str = Augmentation.crop_interpolation
+    flip: bool = Augmentation.flip
+    rand_augment: float = Augmentation.rand_augment
+    rand_augment_std: float = Augmentation.rand_augment_std
+    rand_augment_ops: int = Augmentation.rand_augment_ops
+    color_jitter: float = Augmentation.color_jitter
+    random_erasing: float = Augmentation.random_erasing
+    mixup: float = Augmentation.mixup
+    cutmix: float = Augmentation.cutmix
+    mix_switch: float = Augmentation.mix_switch
     start_from: str = ""
     teacher: str = ""
     teacher_size: str = ""
@@ -64,10 +68,10 @@ class TrainingConfig:
     tensorboard: bool = True
     distribute: str = "none"
     sync_batch_norm: bool = True
-    coordinator_address: str = ""
-    num_processes: int = 0
-    process_id: int = -1
-    cache_megabytes: int = 2048
+    coordinator_address: str = Hosts.coordinator_address
+    num_processes: int = Hosts.num_processes
+    process_id: int = Hosts.process_id
+    cache_megabytes: int = DEFAULT_CACHE_MEGABYTES
 
     def to_dict(self) -> dict:
         """The flags of `care_keras.train` by name, with their values as JSON has them."""

@@ -38,13 +38,12 @@ class Teacher:
         return self._model.predict(np.rint(pixels).clip(0, 255).astype(np.uint8))
 
 
-def quantized_start(model: keras.Model, pixels: np.ndarray, seed: int, overrides=()):
+def quantized_start(model: keras.Model, pixels: np.ndarray, overrides=()):
     """What quantization-aware training starts from.
 
     Args:
         model: A `CAREClassifier`, a deploy form, or a quantized form.
-        pixels: uint8 training images of the model's size; some calibrate it.
-        seed: Seed of the draw of those.
+        pixels: uint8 training images of the model's size, which calibrate it.
         overrides: Of the `QuantizationConfig`.
 
     Returns:
@@ -69,10 +68,7 @@ def quantized_start(model: keras.Model, pixels: np.ndarray, seed: int, overrides
         quantized = quantize(deployed, config)
     except ValueError as error:
         raise UserError(str(error)) from error
-    chosen = np.random.default_rng(seed).choice(
-        len(pixels), min(CALIBRATION_IMAGES, len(pixels)), replace=False
-    )
-    images = normalize(pixels[np.sort(chosen)], quantized.preprocessing)
+    images = normalize(pixels, quantized.preprocessing)
     starts = range(0, len(images), _CALIBRATION_BATCH)
     batches = (images[start : start + _CALIBRATION_BATCH] for start in starts)
     calibrate(quantized, batches, config)

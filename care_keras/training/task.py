@@ -172,7 +172,6 @@ def quantized_task(
     model, deployed = quantized_start(
         start,
         _calibration_pixels(config, train_source, start.preprocessing),
-        config.seed,
         layer_overrides(config.float_layers, config.int16_layers),
     )
     alpha = config.distillation if deployed is not None else 0.0

@@ -5,6 +5,7 @@ import shutil
 import keras
 
 from care_keras.cli import UserError
+from care_keras.grappler import leave_out_remapper
 from care_keras.training.checkpoint import Position
 from care_keras.training.checkpointing import BestModel, Checkpointing
 from care_keras.training.config import TrainingConfig
@@ -73,6 +74,7 @@ def _train(config, distribution):
     folder.prepare(config.to_dict())
 
     keras.utils.set_random_seed(config.seed)
+    leave_out_remapper()
     say(f"{keras.backend.backend()} backend; {distribution}; training on {sources[0].name}")
     with distribution.scope():
         make_task = quantized_task if config.qat else float_task

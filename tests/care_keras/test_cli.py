@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 # Loads the module by its path, as importing the package would import Keras first.
 COMMAND = """
 import importlib.util, os, signal, sys
-from absl import flags
+from absl import flags, logging
 
 spec = importlib.util.spec_from_file_location("cli", sys.argv.pop(1))
 cli = importlib.util.module_from_spec(spec)
@@ -24,6 +24,7 @@ ACTION = flags.DEFINE_enum("action", "none", ["none", "user", "check", "bug", "s
 
 
 def main():
+    logging.info("a step of a library's")
     print(f"count is {COUNT.value}")
     if ACTION.value == "user":
         raise cli.UserError("the file is missing:\\n  give --file")
@@ -53,6 +54,7 @@ def run(*arguments):
 def test_success():
     result = run("--count=3")
     assert (result.returncode, result.stdout, result.stderr) == (0, "count is 3\n", "")
+    assert "a step of a library's" in run("--verbosity=0").stderr
 
 
 @pytest.mark.parametrize(

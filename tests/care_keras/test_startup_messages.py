@@ -54,6 +54,18 @@ def test_processes_that_a_command_starts_are_quiet():
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
+def test_a_question_for_tensorflow_is_no_import():
+    """As JAX and PyTorch ask, before something imports it."""
+    code = (
+        "import importlib.util, runpy\n"
+        f"runpy.run_path({startup_messages.__file__!r})['quiet_commands']()\n"
+        "assert importlib.util.find_spec('tensorflow')\n"
+        "import tensorflow; print(tensorflow.constant(1).numpy())"
+    )
+    done = run("-c", code, **{startup_messages._MARK: "1"})
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 def test_nothing_changes_for_those_who_import_the_package():
     code = (
         "import sys\n"

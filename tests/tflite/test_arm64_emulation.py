@@ -2,15 +2,13 @@
 
 import json
 import os
-import pathlib
 import platform
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from care_keras.tflite_file import read_graph
+from tests.tflite.commands import run_command
 from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite
 from tests.tflite.tiny_models import tiny_model
 from tflite import arm64_core
@@ -20,8 +18,6 @@ from tflite.arm64_operators import expose_tensors, partings, readable_tensors, s
 from tflite.arm64_pins import DEFAULT_RUNTIME
 from tflite.arm64_run import Run, run_images
 from tflite.subprocesses import run
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +103,7 @@ def test_operators_that_part_are_told_from_what_follows(tmp_path):
 
 
 def command(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "tflite.arm64", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.fspath(ROOT)} | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return run_command("arm64", *arguments, **environment)
 
 
 def test_integers_are_the_hosts(emulator, foreign_file, tmp_path):

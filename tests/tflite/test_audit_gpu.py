@@ -3,8 +3,6 @@ import functools
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -13,6 +11,7 @@ from PIL import Image
 
 from care_keras.data.preprocessing import normalize
 from care_keras.tflite_file import read_graph
+from tests.tflite.commands import run_command
 from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite, images
 from tests.tflite.tiny_models import tiny_model
 from tflite import audit_gpu_drivers
@@ -22,7 +21,6 @@ from tflite.audit_gpu_inputs import choose_inputs
 from tflite.audit_gpu_text import format_gpu, gpu_cell, gpu_failure
 from tflite.input_records import InputOverrides
 
-ROOT = pathlib.Path(__file__).parents[2]
 FOREIGN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std)
 
 
@@ -223,14 +221,8 @@ def test_custom_operators_are_refused_at_once():
 def test_command(gpu, tmp_path):
     path, output = tmp_path / "part.tflite", tmp_path / "audit.json"
     path.write_bytes(file_of("rank_6"))
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tflite.audit", "--gpu", "--samples=2"),
-            *(f"--model={path}", f"--output_json={output}"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    done = run_command(
+        "audit", "--gpu", "--samples=2", f"--model={path}", f"--output_json={output}"
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: part.tflite on the GPU: partly accelerated"

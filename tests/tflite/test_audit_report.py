@@ -1,20 +1,15 @@
 import json
-import os
-import pathlib
 import random
-import subprocess
-import sys
 
 import pytest
 
 from tests.care_keras.tflite_file.files import function_file, model_file
+from tests.tflite.commands import run_command
 from tflite import audit_report
 from tflite.audit_report import audit_file, operator_totals, refusals, to_dict, type_totals
 from tflite.audit_text import format_audit, format_findings, format_summary
 from tflite.audit_xnnpack import Delegation
 from tflite.audit_xnnpack_rules import likely_reason
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -135,13 +130,7 @@ def test_damaged_files_are_audited_or_refused(tmp_path, monkeypatch):
 
 
 def command(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "tflite.audit", *flags],
-        cwd=ROOT,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        text=True,
-    )
+    return run_command("audit", *flags, CUDA_VISIBLE_DEVICES="-1")
 
 
 def test_command_fails_where_the_check_does_not_hold(files, tmp_path):

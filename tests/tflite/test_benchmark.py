@@ -1,11 +1,8 @@
 """The command as a user runs it; a process each, so few of them."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
+from tests.tflite.commands import run_command
 from tests.tflite.fake_benchmark_model import write_fake
 from tests.tflite.latencies import made_up
 from tests.tflite.tiny_models import tiny_model
@@ -13,18 +10,9 @@ from tflite.latency_engine import RoundPlan
 from tflite.latency_report import report
 from tflite.litert_engine import LiteRTEngine
 
-ROOT = pathlib.Path(__file__).parents[2]
-
 
 def run(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "tflite.benchmark", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.fspath(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    return run_command("benchmark", *arguments, folder=folder, timeout=900)
 
 
 def test_two_files_against_an_old_report(tmp_path):

@@ -1,25 +1,14 @@
 """The command as a user runs it; a timing is never asserted."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.tflite.commands import run_command
 
 
 def run(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "tflite.benchmark_tokens", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.fspath(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return run_command("benchmark_tokens", *arguments, folder=folder)
 
 
 def test_two_sizes(tmp_path):

@@ -1,18 +1,15 @@
 """Each command on the bundled model and on a network that is not ours, as a user runs it."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from care_keras.convert.converter import convert_model
 from care_keras.convert.sidecar import describe
 from care_keras.models import load_preset
+from tests.tflite.commands import run_command
 from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite
 
-ROOT = pathlib.Path(__file__).parents[2]
 COMMANDS = {
     "evaluate": ("--data=bundled", "--samples=40", "--label_match=index"),
     "audit": (),
@@ -40,12 +37,6 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_both_models(command, files):
     flags = [*COMMANDS[command], *(f"--model={path}" for path in files)]
-    done = subprocess.run(
-        [sys.executable, "-m", f"tflite.{command}", *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run_command(command, *flags, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "nano.tflite" in done.stdout and "foreign.tflite" in done.stdout

@@ -1,17 +1,13 @@
 """The command, as a user has it."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
+from tests.tflite.commands import run_command
 from tests.tflite.test_comparison_faults import shifted, with_constant, writer_of
 from tests.tflite.test_comparison_names import file, network
 
-ROOT = pathlib.Path(__file__).parents[2]
 SAID = ("--mean=0.5,0.5,0.5", "--std=0.5,0.5,0.5", "--samples=20", "--layer_samples=4")
 
 
@@ -26,12 +22,8 @@ def folder(tmp_path_factory):
 
 
 def command(folder, *flags):
-    return subprocess.run(
-        [sys.executable, "-m", "tflite.compare", f"--keras={folder}/model.keras", *flags],
-        cwd=ROOT,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        text=True,
+    return run_command(
+        "compare", f"--keras={folder}/model.keras", *flags, CUDA_VISIBLE_DEVICES="-1"
     )
 
 

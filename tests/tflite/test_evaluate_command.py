@@ -1,17 +1,12 @@
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from care_keras.data.sources import open_source
+from tests.tflite.commands import run_command
 from tests.tflite.tiny_classifiers import CLASSES, PREPROCESSING, tiny_classifier
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -28,14 +23,7 @@ def folder(tmp_path):
 
 
 def run(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "tflite.evaluate", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return run_command("evaluate", *arguments, folder=folder, timeout=300)
 
 
 def test_two_files_with_flags_for_what_nothing_describes(folder):

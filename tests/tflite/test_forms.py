@@ -1,9 +1,6 @@
 """Both forms of a model, timed beside each other: the files, the ratios, the command."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,10 +10,9 @@ from care_keras.tflite_file.graph import read_graph
 from care_keras.tflite_file.integer_audit import audit_integer_only
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
+from tests.tflite.commands import run_command
 from tests.tflite.latencies import made_up
 from tflite import forms
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_four_files_of_one_model(tmp_path):
@@ -65,13 +61,6 @@ def test_ratios_are_of_one_number_of_threads():
 
 
 def test_bad_use_is_one_line_and_exit_code_2():
-    result = subprocess.run(
-        [sys.executable, "-m", "tflite.benchmark_forms", "--model=missing.keras"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.fspath(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    result = run_command("benchmark_forms", "--model=missing.keras", timeout=300)
     assert result.returncode == 2, result.stderr
     assert "error: No such model file" in result.stderr and "Traceback" not in result.stderr

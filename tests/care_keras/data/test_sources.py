@@ -2,7 +2,6 @@ import os
 
 import numpy as np
 import pytest
-from absl import logging
 from PIL import Image
 
 from care_keras.data import sources
@@ -217,16 +216,6 @@ def test_tfds_that_does_not_fit_into_memory(tfds_folder, monkeypatch):
     with pytest.raises(ValueError, match=message):
         open_source("tfds:cifar10:train")
     assert len(open_source("tfds:cifar10:test[:50]")) == 50
-
-
-def test_tfds_is_opened_quietly(tfds_folder, caplog):
-    # The verbosity that command lines start with.
-    logging.set_verbosity(logging.INFO)
-    open_source("tfds:cifar10:test[:1]")
-    assert not caplog.records
-    assert logging.get_verbosity() == logging.INFO
-    logging.info("recorded")
-    assert len(caplog.records) == 1
 
 
 def test_bundled_images_are_those_of_tfds(tfds_folder):
