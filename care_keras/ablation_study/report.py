@@ -31,12 +31,14 @@ def write_report(folder: pathlib.Path) -> StudyResult:
         OSError: If a file cannot be written.
     """
     study = collect(folder)
-    write_atomically(folder / "ablations.json", json.dumps(study.to_dict(), indent=2) + "\n")
-    write_atomically(folder / "ablations.md", markdown(study))
+    picture = folder / "ablations.png"
     try:
-        draw(study, folder / "ablations.png")
+        draw(study, picture)
     except MissingDependencyError as error:
         print(f"no picture: {error}")
+        picture.unlink(missing_ok=True)
+    write_atomically(folder / "ablations.json", json.dumps(study.to_dict(), indent=2) + "\n")
+    write_atomically(folder / "ablations.md", markdown(study, picture.exists()))
     return study
 
 
@@ -45,8 +47,8 @@ def text(study: StudyResult) -> str:
     return format_table(_HEADERS, [_cells(variant) for variant in study.variants])
 
 
-def markdown(study: StudyResult) -> str:
-    """The table, what it is of, and how much of it is chance."""
+def markdown(study: StudyResult, has_picture: bool = False) -> str:
+    """The table, what it is of, how much of it is chance, and the picture that lies beside it."""
     rows = [_HEADERS, ["---", "---", *["---:"] * (len(_HEADERS) - 2)]]
     rows += [_cells(variant) for variant in study.variants]
     lines = [
@@ -64,6 +66,8 @@ def markdown(study: StudyResult) -> str:
             f"Runs of one variant that differ in their seed alone lie up to {100 * spread:.2f} "
             "points apart: smaller differences between variants say nothing."
         )
+    if has_picture:
+        lines += ["", "![top-1 of each run, and what each variant costs](ablations.png)"]
     return "\n".join([*lines, "", "```sh", command_of_study(study), "```", ""])
 
 

@@ -48,7 +48,7 @@ def test_files(result, finished):
     assert json.loads((finished.folder / "ablations.json").read_text()) == json.loads(
         json.dumps(result.to_dict())
     )
-    assert (finished.folder / "ablations.md").read_text() == markdown(result)
+    assert (finished.folder / "ablations.md").read_text() == markdown(result, has_picture=True)
     assert (finished.folder / "ablations.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -60,4 +60,5 @@ def test_without_matplotlib_there_is_no_picture(finished, monkeypatch, capsys):
     write_report(finished.folder)
     assert "no picture: matplotlib is needed" in capsys.readouterr().out
     assert not (finished.folder / "ablations.png").exists()
+    assert "ablations.png" not in (finished.folder / "ablations.md").read_text()
     assert (finished.folder / "ablations.md").exists()
