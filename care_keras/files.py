@@ -19,8 +19,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: If the folder is missing or cannot be written to.
     """
     path = pathlib.Path(path)
-    suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".weights.h5") else path.suffix
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=suffix)
+    prefix, suffix = _ends(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
     os.close(handle)
     temporary = pathlib.Path(name)
     try:
@@ -34,6 +34,23 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: str | os.PathLike) -> None:
+    """Removes the temporary files that a kill in the middle of writing `path` has left behind.
+
+    Args:
+        path: As given to `atomic_path`; its name may be a pattern for many.
+    """
+    path = pathlib.Path(path)
+    for leftover in path.parent.glob("*".join(_ends(path))):
+        leftover.unlink(missing_ok=True)
+
+
+def _ends(path):
+    """What the names of its temporary files begin and end with."""
+    suffix = "".join(path.suffixes[-2:]) if path.name.endswith(".weights.h5") else path.suffix
+    return f".{path.stem}-", suffix
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> None:

@@ -14,6 +14,7 @@ from android_bench.report import milliseconds
 from care_keras import cli
 from care_keras.files import write_atomically
 from care_keras.table import format_table
+from tflite.latency_tables import interval
 
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
@@ -41,7 +42,7 @@ def main(old: str, new: str) -> None:
                 _ms(pair.old),
                 _ms(pair.new),
                 ratio and f"{ratio.value:.3f}x",
-                ratio and f"{ratio.low:.3f} to {ratio.high:.3f}",
+                ratio and interval(ratio, 3),
                 pair.verdict,
             ]
         )

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 
 from care_keras.cli import UserError
-from care_keras.files import atomic_path
+from care_keras.files import atomic_path, remove_leftovers
 
 _HEADER = "header"
 _NAME = re.compile(r"epoch(\d+)-step(\d+)\.npz")
@@ -108,8 +108,7 @@ class CheckpointFolder:
 
     def remove_leftovers(self) -> None:
         """Removes what a kill in the middle of a write has left behind."""
-        for path in self.path.glob(".epoch*.npz"):
-            path.unlink(missing_ok=True)
+        remove_leftovers(self.path / "epoch*.npz")
 
 
 def read_checkpoint(path: str | os.PathLike) -> Checkpoint:

@@ -12,8 +12,6 @@ from care_keras.emit.emitter import emit_tflite
 from care_keras.litert import LiteRTModel
 from care_keras.quantization import calibrate, int8_qat, is_quantized, quantize
 
-# Enough for the observers; more change nothing that training does not.
-CALIBRATION_IMAGES = 256
 _CALIBRATION_BATCH = 32
 
 

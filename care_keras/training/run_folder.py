@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 from care_keras.cli import UserError
-from care_keras.files import write_atomically
+from care_keras.files import remove_leftovers, write_atomically
 from care_keras.training.checkpoint import CheckpointFolder, Position
 from care_keras.training.environment import environment
 
@@ -90,8 +90,7 @@ class RunFolder:
         self.checkpoints.remove_leftovers()
         files = (self.log, self.curves, self.best, self.model, self.result)
         for path in (*files, self._config, self._environment):
-            for leftover in self.path.glob(f".{path.stem}-*{path.suffix}"):
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(path)
 
     def note_start(self, position: Position, seed: int, devices: str) -> None:
         """Adds to `environment.json` what the run goes on with from here.

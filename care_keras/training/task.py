@@ -28,13 +28,15 @@ from care_keras.training.evaluation import Evaluation
 from care_keras.training.input_pipeline import TrainingPipeline, reading_errors
 from care_keras.training.loop import TrainingData
 from care_keras.training.qat import (
-    CALIBRATION_IMAGES,
     DistillationLoss,
     Teacher,
     label_accuracy,
     quantized_start,
 )
 from care_keras.training.recipe import augmentation
+
+# Enough for the observers; more change nothing that training does not.
+_CALIBRATION_IMAGES = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +230,7 @@ def _taught(config, model, distribution):
 
 
 def _calibration_pixels(config, source, preprocessing):
-    source = source.sample(CALIBRATION_IMAGES, config.seed)
+    source = source.sample(_CALIBRATION_IMAGES, config.seed)
     try:
         return np.stack([resize_and_crop(source[i], preprocessing) for i in range(len(source))])
     except ValueError as error:

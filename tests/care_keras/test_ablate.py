@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+from care_keras import startup_messages
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -14,7 +16,7 @@ def run(*arguments, module="care_keras.ablate"):
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env=os.environ | {"CARE_KERAS_COMMAND": "1"},
+        env=os.environ | {startup_messages._MARK: "1"},
     )
 
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from care_keras.files import atomic_path, write_atomically
+from care_keras.files import atomic_path, remove_leftovers, write_atomically
 
 
 @pytest.fixture
@@ -87,3 +87,15 @@ def test_a_file_name_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_atomically("file", "text")
     assert (tmp_path / "file").read_text() == "text"
+
+
+@pytest.mark.parametrize("name", ["a.npz", "model.weights.h5", "a*.npz"])
+def test_what_a_kill_leaves_is_removed_and_nothing_else(tmp_path, name):
+    kept = [tmp_path / name.replace("*", "b"), tmp_path / "other.npz", tmp_path / ".other-x.npz"]
+    for path in kept:
+        path.touch()
+    with pytest.raises(FileNotFoundError), atomic_path(kept[0]) as temporary:
+        assert temporary.exists()
+        remove_leftovers(tmp_path / name)
+        assert not temporary.exists()
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
