@@ -3,7 +3,8 @@
 import numpy as np
 
 from care_keras.emit.integer.operation import kernel
-from care_keras.emit.integer.requantization import Fp32Requantization, to_int32
+from care_keras.emit.integer.requantization import Fp32Requantization
+from care_keras.quantization.fixed_point import to_int32
 
 # What XNNPACK takes (LiteRT's tflite/delegates/xnnpack/xnnpack_delegate.cc); LiteRT's own kernels
 # compute the rest, and round otherwise.

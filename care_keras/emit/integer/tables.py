@@ -15,13 +15,12 @@ from collections.abc import Callable
 import numpy as np
 
 from care_keras.emit.integer.operation import CODE_LIMITS, Operation, kernel
-from care_keras.emit.integer.requantization import (
-    doubling_high_multiply,
+from care_keras.quantization.fixed_point import (
     fixed_point_multiply,
     fixed_point_multiply_in_vectors,
     quantize_multiplier,
-    rounding_shift,
 )
+from care_keras.quantization.kernels import rsqrt_codes
 
 # Ratio of steps that XNNPACK's QUANTIZE of codes takes.
 _STEP_RATIOS = 2.0**-8, 2.0**7
@@ -140,15 +139,8 @@ def _rsqrt(operation):
     x, output = operation.inputs[0], operation.output
     operation.check_int8(x, output)
     first, zero_point = operation.zero_point(x), operation.zero_point(output)
-    scale = 1.0 / (float(np.sqrt(operation.scale(x))) * float(operation.scale(output)))
-    multiplier, exponent = quantize_multiplier(scale)
-    results = np.full(256, 127)
-    for steps in range(1, 128 - first):
-        root, shift = _inverse_square_root(steps)
-        value = fixed_point_multiply(1, root, shift + 20)
-        value = fixed_point_multiply(value, multiplier, exponent - 20)
-        results[first + steps + 128] = value + zero_point
-    run = lookup(to_codes(results, operation))
+    results = rsqrt_codes(operation.scale(x), first, operation.scale(output), zero_point)
+    run = lookup(results)
 
     def check_and_run(codes):
         if codes.min() < first:
@@ -159,33 +151,6 @@ def _rsqrt(operation):
         return run(codes)
 
     return check_and_run
-
-
-def _inverse_square_root(value):
-    """`1 / sqrt(value)` as `(multiplier, exponent)`, by five steps of Newton's in fixed point.
-
-    LiteRT's `GetInvSqrtQuantizedMultiplierExp` (tflite/kernels/internal/common.h).
-    """
-    if value <= 1:
-        return 2**31 - 1, 0
-    pairs = (32 - value.bit_length() - 1) // 2 - 1
-    shift = 11 - pairs
-    # 28 fraction bits in all that follows; a product has 6 integer bits, of three factors 9.
-    x = (value << 2 * pairs) >> 1
-    half, three_halves, root = rounding_shift(x, 1), (1 << 28) + (1 << 27), 1 << 28
-    for _ in range(5):
-        square = doubling_high_multiply(root, root)
-        cube = _saturate(doubling_high_multiply(square, root) << 6)
-        step = doubling_high_multiply(three_halves, root) - doubling_high_multiply(half, cube)
-        root = _saturate(step << 3)
-    root = doubling_high_multiply(root, 1518500250)
-    if shift < 0:
-        root, shift = root << -shift, 0
-    return root, -shift
-
-
-def _saturate(value):
-    return max(-(2**31), min(2**31 - 1, value))
 
 
 @kernel("QUANTIZE")
