@@ -208,6 +208,10 @@ class Emitter:
         fake_quant = self._fake_quants.get((name, bits))
         return fake_quant and _quantization_of(fake_quant)
 
+    def like(self, name, x, shape) -> TensorHandle:
+        """A new tensor of another shape that holds what `x` holds."""
+        return self.writer.tensor(name, shape, x.dtype, x.quantization)
+
     def integer_bias(self, name, bias, x, kernel_steps) -> TensorHandle:
         """A bias counted in steps of the input times steps of the kernel.
 

@@ -9,7 +9,6 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.deploy import primitives as p
-from care_keras.deploy.folding import array
 from care_keras.emit.writer import Quantization
 
 RULES = {}
@@ -22,7 +21,6 @@ _VERSIONS = {
     "CONV_2D": (1, 3, 4),
     "ELU": (1, 1),
     "FULLY_CONNECTED": (5, 5),
-    "GATHER": (1, 2),
     "GELU": (1, 2),
     "MEAN": (1, 2, 3),
     "RESHAPE": (1, 1, 1),
@@ -229,14 +227,35 @@ def _add_epsilon(emit, layer, x):
 @rule(p.MatMul)
 def _matmul(emit, layer, inputs):
     left, right = inputs
-    if left is right and left.dtype == np.float32:
+    transposed = layer.transpose_b
+    if left is right:
         # LiteRT's GPU accelerator ends the process on a product of a tensor with itself.
-        copy = emit.writer.tensor(
-            f"{layer.name}/right", right.shape, right.dtype, right.quantization
-        )
+        copy = emit.like(f"{layer.name}/right", right, right.shape)
         right = _reshape_operator(emit, layer.name, right, copy)
-    options = _options("BatchMatMul", adjX=False, adjY=layer.transpose_b)
+    if right.dtype == np.int8 and not transposed and right.shape[-1] > 1:
+        right, transposed = _columns_as_rows(emit, layer.name, right), True
+    options = _options("BatchMatMul", adjX=False, adjY=transposed)
     return _operator(emit, "BATCH_MATMUL", [left, right], emit.output(layer, inputs), options)
+
+
+def _columns_as_rows(emit, name, x):
+    """`x` with its last two axes swapped, for an int8 BATCH_MATMUL that reads its rows.
+
+    With two or more threads XNNPACK on ARM64 packs columns wrongly, more than
+    one tile of them (16): LiteRT 2.0 to 2.3 on Cortex-A53 and cores with i8mm,
+    2.0 and 2.1.0 on Cortex-A76 too. Rows are right on all. XNNPACK would undo a
+    TRANSPOSE of the last two axes right before the product, so that one of four
+    axes and a RESHAPE stand there.
+    """
+    *batch, rows, columns = x.shape
+    count = int(np.prod(batch, dtype=int))
+    apart = emit.like(f"{name}/right_pixels", x, (count, rows, 1, columns))
+    x = _reshape_operator(emit, f"{name}/right_pixels", x, apart)
+    swapped = emit.like(f"{name}/right_transposed", x, (count, columns, rows, 1))
+    x = _transpose_operator(emit, f"{name}/right", x, (0, 3, 1, 2), swapped)
+    return _reshape_operator(
+        emit, f"{name}/right_rows", x, emit.like(f"{name}/right_rows", x, (*batch, columns, rows))
+    )
 
 
 @rule(p.Mean)
@@ -334,7 +353,11 @@ def _transpose(emit, layer, x):
     rank = len(x.shape)
     order = (*range(rank - 2), rank - 1, rank - 2)
     output = emit.output(layer, x, keeps_values=True)
-    permutation = _int32(emit, order, f"{layer.name}/permutation")
+    return _transpose_operator(emit, layer.name, x, order, output)
+
+
+def _transpose_operator(emit, name, x, order, output):
+    permutation = _int32(emit, order, f"{name}/permutation")
     return _operator(emit, "TRANSPOSE", [x, permutation], output, _options("Transpose"))
 
 
@@ -351,33 +374,13 @@ def _elu(emit, layer, x):
 @rule(p.Rsqrt)
 def _rsqrt(emit, layer, x):
     output = emit.output(layer, x)
-    if output.dtype == np.float32:
-        return _operator(emit, "RSQRT", [x], output)
-    return _table_operator(emit, layer, x, output)
-
-
-def _table_operator(emit, layer, x, output):
-    """A function of one int8 element as a table of its 256 codes.
-
-    TFLite's int8 RSQRT iterates, 32 us for 392 elements, gives up on codes
-    below the zero point, and is a code off now and then. This takes 5 us, takes
-    every code, and is the layer's own rounding.
-    """
-    codes = np.arange(-128, 128) - x.quantization.zero_point
-    values = array(layer((codes * x.quantization.scale).astype(np.float32)))
-    scale, zero_point = output.quantization.scale, output.quantization.zero_point
-    table = np.clip(np.rint(values / scale) + zero_point, -128, 127).astype(np.int8)
-    table = emit.writer.constant(f"{layer.name}/table", table, output.quantization)
-    codes = emit.writer.tensor(f"{layer.name}/codes", x.shape, np.int32)
-    options = _options(
-        "Cast", inDataType=schema.TensorType.INT8, outDataType=schema.TensorType.INT32
-    )
-    emit.writer.operator("CAST", 3, [x], codes, options)
-    places = emit.writer.tensor(f"{layer.name}/places", x.shape, np.int32)
-    offset = _int32(emit, [128], f"{layer.name}/offset")
-    options = _options("Add", fusedActivationFunction=_NO_ACTIVATION)
-    emit.writer.operator("ADD", 1, [codes, offset], places, options)
-    return _operator(emit, "GATHER", [table, places], output, _options("Gather", axis=0))
+    if output.dtype == np.int8 and x.quantization.zero_point != -128:
+        # Its int8 kernel gives up on codes below that of 0.
+        raise ValueError(
+            "The int8 range of what a root is taken of must begin at 0: calibrate again. "
+            f"Received: a zero point of {x.quantization.zero_point} at the layer {layer.name!r}"
+        )
+    return _operator(emit, "RSQRT", [x], output)
 
 
 @rule(p.Softmax)

@@ -11,6 +11,7 @@ from care_keras.deploy import primitives as p
 from care_keras.deploy.folding import array, fold_affine_before_conv
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
+from care_keras.quantization.kernels import rsqrt_codes
 from care_keras.quantization.layers import QUANTIZED
 
 # Layers whose output holds numbers of their input, so that both have one range.
@@ -44,6 +45,11 @@ _HAS_INT16 = (
 )
 # Step of a sum's term, at least, in steps of the sum: 2^-10 with room for rounding.
 _LEAST_TERM = 1.0 / 1000.0
+# How far a root's range is stretched at most, and in what steps, until no code lies at a tie: most
+# are found in one or two steps, and a hundredth of them moves the largest code by a half.
+_LARGEST_STRETCH, _STRETCH = 2e-2, 1e-4
+# Of a code: RSQRT's kernel rounds the root to 2^-20 of the root of one step first.
+_TIE = 2e-3
 
 
 def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> DeployModel:
@@ -296,6 +302,7 @@ def freeze(model: keras.Model) -> None:
     Calibration does it, and so must whoever has trained the ranges since.
     """
     _coarsen_small_terms(model)
+    _settle_roots(model)
 
     def step_of(layer, *args, **_):
         first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
@@ -347,3 +354,49 @@ def _coarsen_small_terms(model):
                 # A term that is always 0 has a step, and no range to widen.
                 low, high = (low / width, high / width) if width else (0.0, 1.0)
                 term.set_range(low * 255.0 * least, high * 255.0 * least)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Root:
+    """What RSQRT gives, before its range."""
+
+    source: FakeQuant
+
+
+def _settle_roots(model):
+    """Stretches each root's range a little, until its int8 kernel rounds as the form does.
+
+    The kernel works on integers and is off where a root lies at a tie between two codes.
+    """
+    roots = []
+
+    def record(layer, *args, **_):
+        first = args[0][0] if isinstance(args[0], list) else args[0]
+        if isinstance(layer, FakeQuant):
+            if isinstance(first, _Root) and layer.bits == 8 and isinstance(first.source, FakeQuant):
+                roots.append((first.source, layer))
+            return layer
+        return _Root(first) if isinstance(layer, p.Rsqrt) else first
+
+    model._run_through_graph([None] * len(model.inputs), call_fn=record)
+    for source, root in roots:
+        low, high = root.range()
+        for stretch in np.arange(0.0, _LARGEST_STRETCH, _STRETCH):
+            # The range that is there already comes first: what is settled stays as it is.
+            if stretch:
+                root.set_range(low * (1.0 + stretch), high * (1.0 + stretch))
+            if _rounds_as_kernel(source.parameters(), root.parameters()):
+                break
+        else:
+            root.set_range(low, high)
+
+
+def _rounds_as_kernel(source, root):
+    """Whether RSQRT's kernel and real arithmetic give the same codes, none of them at a tie."""
+    (source_scale, source_zero), (scale, zero) = source, root
+    steps = np.arange(1, 128 - source_zero)
+    exact = 1.0 / np.sqrt(steps * np.float64(source_scale)) / np.float64(scale) + zero
+    ties = np.abs(exact - np.floor(exact) - 0.5) < _TIE
+    codes = rsqrt_codes(source_scale, source_zero, scale, zero)[steps + source_zero + 128]
+    inside = exact < 127.0
+    return not ties[inside].any() and np.array_equal(codes, np.clip(np.rint(exact), -128, 127))

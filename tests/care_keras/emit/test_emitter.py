@@ -10,17 +10,20 @@ from care_keras.deploy import fuse
 from care_keras.emit.emitter import emit_tflite
 from care_keras.litert import LiteRTModel
 from care_keras.metrics import snr_db
-from care_keras.quantization import QuantizationConfig, quantize
+from care_keras.quantization import FakeQuant, QuantizationConfig, quantize
 from care_keras.tflite_file import audit_integer_only, read_graph
+from care_keras.tflite_file.rules import RULES
 from tests.care_keras.helpers import infer, numpy_of, tiny_backbone, tiny_classifier
 from tests.care_keras.quantization.samples import (
     SIZE,
     deploy_form,
+    make_quantized,
     normalized,
     photos,
     pixels,
     quantized_form,
 )
+from tflite.audit_warnings import PORTABILITY_RULES
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +194,33 @@ def test_a_bias_that_does_not_fit_is_refused():
         emit_tflite(model, SIZE)
 
 
-def test_no_float_product_of_a_tensor_with_itself():
+@pytest.mark.parametrize("name", ("float_file", "int8_file"))
+def test_no_product_of_a_tensor_with_itself(request, name):
     """LiteRT's GPU accelerator ends the process on one."""
-    graph = read_graph(emit_tflite(deploy_form(), SIZE)).subgraphs[0]
+    graph = read_graph(request.getfixturevalue(name)).subgraphs[0]
     products = [op for op in graph.operators if op.name == "BATCH_MATMUL"]
     assert products and all(len(set(op.inputs)) == 2 for op in products)
+
+
+def test_an_int8_file_means_the_same_everywhere(int8_file):
+    graph = read_graph(int8_file)
+    assert not [f for name in PORTABILITY_RULES for f in RULES[name].findings(graph)]
+    names = {operator.name for operator in graph.operators}
+    assert "RSQRT" in names and not names & {"CAST", "GATHER", "DEQUANTIZE"}
+    products = [op for op in graph.operators if op.name == "BATCH_MATMUL"]
+    # The rows of the right side are read, whatever its shape, and no TRANSPOSE is beside it.
+    assert all(op.options["adj_y"] for op in products)
+    producers = {graph.main.producers[op.inputs[1]].name for op in products}
+    assert "TRANSPOSE" not in producers
+
+
+def test_a_root_of_codes_below_that_of_0_is_refused():
+    model = make_quantized()
+    (squares,) = (
+        layer
+        for layer in model.layers
+        if isinstance(layer, FakeQuant) and layer.name.startswith("classifier_squares_raw")
+    )
+    squares.set_range(-1.0, 10.0)
+    with pytest.raises(ValueError, match=r"must begin at 0.*Received: .*'classifier_root'"):
+        emit_tflite(model, SIZE)

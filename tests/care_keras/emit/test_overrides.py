@@ -43,8 +43,9 @@ def test_each_operation_rounds_as_its_layer_does(model):
 
 
 def test_the_file_gives_what_the_model_gives(model):
-    outputs = LiteRTModel(emit_tflite(model, SIZE, input_kind="rgb_uint8")).predict(photos())
-    expected = numpy_of(infer(model, pixels()))
+    # Enough of them: in 16 bits some seven in a hundred are so undecided that a tie tells.
+    file = LiteRTModel(emit_tflite(model, SIZE, input_kind="rgb_uint8"))
+    outputs, expected = file.predict(photos(200)), numpy_of(infer(model, pixels(200)))
     assert np.mean(outputs.argmax(-1) == expected.argmax(-1)) >= 0.9
     assert np.mean((outputs - expected) ** 2) < 0.01 * np.mean(expected**2)
 

@@ -17,6 +17,7 @@ from care_keras.quantization import (
     quantize,
 )
 from care_keras.quantization import layers as quantized_layers
+from care_keras.quantization.kernels import rsqrt_codes
 from tests.care_keras.helpers import COMPILE, infer, numpy_of, tiny_classifier
 from tests.care_keras.quantization.samples import (
     KEEPS_VALUES,
@@ -294,3 +295,49 @@ def test_a_term_that_adds_nothing_gets_a_step_that_the_runtime_takes():
     assert high == pytest.approx(-2 * low)
     after = {x.name: x.range() for x in model.layers if isinstance(x, FakeQuant)}
     assert {x for x in after if after[x] != ranges[x]} == {name}
+
+
+def roots_of(model):
+    """The ranges before and behind each root."""
+    graph, layers = graph_of(model), {}
+    for layer, sources, output in graph:
+        if isinstance(layer, FakeQuant):
+            layers[sources[0]] = layers[output] = layer
+    return [
+        (layers[sources[0]], layers[output])
+        for layer, sources, output in graph
+        if isinstance(layer, p.Rsqrt)
+    ]
+
+
+def test_a_root_rounds_as_its_int8_kernel_does():
+    """Of every code, whatever the ranges: they give way where the two would differ."""
+    model = make_quantized()
+    roots = roots_of(model)
+    assert len(roots) == 2
+    generator = np.random.default_rng(0)
+    moved = 0
+    for _ in range(20):
+        for source, root in roots:
+            source.set_range(0.0, 255.0 * generator.uniform(0.01, 90.0))
+            step, _ = source.parameters()
+            root.set_range(0.0, generator.uniform(0.1, 1.2) / np.sqrt(step))
+        before = [root.range() for _, root in roots]
+        freeze(model)
+        moved += sum(root.range() != old for (_, root), old in zip(roots, before, strict=True))
+        for (source, root), (_, high) in zip(roots, before, strict=True):
+            values = np.arange(1, 256).astype(np.float32) * source.parameters()[0]
+            rounded = numpy_of(root(keras.ops.rsqrt(values)))
+            scale, zero_point = root.parameters()
+            codes = rsqrt_codes(*source.parameters(), scale, zero_point)[1:]
+            np.testing.assert_array_equal(np.rint(rounded / scale) + zero_point, codes)
+            assert high <= root.range()[1] <= 1.02 * high
+    # Some lie well as they are, some do not.
+    assert 0 < moved < 40
+
+
+def test_ranges_that_are_settled_stay():
+    model = make_quantized()
+    before = [root.range() for _, root in roots_of(model)]
+    freeze(model)
+    assert [root.range() for _, root in roots_of(model)] == before
