@@ -3,8 +3,10 @@
 Operators with their multiply-accumulates and bytes, tensor types, memory, the
 oldest runtime, what XNNPACK runs, and warnings with what to do about each.
 Several `--model` are also set side by side. `--int8` checks that the files
-compute in integers only, `--gpu` that LiteRT's GPU accelerator runs all of them
-and gives the CPU's numbers: exit code 1 if one does not.
+compute in integers only, `--portable` that no operator is known to give other
+numbers on another runtime or with more threads, `--gpu` that LiteRT's GPU
+accelerator runs all of them and gives the CPU's numbers: exit code 1 if one
+does not.
 """
 
 import dataclasses
@@ -17,19 +19,26 @@ from absl import flags
 from care_keras import cli
 from care_keras.files import write_atomically
 from care_keras.tflite_file import read_graph
-from care_keras.tflite_file.integer_audit import summarize_errors
+from care_keras.tflite_file.integer_audit import summarize, summarize_errors
 from tflite.audit_gpu import audit_gpu, check_no_custom_operators
 from tflite.audit_gpu_inputs import choose_inputs
 from tflite.audit_gpu_records import PRECISIONS
 from tflite.audit_gpu_text import gpu_failure
 from tflite.audit_report import Audit, audit_file, to_dict
 from tflite.audit_text import format_audit, format_summary
+from tflite.audit_warnings import PORTABILITY_RULES
 from tflite.input_flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string(
     "model", None, "A .tflite file; give it several times to compare.", required=True
 )
 _INT8 = flags.DEFINE_bool("int8", False, "Check that the files compute in integers only.")
+_PORTABLE = flags.DEFINE_bool(
+    "portable",
+    False,
+    "Check that the files hold no operator that another runtime, or ARM64 with several threads, is "
+    "known to compute otherwise.",
+)
 _GPU = flags.DEFINE_bool("gpu", False, "Run the files on LiteRT's GPU accelerator, and check them.")
 _GPU_PRECISION = flags.DEFINE_enum(
     "gpu_precision",
@@ -98,6 +107,10 @@ def _failures(audit):
     name = pathlib.Path(audit.path).name
     if _INT8.value and not audit.integer_only:
         yield f"{name} is not integer-only: {summarize_errors(audit.integer_findings)}"
+    if _PORTABLE.value:
+        found = [finding for finding in audit.warnings if finding.rule in PORTABILITY_RULES]
+        if found:
+            yield f"{name} is not portable: {summarize(found)}"
     if audit.gpu is not None and not audit.gpu.passed(_ALLOW_PARTIAL.value):
         yield f"{name} on the GPU: {gpu_failure(audit.gpu, _ALLOW_PARTIAL.value)}"
 

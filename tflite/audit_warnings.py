@@ -8,6 +8,8 @@ from care_keras.tflite_file.rules import RULES, Rule
 
 _FLOAT = ("float32", "float16", "bfloat16", "float64")
 _BORDERS = ("QUANTIZE", "DEQUANTIZE")
+# What other runtimes, cores or numbers of threads compute otherwise than LiteRT on this machine.
+PORTABILITY_RULES = ("batch-matmul-threads", "cast-of-codes", "batch-matmul-with-itself")
 
 
 def warnings(graph: Graph) -> list[Finding]:
@@ -81,6 +83,7 @@ WARNING_RULES = (
     RULES["depthwise-taps"],
     RULES["builtin-operators"],
     RULES["batch-matmul-zero-point"],
+    *(RULES[name] for name in PORTABILITY_RULES),
     RULES["requantize"],
     Rule(
         "dynamic-shapes",

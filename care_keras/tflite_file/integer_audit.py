@@ -66,8 +66,12 @@ def require_integer_only(graph: Graph) -> list[Finding]:
 
 
 def summarize_errors(findings: list[Finding]) -> str:
-    """`"3 integer-tensors (first: ...), 1 no-div (first: ...)"`; empty without errors."""
-    errors = [finding for finding in findings if finding.severity == "error"]
-    counts = Counter(finding.rule for finding in errors)
-    first = {finding.rule: finding.message for finding in reversed(errors)}
+    """The errors among findings as `summarize` says them; empty without errors."""
+    return summarize([finding for finding in findings if finding.severity == "error"])
+
+
+def summarize(findings: list[Finding]) -> str:
+    """`"3 integer-tensors (first: ...), 1 no-div (first: ...)"`."""
+    counts = Counter(finding.rule for finding in findings)
+    first = {finding.rule: finding.message for finding in reversed(findings)}
     return ", ".join(f"{count} {rule} (first: {first[rule]})" for rule, count in counts.items())

@@ -12,7 +12,10 @@ from care_keras.tflite_file.records import Graph, Operator, Subgraph, Tensor
 
 # Taps of XNNPACK's largest depthwise convolution kernel.
 MAX_DEPTHWISE_TAPS = 25
+# Columns of the right side that XNNPACK packs at a time on ARM64.
+_PACKED_COLUMNS = 16
 _INTEGERS = ("int8", "int32")
+_CODES = ("int8", "uint8", "int16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,6 +244,90 @@ def _batch_matmul_zero_point(subgraph):
                 operator,
                 inputs[1],
             )
+
+
+@_rule(
+    "batch-matmul-threads",
+    "error",
+    "With two or more threads XNNPACK on ARM64 packs the right side of an int8 BATCH_MATMUL "
+    "wrongly if it reads more than 16 columns of it (adj_y False, or a TRANSPOSE that it undoes): "
+    "most output codes are wrong, by up to 255. Seen under emulation in LiteRT 2.0.3 to 2.3.0 on "
+    "Cortex-A53 and on cores with i8mm, in 2.0.3 and 2.1.0 on Cortex-A76 too; right in 1.2 and "
+    "1.4, with one thread, and on x86. A TRANSPOSE is undone from 2.1.0 on.",
+)
+def _batch_matmul_threads(subgraph):
+    for operator in _named(subgraph, "BATCH_MATMUL"):
+        inputs = subgraph.input_tensors(operator)
+        if len(inputs) != 2 or operator.options.get("adj_x"):
+            continue
+        left, right = inputs
+        # XNNPACK takes no other; and a constant is packed before threads come into it.
+        if left.dtype != "int8" or right.dtype != "int8" or right.is_constant:
+            continue
+        if any(right.zero_points) or len(right.shape) < 2:
+            continue
+        transposed = bool(operator.options.get("adj_y"))
+        columns = right.shape[-2 if transposed else -1]
+        undone = transposed and _is_swap_for_one(subgraph, right)
+        if columns > _PACKED_COLUMNS and (undone or not transposed):
+            how = "right after a TRANSPOSE of them" if undone else "with adj_y False"
+            yield (
+                f"int8 BATCH_MATMUL of {columns} columns {how}",
+                "set adj_y and let a TRANSPOSE stand somewhere before, with another operator "
+                "between the two",
+                operator,
+                right,
+            )
+
+
+@_rule(
+    "cast-of-codes",
+    "error",
+    "LiteRT's CPU kernel of CAST copies codes; Qualcomm's NPU, OpenVINO and tf2onnx cast the real "
+    "value that a code stands for, and give other numbers.",
+)
+def _cast_of_codes(subgraph):
+    for operator in _named(subgraph, "CAST"):
+        for tensor in subgraph.input_tensors(operator) + subgraph.output_tensors(operator):
+            # Scale 1 and zero point 0: code and real value are the same.
+            if tensor.dtype in _CODES and tensor.scales not in ((), (1.0,)):
+                yield (
+                    f"CAST of the codes of {tensor.name!r}",
+                    "use an operator with an int8 kernel (RSQRT, GELU, ...) in place of a table",
+                    operator,
+                    tensor,
+                )
+                break
+
+
+@_rule(
+    "batch-matmul-with-itself",
+    "error",
+    "LiteRT's GPU compiler ends the process on a BATCH_MATMUL of a tensor with itself (LiteRT "
+    "2.3.0, model.cc: `!IsInput(consumer, value)`).",
+)
+def _batch_matmul_with_itself(subgraph):
+    for operator in _named(subgraph, "BATCH_MATMUL"):
+        inputs = subgraph.input_tensors(operator)
+        if len(inputs) == 2 and inputs[0].index == inputs[1].index:
+            yield (
+                f"BATCH_MATMUL of {inputs[0].name!r} with itself",
+                "give it a copy for its right side: a RESHAPE",
+                operator,
+                inputs[0],
+            )
+
+
+def _is_swap_for_one(subgraph, tensor):
+    """Whether a TRANSPOSE of the last two axes gives a tensor, and one operator reads it."""
+    producer = subgraph.producers.get(tensor.index)
+    if producer is None or producer.name != "TRANSPOSE" or len(producer.inputs) < 2:
+        return False
+    order = subgraph.tensors[producer.inputs[1]]
+    if not order.is_constant or len(subgraph.consumers[tensor.index]) > 1:
+        return False
+    rank = len(tensor.shape)
+    return order.data.reshape(-1).tolist() == [*range(rank - 2), rank - 1, rank - 2]
 
 
 def _named(subgraph, name):
