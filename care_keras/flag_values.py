@@ -47,6 +47,17 @@ def parse_channels(
     return channels
 
 
+def parse_counts(flag: str, values: Sequence[str]) -> list[int]:
+    """`["1", "2", "4"]` as numbers above 0, each once.
+
+    Raises:
+        UserError: If one is none, or there are none at all.
+    """
+    if not values or not all(value.isdecimal() and int(value) for value in values):
+        raise UserError(f"--{flag} must be numbers above 0, as 1,2,4, not {','.join(values)!r}")
+    return list(dict.fromkeys(map(int, values)))
+
+
 def _number(text):
     numerator, slash, denominator = text.partition("/")
     return float(numerator) / float(denominator) if slash else float(numerator)

@@ -1,13 +1,15 @@
 """A .tflite file under the phones' instruction set: `python -m tflite.arm64 --model=M.tflite`.
 
 Runs the ARM64 build of LiteRT in qemu's user-mode emulation of several core
-types, on photos and extreme images, and compares with what this machine's
-LiteRT gives: equal, within a few codes, or wrong (exit code 1). `--setup`
-fetches the emulator, an ARM64 Python and the runtime into a cache folder.
+types, with one thread and with several, on photos and extreme images, and
+compares with what this machine's LiteRT gives with one: equal, within a few
+codes, or wrong (exit code 1). `--setup` fetches the emulator, an ARM64 Python
+and the runtime into a cache folder.
 """
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import pathlib
 import tempfile
@@ -16,6 +18,7 @@ from absl import flags
 
 from care_keras import cli
 from care_keras.files import write_atomically
+from care_keras.flag_values import parse_counts
 from care_keras.progress import progress
 from care_keras.tflite_file import read_graph
 from tflite import arm64_pins
@@ -53,6 +56,7 @@ _RUNTIME = flags.DEFINE_multi_enum(
 _CORE = flags.DEFINE_multi_string(
     "core", list(DEFAULT_CORES), "A core type as qemu names it (qemu-aarch64 -cpu help); several."
 )
+_THREADS = flags.DEFINE_list("threads", ["1", "2", "4"], "Threads of the kernels, as 1,2,4.")
 _INPUTS = flags.DEFINE_integer(
     "inputs", 24, "Images: constant, single pixel, noise, photo in turn.", lower_bound=len(FAMILIES)
 )
@@ -75,6 +79,7 @@ def main() -> None:
     """The command."""
     if not _MODEL.value and not _SETUP.value:
         raise cli.UserError("nothing to do: give --model=FILE.tflite, or --setup")
+    threads = parse_counts("threads", _THREADS.value)
     folder = pathlib.Path(_CACHE_DIR.value) if _CACHE_DIR.value else default_folder()
     try:
         cache = Cache(folder)
@@ -90,7 +95,7 @@ def main() -> None:
     records, wrong = [], []
     for name in dict.fromkeys(_MODEL.value or []):
         try:
-            record, failed = _check(pathlib.Path(name), emulators, overrides)
+            record, failed = _check(pathlib.Path(name), emulators, overrides, threads)
         except ValueError as error:
             raise cli.UserError(str(error)) from error
         records.append(record)
@@ -108,7 +113,7 @@ def main() -> None:
         )
 
 
-def _check(path, emulators, overrides):
+def _check(path, emulators, overrides, threads):
     """Runs one file everywhere and prints the table: its record, and where it did not hold."""
     inputs = make_inputs(path, _DATA.value, _INPUTS.value, _SEED.value, overrides)
     results = []
@@ -122,16 +127,16 @@ def _check(path, emulators, overrides):
         host = _run(host_command(), path, inputs, "host")
         if host.error:
             raise ValueError(f"LiteRT cannot open the model. Received: {path} ({host.error})")
-        for (runtime, core), command in commands.items():
-            run = _run(command, path, inputs, f"{runtime}, {core}")
+        for ((runtime, core), command), count in itertools.product(commands.items(), threads):
+            run = _run(command, path, inputs, f"{runtime}, {core}, threads {count}", count)
             comparison = compare(host, run, _MAX_CODES.value, _TOLERANCE.value)
-            results.append(Result(path, runtime, core, emulators[runtime], run, comparison))
+            results.append(Result(path, runtime, core, count, emulators[runtime], run, comparison))
         print(f"\n{path}, {format_results(inputs, host, results)}\n")
         if _OPERATORS.value:
             results = _find_partings(path, inputs, host, results, commands)
     print(f"{format_versions(host, cpu_name(), results)}\n")
     failed = [
-        f"{path.name}, {result.runtime}, {result.core}: {result.comparison.verdict}"
+        f"{path.name}, {result.name}: {result.comparison.verdict}"
         for result in results
         if not result.comparison.passed
     ]
@@ -153,18 +158,18 @@ def _find_partings(path, inputs, host, results, commands):
                     host_tensors = _run(host_command(), exposed, few, "host")
                     if not same_outputs(graph, host, host_tensors):
                         print("warning: as all tensors are read, other kernels run on the host")
-                name = f"{result.runtime}, {result.core}"
-                run = _run(commands[result.runtime, result.core], exposed, few, name)
+                command = commands[result.runtime, result.core]
+                run = _run(command, exposed, few, result.name, result.threads)
                 result = dataclasses.replace(result, partings=partings(graph, host_tensors, run))
                 print(f"\n{format_partings(result, len(few.values))}\n")
             found.append(result)
     return found
 
 
-def _run(command, path, inputs, name):
+def _run(command, path, inputs, name, threads=1):
     bar = iter(progress(range(len(inputs.values)), f"running {path.name}, {name}, image"))
     run = run_images(
-        command, path, inputs.values, inputs.shape, _TIMEOUT.value, lambda: next(bar, None)
+        command, path, inputs.values, inputs.shape, _TIMEOUT.value, lambda: next(bar, None), threads
     )
     next(bar, None)
     return run

@@ -18,12 +18,13 @@ _MESSAGES = 3
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One file under one runtime as one core.
+    """One file under one runtime as one core, with so many threads.
 
     Attributes:
         model: The file.
         runtime: Name of the runtime, `"2.3.0"`.
         core: Name of the core, as it was asked for.
+        threads: Of the kernels.
         emulator: What emulated it.
         run: What it gave.
         comparison: That against the host.
@@ -33,24 +34,31 @@ class Result:
     model: pathlib.Path
     runtime: str
     core: str
+    threads: int
     emulator: Emulator
     run: Run
     comparison: Comparison
     partings: list[Parting] | None = None
 
+    @property
+    def name(self) -> str:
+        """For people: `"2.3.0, cortex-a53, 4 threads"`."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.runtime}, {self.core}, {threads}"
+
 
 def format_results(inputs: Inputs, host: Run, results: list[Result]) -> str:
     """The table of one file, what was compared, and what failed."""
-    rows = [_row("host", "", host, None), *(_row_of(result) for result in results)]
+    rows = [_row("host", "", 1, host, None), *(_row_of(result) for result in results)]
     headers = [
-        *("runtime", "core", "XNNPACK ops", "images", "failed", "equal values"),
+        *("runtime", "core", "threads", "XNNPACK ops", "images", "failed", "equal values"),
         *("largest difference", "same top-1", "s/image", "verdict"),
     ]
     counts = ", ".join(f"{count} {name}" for name, count in Counter(inputs.families).items())
     lines = [f"{len(inputs.families)} images: {counts}", format_table(headers, rows)]
     if len({_content(outputs) for outputs in host.outputs.values()}) == 1 < len(host.outputs):
         lines.append("warning: all images give one output, so that equal ones say little")
-    for run, name in [(host, "host"), *((r.run, f"{r.runtime}, {r.core}") for r in results)]:
+    for run, name in [(host, "host"), *((result.run, result.name) for result in results)]:
         if run.error:
             lines.append(f"{name}: cannot open the file: {run.error}")
     for result in results:
@@ -66,7 +74,7 @@ def format_partings(result: Result, images: int) -> str:
         for one in result.partings
     ]
     return (
-        f"where {result.runtime}, {result.core} parts from the host, on {images} images\n"
+        f"where {result.name} parts from the host, on {images} images\n"
         f"{format_table(headers, rows)}"
     )
 
@@ -100,6 +108,7 @@ def to_dict(inputs: Inputs, host: Run, host_cpu: str, results: list[Result]) -> 
                 **result.run.runtime,
                 "qemu": result.emulator.qemu_version,
                 "core": result.core,
+                "threads": result.threads,
                 "cpu_model": result.emulator.cpu_model(result.core),
                 **_counts(result.run),
                 **_figures(result.comparison),
@@ -114,17 +123,18 @@ def to_dict(inputs: Inputs, host: Run, host_cpu: str, results: list[Result]) -> 
 
 
 def _row_of(result):
-    return _row(result.runtime, result.core, result.run, result.comparison)
+    return _row(result.runtime, result.core, result.threads, result.run, result.comparison)
 
 
-def _row(runtime, core, run, comparison):
+def _row(runtime, core, threads, run, comparison):
     ops = None if run.ops is None else f"{run.delegated_ops} of {run.ops}"
     seconds = f"{sum(run.seconds) / len(run.seconds):.3f}" if run.seconds else None
     if comparison is None:
-        return [runtime, core, ops, len(run.outputs), len(run.failures), *[None] * 3, seconds, None]
+        head = [runtime, core, threads, ops]
+        return [*head, len(run.outputs), len(run.failures), *[None] * 3, seconds, None]
     agreement = comparison.top1_agreement
     return [
-        *(runtime, core, ops, comparison.images, len(comparison.failures)),
+        *(runtime, core, threads, ops, comparison.images, len(comparison.failures)),
         f"{comparison.equal} of {comparison.values}",
         _difference(comparison),
         None if agreement is None else f"{agreement:.1%}",
@@ -149,7 +159,7 @@ def _largest(comparison):
 def _failures(result):
     messages = Counter(result.comparison.failures.values())
     lines = [
-        f"{result.runtime}, {result.core}: {count} failed: {message}"
+        f"{result.name}: {count} failed: {message}"
         for message, count in messages.most_common(_MESSAGES)
     ]
     left = len(messages) - _MESSAGES

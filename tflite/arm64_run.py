@@ -55,6 +55,7 @@ def run_images(
     input_shape: Sequence[int],
     limit_seconds: float,
     on_image: Callable[[], None] = lambda: None,
+    threads: int = 1,
 ) -> Run:
     """Runs a file on every image.
 
@@ -66,6 +67,7 @@ def run_images(
         input_shape: Shape of that input, with its batch.
         limit_seconds: For one inference; the worker is killed after it.
         on_image: Is called for each image as it is through.
+        threads: Of the kernels.
 
     Raises:
         ValueError: If the worker cannot be started.
@@ -76,6 +78,7 @@ def run_images(
         np.save(folder / "inputs.npy", inputs, allow_pickle=False)
         request = {
             "model": os.path.abspath(model),
+            "threads": threads,
             "input_shape": [int(size) for size in input_shape],
             "inputs": os.fspath(folder / "inputs.npy"),
             "outputs": os.fspath(folder / "output-"),

@@ -53,10 +53,11 @@ def run(request: dict, answer) -> None:
     """Opens the model, and runs it on the images from `start` on.
 
     Args:
-        request: `model`, a path; `input_shape`, the shape to run it with;
-            `inputs`, a .npy file of shape `(images, ...)` in the input's type,
-            of which each image fills a batch; `start`; `outputs`, a path's
-            beginning to which the number of the image and `.npz` are added.
+        request: `model`, a path; `threads` of its kernels; `input_shape`, the
+            shape to run it with; `inputs`, a .npy file of shape `(images, ...)`
+            in the input's type, of which each image fills a batch; `start`;
+            `outputs`, a path's beginning to which the number of the image and
+            `.npz` are added.
         answer: Is called with `{"event": "opened", ...}` once, then for each
             image with `{"event": "done" or "failed", "image": i, ...}`.
 
@@ -64,10 +65,11 @@ def run(request: dict, answer) -> None:
         ValueError: If the runtime cannot open the file.
     """
     interpreter_type, _, _ = load_runtime()
+    threads = request["threads"]
     inputs = np.load(request["inputs"], mmap_mode="r", allow_pickle=False)
     shape = tuple(request["input_shape"])
     try:
-        interpreter = interpreter_type(model_path=request["model"], num_threads=1)
+        interpreter = interpreter_type(model_path=request["model"], num_threads=threads)
         details = interpreter.get_input_details()[0]
         if tuple(details["shape"]) != shape:
             interpreter.resize_tensor_input(details["index"], shape)

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from care_keras.cli import UserError
-from care_keras.flag_values import output_file, parse_channels, parse_size
+from care_keras.flag_values import output_file, parse_channels, parse_counts, parse_size
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,16 @@ def test_sizes(value, size):
 def test_what_is_no_size(value):
     with pytest.raises(UserError, match=f"--size must be N or HxW, in pixels, not {value!r}"):
         parse_size(value)
+
+
+def test_counts():
+    assert parse_counts("threads", ["1", "2", "4", "2"]) == [1, 2, 4]
+
+
+@pytest.mark.parametrize("values", [[], [""], ["0"], ["-1"], ["1", "x"], ["1.5"], ["²"]])
+def test_what_are_no_counts(values):
+    with pytest.raises(UserError, match="--threads must be numbers above 0, as 1,2,4, not "):
+        parse_counts("threads", values)
 
 
 def test_channels():

@@ -6,7 +6,9 @@ import platform
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
+from care_keras.emit.writer import Quantization, Writer
 from care_keras.tflite_file import read_graph
 from tests.tflite.commands import run_command
 from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite
@@ -111,17 +113,67 @@ def test_integers_are_the_hosts(emulator, foreign_file, tmp_path):
     done = command(f"--model={foreign_file}", "--core=max", "--inputs=8", f"--output_json={output}")
     assert done.returncode == 0, done.stderr
     assert f"emulated: LiteRT {DEFAULT_RUNTIME}" in done.stdout and "warning" not in done.stdout
-    row = next(line.split() for line in done.stdout.splitlines() if "  max  " in line)
-    assert row[0] == DEFAULT_RUNTIME and row[-1] == "equal"
+    rows = [line.split() for line in done.stdout.splitlines() if "  max  " in line]
+    assert [(row[0], row[2], row[-1]) for row in rows] == [
+        (DEFAULT_RUNTIME, threads, "equal") for threads in ("1", "2", "4")
+    ]
     (record,) = json.loads(output.read_text())
     assert record["images"] == ["constant", "single pixel", "noise", "photo"] * 2
     assert record["host"]["machine"] == platform.machine()
-    (arm64,) = record["emulated"]
+    arm64, *others = record["emulated"]
+    assert [one["threads"] for one in (arm64, *others)] == [1, 2, 4]
     assert (arm64["machine"], arm64["version"]) == ("aarch64", DEFAULT_RUNTIME)
     assert (arm64["verdict"], arm64["images_compared"], arm64["failures"]) == ("equal", 8, {})
     assert arm64["values"] == arm64["equal_values"] == 80 and arm64["xnnpack_ops"] > 60
     assert arm64["qemu"] == emulator.qemu_version
     assert any(name.startswith("libc6 ") for name in record["debian_packages"])
+
+
+@pytest.fixture(scope="module")
+def columns_file(tmp_path_factory):
+    """A product of 24 columns, as XNNPACK packs them wrongly where several threads do it."""
+    path = tmp_path_factory.mktemp("columns") / "columns.tflite"
+    codes = Quantization(np.asarray([0.05], np.float32))
+    writer = Writer("test")
+    images = writer.tensor("images", (1, 8, 24, 3), np.int8, codes)
+    shape = writer.constant("shape", np.asarray((1, 24, 24), np.int32))
+    left, right = (
+        writer.operator(
+            "RESHAPE",
+            1,
+            [images, shape],
+            writer.tensor(name, (1, 24, 24), np.int8, codes),
+            schema.ReshapeOptionsT(),
+        )
+        for name in ("left", "right")
+    )
+    product = writer.tensor("product", (1, 24, 24), np.int8, Quantization(np.float32([0.5]), -4))
+    writer.operator("BATCH_MATMUL", 2, [left, right], product, schema.BatchMatMulOptionsT())
+    path.write_bytes(writer.finish({"images": images}, {"outputs": product}))
+    record = {"input": {"kind": "float"}, "preprocessing": PREPROCESSING.to_dict()}
+    record["preprocessing"] |= {"height": 8, "width": 24}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    return path
+
+
+def test_several_threads_are_told_from_one(emulator, columns_file, tmp_path):
+    """The fault is the runtime's; what counts is that the command sees it, and audit names it."""
+    output = tmp_path / "results.json"
+    done = command(f"--model={columns_file}", "--core=max", "--inputs=8", f"--output_json={output}")
+    assert done.returncode == 1
+    (record,) = json.loads(output.read_text())
+    verdicts = {one["threads"]: one["verdict"] for one in record["emulated"]}
+    assert verdicts == {1: "equal", 2: "wrong", 4: "wrong"}
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ARM64 does not give what the host gives")
+    assert f"columns.tflite, {DEFAULT_RUNTIME}, max, 4 threads: wrong" in last
+    assert "1 thread:" not in last
+    audited = run_command("audit", f"--model={columns_file}", "--portable")
+    assert audited.returncode == 1 and "batch-matmul-threads" in audited.stdout
+    assert audited.stderr.splitlines()[-1] == (
+        "error: columns.tflite is not portable: 1 batch-matmul-threads "
+        "(first: int8 BATCH_MATMUL of 24 columns with adj_y False)"
+    )
 
 
 def test_bad_use_is_one_line_and_exit_code_2(tmp_path):
@@ -131,3 +183,6 @@ def test_bad_use_is_one_line_and_exit_code_2(tmp_path):
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "error: Not set up: run with --setup first." in done.stderr
     assert not (tmp_path / "empty").exists()
+    done = command(f"--model={tmp_path}/m.tflite", "--threads=1,0")
+    assert done.returncode == 2
+    assert "error: --threads must be numbers above 0, as 1,2,4, not '1,0'" in done.stderr
