@@ -141,12 +141,22 @@ def _outputs(report):
     if not report.verifications:
         return ""
     several = len(report.devices) > 1
-    headers = ["model", "delegate", "outputs", "images", "largest difference", "top-1", "here"]
+    headers = [
+        "model",
+        "delegate",
+        "threads",
+        "outputs",
+        "images",
+        "largest difference",
+        "top-1",
+        "here",
+    ]
     rows = [
         [
             one["label"],
             *([report.phone_names[one["serial"]]] if several else []),
             one["delegate"],
+            one["threads"],
             one.get("verdict") or f"failed: {one['reason']}",
             one.get("compared"),
             _difference(one),

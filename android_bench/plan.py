@@ -52,10 +52,15 @@ class Cell:
         return self.sha256, self.delegate, self.threads, self.cores
 
     @property
+    def outputs_name(self) -> str:
+        """For people, what outputs can depend on: all but the cores."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.label}, {self.delegate}, {threads}"
+
+    @property
     def name(self) -> str:
         """For people."""
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{self.label}, {self.delegate}, {threads}, {self.cores} cores"
+        return f"{self.outputs_name}, {self.cores} cores"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,8 +24,9 @@ class Report:
         devices: `device` fields by serial number.
         phone_names: A short name of each phone by serial number.
         cells: Statistics of each cell.
-        verifications: The last `verify` record of each phone, model and delegate.
-        profiles: The same of `profile` records.
+        verifications: The last `verify` record of each phone, model, delegate and
+            number of threads.
+        profiles: The last `profile` record of each phone, model and delegate.
         trace: By serial number: `(Unix time, processor °C, battery °C, waiting)`.
         lost: How often a phone was lost.
     """
@@ -41,8 +42,8 @@ class Report:
 
     def verification_of(self, cell: CellStatistics) -> dict | None:
         """The check of a cell's outputs, `None` if there was none."""
-        key = (cell.serial, cell.sha256, cell.delegate)
-        return next((one for one in self.verifications if _pair(one) == key), None)
+        key = (cell.serial, cell.sha256, cell.delegate, cell.threads)
+        return next((one for one in self.verifications if _verified(one) == key), None)
 
     def top1_of(self, cell: CellStatistics) -> tuple[float, str] | None:
         """Top-1 of a cell's model and where the figure is from."""
@@ -65,8 +66,7 @@ class Report:
             if cell.failure
         ]
         lines += [
-            f"{phones.get(one['serial'], '')}{one['label']}, {one['delegate']}: {one['kind']}: "
-            f"{one['reason']}"
+            f"{phones.get(one['serial'], '')}{_what(one)}: {one['kind']}: {one['reason']}"
             for one in self.verifications + self.profiles
             if one["status"] != "ok"
         ]
@@ -85,8 +85,8 @@ def evaluate(records: Sequence[dict]) -> Report:
         devices={one["serial"]: one["device"] for one in of_kind(records, "device")},
         phone_names=phone_names(records),
         cells=cell_statistics(records),
-        verifications=_last(of_kind(records, "verify")),
-        profiles=_last(of_kind(records, "profile")),
+        verifications=_last(of_kind(records, "verify"), _verified),
+        profiles=_last(of_kind(records, "profile"), _profiled),
         trace=trace,
         lost=len(of_kind(records, "lost")),
     )
@@ -231,10 +231,20 @@ def _point(state, waiting):
     return state["time"], state["processor"], state["battery"], waiting
 
 
-def _last(records):
-    """The last record of each phone, model and delegate."""
-    return list({_pair(record): record for record in records}.values())
+def _last(records, key):
+    """The last record of each key."""
+    return list({key(record): record for record in records}.values())
 
 
-def _pair(record):
+def _profiled(record):
     return record["serial"], record["sha256"], record["delegate"]
+
+
+def _verified(record):
+    """Outputs can depend on the threads."""
+    return *_profiled(record), record["threads"]
+
+
+def _what(record):
+    threads = f", threads {record['threads']}" if record["kind"] == "verify" else ""
+    return f"{record['label']}, {record['delegate']}{threads}"

@@ -106,8 +106,11 @@ def compare_outputs(
 
 
 def verify_tasks(session, verification: Verification) -> list:
-    """A task for each model and delegate of a session that was not verified before."""
-    cells = {(cell.sha256, cell.delegate): cell for cell in reversed(session.cells)}
+    """A task for each model, delegate and number of threads that was not verified before.
+
+    With the threads that are timed: kernels were seen that are wrong with several alone.
+    """
+    cells = {(cell.sha256, cell.delegate, cell.threads): cell for cell in reversed(session.cells)}
     return [
         functools.partial(_verify, session, cell, verification)
         for key, cell in reversed(cells.items())
@@ -118,7 +121,7 @@ def verify_tasks(session, verification: Verification) -> list:
 def verified_keys(records: list[dict]) -> set[tuple]:
     """Keys of what needs no verification any more."""
     return {
-        ("verify", record["serial"], record["sha256"], record["delegate"])
+        ("verify", record["serial"], record["sha256"], record["delegate"], record["threads"])
         for record in of_kind(records, "verify")
         if record["status"] == "ok"
     }
@@ -143,7 +146,7 @@ def _verify(session, cell: Cell, verification, tools: Tools):
         host_runtime=f"ai-edge-litert {runtime_version()}",
         **fields,
     )
-    session.say(f"verified {cell.label}, {cell.delegate}: {_say(fields, reason)}")
+    session.say(f"verified {cell.outputs_name}: {_say(fields, reason)}")
     return int(status == "failed"), lost
 
 

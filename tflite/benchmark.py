@@ -2,7 +2,8 @@
 
 The files are run in turn, round by round, each round in a process of its own,
 so that what disturbs the machine disturbs all of them, and ratios to the first
-file are taken within rounds. Exit code 1 if `--compare` finds a file slower.
+file are taken within rounds. Exit code 1 if `--compare` finds a file slower, or
+if several threads give other outputs than one.
 """
 
 import json
@@ -31,6 +32,7 @@ from tflite.latency_report import (
 from tflite.latency_tables import comparison_table, latency_table, profile_table, start_table
 from tflite.litert_engine import LiteRTEngine
 from tflite.machine import describe_machine, load_average
+from tflite.thread_check import check_candidates
 
 _MODEL = flags.DEFINE_multi_string(
     "model", None, "A .tflite file; give several. The first is what ratios are to.", required=True
@@ -99,6 +101,7 @@ def _run():
         check_comparable(old, candidates, {"engine": engine.name, "xnnpack": _XNNPACK.value})
     plan = RoundPlan(_WARMUP_RUNS.value, _WARMUP_SECONDS.value, _RUNS.value, _SECONDS.value)
     _warn_of_load(max(threads))
+    checks = check_candidates(candidates, engine)
     latencies = measure(candidates, engine, plan, _ROUNDS.value, _SEED.value)
     profiles = _profiles(candidates, engine)
 
@@ -118,7 +121,7 @@ def _run():
         "xnnpack": _XNNPACK.value,
         "seed": _SEED.value,
     }
-    content = report(latencies, accuracies, profiles, engine, plan, settings)
+    content = report(latencies, accuracies, profiles, engine, plan, settings, checks)
     note = _note(content)
     print(f"\n{note}")
     try:
@@ -130,6 +133,12 @@ def _run():
             print(f"wrote {picture}")
     except OSError as error:
         raise cli.UserError(f"cannot write: {error}") from error
+    wrong = [f"{label} {check}" for (label, _), check in checks.items() if not check.passed]
+    if wrong:
+        raise cli.CheckError(
+            f"{'; '.join(wrong)}: times of wrong numbers (tflite.audit --portable looks for the "
+            "operator)"
+        )
     if old:
         _compare(latencies, old)
 

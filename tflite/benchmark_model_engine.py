@@ -46,7 +46,7 @@ class BenchmarkModelEngine:
         self._seed = seed
         self._timeout_seconds = timeout_seconds
         self._inspector = LiteRTEngine(xnnpack, seed, timeout_seconds)
-        self._inputs: dict[pathlib.Path, list[dict]] = {}
+        self._tensors: dict[pathlib.Path, dict] = {}
 
     def versions(self) -> dict[str, str]:
         # It does not say its version; the sum tells two builds apart.
@@ -82,13 +82,35 @@ class BenchmarkModelEngine:
             delegate=_summary_of_log(log),
         )
 
+    def outputs(self, model: ModelRun) -> list[np.ndarray] | None:
+        tensors = self._inspect(model)["outputs"]
+        dtypes = [np.dtype(tensor["dtype"]) for tensor in tensors]
+        # A scalar input is one that it fills by itself, each time with other values.
+        fed = all(tensor["shape"] for tensor in self._inspect(model)["inputs"])
+        if not fed or any(dtype.kind in "SO" for dtype in dtypes):
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "outputs"
+            self._run(model, f"--output_filepath={path}", "--num_runs=1", "--min_secs=0")
+            # A release without that flag writes nothing.
+            content = path.read_bytes() if path.is_file() else b""
+        sizes = [int(np.prod(tensor["shape"])) for tensor in tensors]
+        ends = np.cumsum([size * dtype.itemsize for size, dtype in zip(sizes, dtypes, strict=True)])
+        if len(content) != ends[-1]:
+            return None
+        parts = np.split(np.frombuffer(content, np.uint8), ends[:-1])
+        return [
+            part.view(dtype).reshape(tensor["shape"])
+            for part, dtype, tensor in zip(parts, dtypes, tensors, strict=True)
+        ]
+
     def profile(self, model: ModelRun) -> OpProfile | None:
         log = self._run(model, "--enable_op_profiling=true")
         regular = [part for part in log.profile if part.phase == "regular"]
         return regular[0] if regular else None
 
     def _run(self, model, *flags) -> BenchmarkLog:
-        inputs = self._inspect(model)
+        inputs = self._inspect(model)["inputs"]
         with tempfile.TemporaryDirectory() as folder:
             finished = subprocesses.run(
                 [
@@ -116,9 +138,9 @@ class BenchmarkModelEngine:
         return parse_log(finished.output)
 
     def _inspect(self, model):
-        if model.path not in self._inputs:
-            self._inputs[model.path] = self._inspector.ask(model, ONE_RUN)["inputs"]
-        return self._inputs[model.path]
+        if model.path not in self._tensors:
+            self._tensors[model.path] = self._inspector.ask(model, ONE_RUN)
+        return self._tensors[model.path]
 
     def _input_flags(self, inputs, folder):
         """Flags that give it the values that LiteRT in Python gets for this seed."""

@@ -28,6 +28,7 @@ from tflite.model_inputs import (
     load_keras,
     tflite_input,
 )
+from tflite.thread_check import ThreadCheck, check_threads
 
 # From uint8 pixels `(images, height, width, 3)` to float32 scores `(images, outputs)`, and the
 # seconds that took.
@@ -52,6 +53,8 @@ class EvaluatedModel:
         outputs: Number of its classes.
         new_scorer: Makes a function that runs the model, one for each thread;
             takes the number of images it is for.
+        thread_check: From pixels to outputs with the model's threads against
+            those with one; `None` where it has one, or they are Keras's.
     """
 
     name: str
@@ -62,6 +65,7 @@ class EvaluatedModel:
     batch: int
     outputs: int
     new_scorer: Callable[[int], Scorer]
+    thread_check: Callable[[np.ndarray], ThreadCheck] | None = None
 
     def sha256_and_size(self) -> tuple[str, int]:
         """Of the file: its sum and its size in bytes."""
@@ -106,8 +110,8 @@ def _open_tflite(name, path, overrides, num_threads):
     size = model_input.preprocessing
     shape = (read_graph(path).inputs[0].shape[0], size.height, size.width, 3)
 
-    def open_file():
-        return LiteRTModel(path, num_threads, shape)
+    def open_file(threads=num_threads):
+        return LiteRTModel(path, threads, shape)
 
     def new_scorer(images):
         model = open_file()
@@ -118,6 +122,12 @@ def _open_tflite(name, path, overrides, num_threads):
             return scores.reshape(len(pixels), -1), time.perf_counter() - started
 
         return score
+
+    def thread_check(pixels):
+        one, several = (
+            open_file(threads).predict(pixels, model_input.encode) for threads in (1, num_threads)
+        )
+        return check_threads(num_threads, [one], [several])
 
     _try_apart(path, shape)
     # Its C++ side prints of delegates, and of a damaged file more than the error says.
@@ -133,6 +143,7 @@ def _open_tflite(name, path, overrides, num_threads):
         shape[0],
         outputs,
         new_scorer,
+        thread_check if num_threads > 1 else None,
     )
 
 

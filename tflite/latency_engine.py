@@ -124,5 +124,12 @@ class Engine(Protocol):
             ValueError: If it fails; the message says how.
         """
 
+    def outputs(self, model: ModelRun) -> list[np.ndarray] | None:
+        """Every output for the engine's random input, `None` if the engine cannot tell.
+
+        Raises:
+            ValueError: If it fails; the message says how.
+        """
+
     def profile(self, model: ModelRun) -> OpProfile | None:
         """Time per operation, or `None` if the engine cannot tell."""

@@ -14,6 +14,7 @@ from tflite.latency import Candidate, Latency
 from tflite.latency_engine import Engine, RoundPlan
 from tflite.latency_statistics import Estimate, unpaired_ratio
 from tflite.machine import describe_machine, load_average, now
+from tflite.thread_check import ThreadCheck
 
 SCHEMA = "care_keras.tflite.latency/1"
 
@@ -43,6 +44,7 @@ def report(
     engine: Engine,
     plan: RoundPlan,
     settings: dict,
+    thread_checks: dict[tuple[str, int], ThreadCheck] | None = None,
 ) -> dict:
     """Everything about a run as plain JSON types.
 
@@ -53,7 +55,9 @@ def report(
         engine: What ran.
         plan: How long rounds were.
         settings: Further settings of the run.
+        thread_checks: By name and threads, what several threads gave against one.
     """
+    thread_checks = thread_checks or {}
     return {
         "schema": SCHEMA,
         "date": now(),
@@ -69,6 +73,7 @@ def report(
                 latency,
                 accuracies.get(latency.label),
                 profiles.get((latency.label, latency.run.threads)),
+                thread_checks.get((latency.label, latency.run.threads)),
             )
             for latency in latencies
         ],
@@ -208,7 +213,7 @@ def verdict(ratio: Estimate | None, tolerance: float) -> str:
     return "no difference beyond noise"
 
 
-def _entry(latency, accuracy, profile):
+def _entry(latency, accuracy, profile, thread_check):
     content = latency.run.path.read_bytes()
     fields = {
         field.name: _plain(getattr(latency, field.name))
@@ -222,6 +227,7 @@ def _entry(latency, accuracy, profile):
         "threads": latency.run.threads,
         "input_shapes": latency.run.shapes,
         "top1": accuracy,
+        "outputs_against_one_thread": None if thread_check is None else thread_check.to_dict(),
         **fields,
         "rounds_ms": list(latency.centers_ms),
         "profile": None if profile is None else dataclasses.asdict(profile),

@@ -140,10 +140,11 @@ def measure(request: dict) -> dict:
     Args:
         request: `model`, `threads`, `xnnpack`, `seed`, `shapes` (sizes by input
             name; the name `""` is a lone input), `warmup_runs`,
-            `warmup_seconds`, `runs`, `seconds`.
+            `warmup_seconds`, `runs`, `seconds`; `outputs`, an .npz file to
+            write the last outputs to, or nothing.
 
     Returns:
-        `inputs` (name, shape, dtype), `load_ms`, `first_inference_ms`,
+        `inputs` and `outputs` (name, shape, dtype), `load_ms`, `first_inference_ms`,
         `samples_ms`, `memory_increase_mib` and `peak_memory_mib` (`None` where
         the system does not tell), `ops`, `delegated_ops`, `partitions`.
 
@@ -184,21 +185,29 @@ def measure(request: dict) -> dict:
     finally:
         gc.enable()
     peak = _status_mib("VmHWM")
+    outputs = interpreter.get_output_details()
+    if request.get("outputs"):
+        arrays = [interpreter.get_tensor(details["index"]) for details in outputs]
+        # Strings would be pickled.
+        if not any(array.dtype.kind in "SO" for array in arrays):
+            np.savez(request["outputs"], *arrays)
     return {
-        "inputs": [
-            {
-                "name": short_name(details["name"]),
-                "shape": [int(size) for size in details["shape"]],
-                "dtype": np.dtype(details["dtype"]).name,
-            }
-            for details, _ in inputs
-        ],
+        "inputs": [_tensor(details) for details, _ in inputs],
+        "outputs": [_tensor(details) for details in outputs],
         "load_ms": load_ns / 1e6,
         "first_inference_ms": first_ns / 1e6,
         "samples_ms": [sample / 1e6 for sample in samples_ns],
         "peak_memory_mib": peak,
         "memory_increase_mib": None if peak is None else max(0.0, peak - memory_before),
         **delegated_ops(interpreter),
+    }
+
+
+def _tensor(details):
+    return {
+        "name": short_name(details["name"]),
+        "shape": [int(size) for size in details["shape"]],
+        "dtype": np.dtype(details["dtype"]).name,
     }
 
 

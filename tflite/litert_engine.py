@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import sys
+import tempfile
 
 import numpy as np
 
@@ -31,9 +32,9 @@ class LiteRTEngine:
     def versions(self) -> dict[str, str]:
         return {"ai-edge-litert": runtime_version()}
 
-    def ask(self, model: ModelRun, plan: RoundPlan) -> dict:
-        """The worker's answer, see `latency_worker.measure`."""
-        request = {
+    def ask(self, model: ModelRun, plan: RoundPlan, **request) -> dict:
+        """The worker's answer, see `latency_worker.measure`, which `request` adds to."""
+        request |= {
             "model": os.fspath(model.path),
             "threads": model.threads,
             "shapes": model.shapes,
@@ -77,6 +78,15 @@ class LiteRTEngine:
             peak_memory_mib=answer["peak_memory_mib"],
             delegate=_summary_of_counts(answer),
         )
+
+    def outputs(self, model: ModelRun) -> list[np.ndarray] | None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "outputs.npz")
+            self.ask(model, ONE_RUN, outputs=path)
+            if not os.path.exists(path):
+                return None
+            with np.load(path, allow_pickle=False) as archive:
+                return [archive[f"arr_{index}"] for index in range(len(archive.files))]
 
     def profile(self, model: ModelRun) -> None:
         """The Python interpreter has no profiler."""

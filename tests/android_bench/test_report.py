@@ -34,6 +34,7 @@ def records(tmp_path_factory):
             "verify",
             **shared,
             delegate="xnnpack",
+            threads=1,
             status="ok",
             reason=None,
             verdict="within 1 code",

@@ -80,6 +80,26 @@ def test_the_host_model_is_the_one_of_all_tools(nano_files, verification_of):
         host.read(b"abc")
 
 
+def test_outputs_are_checked_with_the_threads_that_are_timed(
+    phone, nano_files, verification_of, stand_in_binary, tmp_path
+):
+    path = tmp_path / "run.jsonl"
+    request = make_request(
+        [nano_files["int8"]],
+        stand_in_binary,
+        threads=[1, 2],
+        cores=["all", "big"],
+        verification=verification_of(["int8"], compared=1),
+    )
+    failed, lines = run_session(phone, request, path, timed=False)
+    records = of_kind(read_records(path), "verify")
+    # Once for each number, whatever the cores.
+    assert failed == 0 and [record["threads"] for record in records] == [1, 2]
+    assert sum("xnnpack, 2 threads: exact" in line for line in lines) == 1
+    _, lines = run_session(phone, request, path, resume=True, timed=False)
+    assert not any("verified" in line for line in lines)
+
+
 def test_right_numbers_on_the_phone(phone, nano_files, verification_of, stand_in_binary, tmp_path):
     path = tmp_path / "run.jsonl"
     request = make_request(

@@ -112,7 +112,8 @@ def test_xnnpack_that_was_switched_off(two, tmp_path):
 )
 def test_a_binary_that_fails_or_prints_garbage(two, tmp_path, options, message):
     engine = BenchmarkModelEngine(write_fake(tmp_path, **options))
-    engine._inputs[two.path] = []  # what LiteRT says of the model has tests of its own
+    # What LiteRT says of the model has tests of its own.
+    engine._tensors[two.path] = {"inputs": []}
     with pytest.raises(ValueError, match=message) as caught:
         engine.check(two)
     assert "\n" not in str(caught.value)
@@ -123,7 +124,7 @@ def test_a_binary_that_hangs(two, tmp_path):
     program.write_text("#!/bin/sh\necho Loading\nsleep 60\n")
     program.chmod(0o755)
     engine = BenchmarkModelEngine(program, timeout_seconds=2)
-    engine._inputs[two.path] = []
+    engine._tensors[two.path] = {"inputs": []}
     message = "benchmark_model was stopped after 2 s. Received: last line 'Loading'"
     with pytest.raises(ValueError, match=message):
         engine.check(two)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import open_source
+from care_keras.litert import LiteRTModel
 from care_keras.metrics import top_k
 from tests.tflite.tiny_classifiers import (
     CLASSES,
@@ -16,6 +17,8 @@ from tests.tflite.tiny_classifiers import (
     expected_scores,
     tiny_classifier,
 )
+from tflite import evaluate as evaluate_command
+from tflite import evaluation_models
 from tflite.evaluation import evaluate
 from tflite.evaluation_models import open_models
 from tflite.model_inputs import InputOverrides
@@ -53,6 +56,33 @@ def write(tmp_path):
         return str(path)
 
     return write
+
+
+def test_several_threads_are_held_against_one(photos, write, monkeypatch):
+    path = write("uint8")
+    (model,) = open_models([path], num_threads=2)
+    pixels = pixels_of(photos)[:8]
+    assert model.thread_check(pixels).passed
+    assert evaluate_command._wrong_with_threads([model], photos) == []
+    (alone,) = open_models([path])
+    assert alone.thread_check is None
+
+    class Wrong(LiteRTModel):
+        """A runtime whose first output is off where several threads compute it."""
+
+        def __init__(self, path, num_threads, shape):
+            super().__init__(path, num_threads, shape)
+            self._several = num_threads > 1
+
+        def predict(self, *args):
+            outputs = super().predict(*args)
+            outputs[:, 0] += self._several * 10.0
+            return outputs
+
+    monkeypatch.setattr(evaluation_models, "LiteRTModel", Wrong)
+    (model,) = open_models([path], num_threads=2)
+    (line,) = evaluate_command._wrong_with_threads([model], photos)
+    assert line.startswith("uint8.tflite with 2 threads 17% of the output values are not those")
 
 
 @pytest.fixture
