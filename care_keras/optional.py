@@ -1,6 +1,7 @@
 """Imports of packages that only some commands need."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 
@@ -29,6 +30,25 @@ def require(module: str, extra: str) -> ModuleType:
         # A module that is missing inside an installed package is another fault.
         if error.name not in (package, module):
             raise
-        raise MissingDependencyError(
-            f"{package} is needed for this and not installed: pip install 'care_keras[{extra}]'"
-        ) from None
+        raise _missing(package, extra) from None
+
+
+def require_installed(package: str, extra: str) -> None:
+    """The same for a package that a child process will import.
+
+    Args:
+        package: Name of the package.
+        extra: The extra of this package that installs it.
+
+    Raises:
+        MissingDependencyError: If it is not installed; the message names the
+            extra to install.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise _missing(package, extra)
+
+
+def _missing(package, extra):
+    return MissingDependencyError(
+        f"{package} is needed for this and not installed: pip install 'care_keras[{extra}]'"
+    )

@@ -30,6 +30,12 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def cpu_flags() -> frozenset[str]:
+    """What the first processor can do, in the kernel's words (`"avx512_vnni"`); empty if untold."""
+    found = re.search(r"^(?:flags|Features)\s*: (.+)$", _read("/proc/cpuinfo") or "", re.MULTILINE)
+    return frozenset(found[1].split()) if found else frozenset()
+
+
 def load_average() -> float | None:
     """Runnable processes over the last minute, `None` where there is no such figure."""
     try:

@@ -23,3 +23,9 @@ def test_a_fault_inside_an_installed_package_is_not_hidden(tmp_path, monkeypatch
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency") as error:
         optional.require("broken_package", extra="some")
     assert not isinstance(error.value, optional.MissingDependencyError)
+
+
+def test_a_package_for_a_child_process_is_looked_for_without_an_import():
+    optional.require_installed("json", extra="any")
+    with pytest.raises(optional.MissingDependencyError, match=r"'care_keras\[some\]'$"):
+        optional.require_installed("no_such_package", extra="some")

@@ -1,0 +1,63 @@
+"""Runs one .tflite file in OpenVINO, in a process of its own.
+
+Run by its path, with a request in JSON on stdin and the answer as the last line
+of stdout; it imports NumPy and OpenVINO alone.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+
+def run(request: dict) -> dict:
+    """Runs the file on every image, once in each mode.
+
+    Args:
+        request: `model`, a path; `inputs`, a .npy file of shape `(images, ...)`
+            in the type of the input, of which each image fills a batch;
+            `input_shape`, with the batch; `outputs`, a path's beginning to
+            which a mode's name and `.npy` are added; `modes`.
+
+    Returns:
+        `version` and `device`.
+
+    Raises:
+        RuntimeError: If OpenVINO cannot read or run the file.
+    """
+    import openvino
+
+    core = openvino.Core()
+    inputs = np.load(request["inputs"], mmap_mode="r", allow_pickle=False)
+    shape = tuple(request["input_shape"])
+    model = core.read_model(request["model"])
+    if model.inputs[0].partial_shape.is_dynamic:
+        model.reshape(list(shape))
+    for mode in request["modes"]:
+        # Without these transformations the codes' real values are computed with, rounded to codes
+        # after each operator; with them int8 kernels are.
+        options = {"LP_TRANSFORMS_MODE": mode == "int8 kernels"}
+        compiled = core.compile_model(model, "CPU", options)
+        outputs = []
+        for image in inputs:
+            results = compiled(np.broadcast_to(image, shape))
+            outputs.append(next(iter(results.values()))[0])
+        np.save(f"{request['outputs']}{mode}.npy", np.stack(outputs), allow_pickle=False)
+    return {
+        "version": openvino.__version__,
+        "device": core.get_property("CPU", "FULL_DEVICE_NAME"),
+    }
+
+
+def main() -> None:
+    """Answers one request: `{"error": ...}` if it cannot."""
+    request = json.load(sys.stdin)
+    try:
+        answer = run(request)
+    except RuntimeError as error:
+        answer = {"error": " ".join(str(error).split())}
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
