@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 
 from care_keras.deploy import primitives as p
@@ -107,8 +108,7 @@ def lower_interaction(build, interaction, x, name, rewrites, gamma=None):
     if rewrites.fold_batch_norm:
         kernel, bias = fold_affine_before_conv(kernel, bias, *affine)
     else:
-        norm = p.ChannelAffine(name=f"{name}_norm", dtype="float32")
-        hidden = build.call(norm, hidden, *affine)
+        hidden = build.channel_affine(hidden, *affine, f"{name}_norm")
     hidden = build.conv(hidden, kernel, bias, f"{name}_expand")
     hidden = build.add(p.Gelu, hidden, f"{name}_gelu")
     hidden = _depthwise(build, interaction.depthwise, hidden, f"{name}_depthwise")
@@ -218,10 +218,8 @@ def _activation(build, activation, logits, name):
         return logits
     if kind == "softmax":
         return build.add(p.Softmax, logits, f"{name}_probabilities")
-    raise ValueError(
-        "The deploy form knows the activations None and 'softmax'. "
-        f"Received: classifier_activation={kind!r}"
-    )
+    # No primitive: such a head converts to a float file only.
+    return build.add(keras.layers.Activation, logits, f"{name}_probabilities", activation)
 
 
 def _dense(build, x, dense, name):

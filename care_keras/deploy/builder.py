@@ -7,7 +7,22 @@ from care_keras.deploy import primitives
 
 
 class Builder:
-    """Each method adds one primitive and returns its symbolic output."""
+    """Each method adds one primitive and returns its symbolic output.
+
+    A name that is taken, as by a model that is called twice, gets a number.
+    """
+
+    def __init__(self):
+        self._names = set()
+
+    def name(self, wanted: str) -> str:
+        """A name that no layer has yet."""
+        number, name = 1, wanted
+        while name in self._names:
+            name = f"{wanted}_{number}"
+            number += 1
+        self._names.add(name)
+        return name
 
     def call(self, layer, inputs, *weights):
         """Calls a layer and gives it its weights."""
@@ -22,21 +37,27 @@ class Builder:
 
     def add(self, primitive, inputs, name, *args, **kwargs) -> keras.KerasTensor:
         """A primitive without weights, by its class."""
-        return primitive(*args, name=name, dtype="float32", **kwargs)(inputs)
+        return primitive(*args, name=self.name(name), dtype="float32", **kwargs)(inputs)
 
     def conv(self, x, kernel, bias, name, strides=1) -> keras.KerasTensor:
         """`Conv2D` with a kernel of shape `(size, size, channels, filters)`."""
         size, _, _, filters = kernel.shape
-        layer = primitives.Conv2D(filters, size, strides, name=name, dtype="float32")
+        layer = primitives.Conv2D(filters, size, strides, name=self.name(name), dtype="float32")
         return self.call(layer, x, kernel, bias)
 
     def depthwise(self, x, kernel, bias, name, dilation_rate=(1, 1)) -> keras.KerasTensor:
         """`DepthwiseConv2D` with a kernel of shape `(height, width, channels, 1)`."""
         layer = primitives.DepthwiseConv2D(
-            kernel.shape[:2], dilation_rate, name=name, dtype="float32"
+            kernel.shape[:2], dilation_rate, name=self.name(name), dtype="float32"
         )
         return self.call(layer, x, kernel, bias)
 
     def channel_scale(self, x, scale, name) -> keras.KerasTensor:
         """`ChannelScale` with a factor for each channel."""
-        return self.call(primitives.ChannelScale(name=name, dtype="float32"), x, scale)
+        layer = primitives.ChannelScale(name=self.name(name), dtype="float32")
+        return self.call(layer, x, scale)
+
+    def channel_affine(self, x, scale, offset, name) -> keras.KerasTensor:
+        """`ChannelAffine` with a factor and an offset for each channel."""
+        layer = primitives.ChannelAffine(name=self.name(name), dtype="float32")
+        return self.call(layer, x, scale, offset)

@@ -4,6 +4,9 @@ import keras
 
 from care_keras.models.config import Preprocessing
 
+# Modules of the primitives and of their quantized kinds.
+_OWN = ("care_keras.deploy.primitives", "care_keras.quantization")
+
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class DeployModel(keras.Model):
@@ -29,6 +32,19 @@ class DeployModel(keras.Model):
         self.classifier_activation = None
         self.min_image_size = 1
         self.precisions = {}
+
+    @property
+    def foreign_operations(self) -> list[keras.Operation]:
+        """What is no primitive, in the order it runs.
+
+        Only TensorFlow's converter takes it, and nothing quantizes it.
+        """
+        return [
+            operation
+            for operation in self.operations
+            if not isinstance(operation, keras.layers.InputLayer)
+            and not type(operation).__module__.startswith(_OWN)
+        ]
 
     def describe(self, like) -> "DeployModel":
         """Takes over what `like`, a model of the same images and classes, says of them."""

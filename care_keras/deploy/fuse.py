@@ -5,7 +5,6 @@ import dataclasses
 import keras
 import numpy as np
 
-from care_keras.deploy import primitives
 from care_keras.deploy.block import lower_block, lower_head
 from care_keras.deploy.builder import Builder
 from care_keras.deploy.deploy_model import DeployModel
@@ -52,13 +51,13 @@ def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
     """The deploy form of a CARE model: the same function, made for phones.
 
     Takes a `CAREClassifier`, a `CAREBackbone`, `keras.Model(backbone.input,
-    backbone.pyramid_outputs)`, or any functional model with these inside, in
-    every backend. Layers that are none of CARE's are taken over as they are.
-    The result is float32, has fixed weights of its own, and leaves `model` as
-    it was.
+    backbone.pyramid_outputs)`, or any functional or sequential model with these
+    inside, in every backend. Layers that are none of CARE's are taken over as
+    they are (`DeployModel.foreign_operations`). The result is float32, has
+    fixed weights of its own, and leaves `model` as it was.
 
     Args:
-        model: A functional model of the training form.
+        model: A functional or sequential model of the training form.
         rewrites: Which rewrites to make; all that pay by default.
 
     Returns:
@@ -69,7 +68,8 @@ def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
     """
     if isinstance(model, DeployModel):
         raise ValueError(f"The model is a deploy form already. Received: model={model.name!r}")
-    if not hasattr(model, "operations"):
+    graph = functional_graph(model)
+    if graph is None:
         raise ValueError(
             "Only functional models can be fused. "
             f"Received: model={model.name!r} of {type(model).__name__}"
@@ -77,11 +77,23 @@ def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
     lowering = _Lowering(rewrites or Rewrites())
     inputs = [
         keras.Input(tensor.shape[1:], tensor.shape[0], tensor.dtype, name=tensor.name)
-        for tensor in model.inputs
+        for tensor in graph.inputs
     ]
-    outputs = lowering.run_graph(model, inputs)
+    outputs = lowering.run_graph(graph, inputs)
     structure = inputs[0] if len(inputs) == 1 else inputs
     return DeployModel(structure, outputs, name=f"{model.name}_deploy").describe(model)
+
+
+def functional_graph(model: keras.Model) -> keras.Model | None:
+    """A functional model of the same layers; `None` if there is none.
+
+    Args:
+        model: Functional, or sequential and built; of another one nothing is
+            known of what happens between its layers.
+    """
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs, model.outputs, name=model.name) if model.built else None
+    return model if hasattr(model, "operations") else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +112,15 @@ class _Lowering:
     def __init__(self, rewrites):
         self.rewrites = rewrites
         self.builder = Builder()
+        # Of a layer that is called several times there is one copy.
+        self._copies = {}
+        # Convolutions that nothing but one operation reads, by the tensors that they give now.
+        self._foldable = {}
+        self._outputs = set()
 
     def run_graph(self, model, inputs):
         """The lowered outputs of a functional model for symbolic inputs."""
+        self._outputs |= {id(tensor) for tensor in model.outputs}
         outputs = model._run_through_graph(inputs, call_fn=self._lower)
         return keras.tree.map_structure(self._materialized, outputs)
 
@@ -116,22 +134,25 @@ class _Lowering:
             return lower_block(self.builder, operation, args[0], self.rewrites)
         if isinstance(operation, (DualClassifierHead, SingleClassifierHead)):
             return lower_head(self.builder, operation, args[0], self.rewrites)
-        if hasattr(operation, "operations"):
-            return self.run_graph(operation, list(args))
+        if isinstance(operation, keras.Model) and (graph := functional_graph(operation)):
+            return self.run_graph(graph, keras.tree.flatten(args))
         if not isinstance(operation, keras.layers.Layer):
             return operation(*args, **kwargs)
-        copy = type(operation).from_config(operation.get_config())
+        if operation in self._copies:
+            return self._copies[operation](*args, **kwargs)
+        config = operation.get_config()
+        copy = type(operation).from_config({**config, "name": self.builder.name(operation.name)})
         outputs = copy(*args, **kwargs)
         copy.set_weights(operation.get_weights())
+        self._copies[operation] = copy
         return outputs
 
     def _batch_norm(self, norm, x):
         scale, offset = batch_norm_affine(norm)
-        before = norm.input._keras_history.operation
         if not self.rewrites.fold_batch_norm:
             return self._materialized(_Affine(self._materialized(x), scale, offset, norm.name))
-        if _is_patch_conv(before) and len(before._outbound_nodes) == 1:
-            conv = x._keras_history.operation
+        conv = self._foldable.pop(id(x), None)
+        if conv is not None:
             folded = fold_affine_after_conv(array(conv.kernel), array(conv.bias), scale, offset)
             self.builder.assign(conv, *folded)
             return x
@@ -143,14 +164,17 @@ class _Lowering:
         if isinstance(x, _Affine):
             kernel, bias = fold_affine_before_conv(kernel, bias, x.scale, x.offset)
             x = x.tensor
-        return self.builder.conv(x, kernel, bias, conv.name, strides=conv.strides[0])
+        output = self.builder.conv(x, kernel, bias, conv.name, strides=conv.strides[0])
+        alone = len(conv._inbound_nodes) == len(conv._outbound_nodes) == 1
+        if alone and id(conv.output) not in self._outputs:
+            self._foldable[id(output)] = output._keras_history.operation
+        return output
 
     def _materialized(self, value):
         """A value as a tensor: an affine map that met no convolution is computed."""
         if not isinstance(value, _Affine):
             return value
-        layer = primitives.ChannelAffine(name=value.name, dtype="float32")
-        return self.builder.call(layer, value.tensor, value.scale, value.offset)
+        return self.builder.channel_affine(value.tensor, value.scale, value.offset, value.name)
 
 
 def _is_patch_conv(layer):

@@ -75,7 +75,7 @@ def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> De
 
     Raises:
         ValueError: If `model` is no deploy form, is quantized already, has
-            operations that have no int8 form, or `config.overrides` name no
+            operations that have no int8 form (all are named), or `config.overrides` name no
             layer of it, or one that has no 16-bit form.
     """
     if not isinstance(model, DeployModel):
@@ -85,7 +85,28 @@ def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> De
         )
     if is_quantized(model):
         raise ValueError(f"The model is quantized already. Received: model={model.name!r}")
+    lacking = without_int8(model)
+    if lacking:
+        raise ValueError(
+            "Operations have no int8 form: a model that is to be quantized has CARE's layers "
+            f"alone, and is fused with all rewrites on. Received: {describe_operations(lacking)}"
+        )
     return _Quantization(model, config or int8_ptq()).run()
+
+
+def without_int8(model: DeployModel) -> list[keras.Operation]:
+    """What of a deploy form has no int8 form, in the order it runs."""
+    foreign = model.foreign_operations
+    return [
+        operation
+        for operation in model.operations
+        if operation in foreign or isinstance(operation, (p.Divide, p.ChannelAffine))
+    ]
+
+
+def describe_operations(operations: list[keras.Operation]) -> str:
+    """Names and classes for a message: `"'dense' (Dense), 'drop' (Dropout)"`."""
+    return ", ".join(f"{one.name!r} ({type(one).__name__})" for one in operations)
 
 
 def is_quantized(model: keras.Model) -> bool:
@@ -195,11 +216,6 @@ class _Quantization:
         precision = self._precision(layer.name)
         if isinstance(layer, p.AddEpsilon) and precision != "float32":
             return args[0]
-        if isinstance(layer, (p.Divide, p.ChannelAffine)) or not _is_primitive(layer):
-            raise ValueError(
-                "The operation has no int8 form: fuse the model with all rewrites on. "
-                f"Received: {layer.name!r} of {type(layer).__name__}"
-            )
         kind = type(layer) if precision == "float32" else QUANTIZED.get(type(layer), type(layer))
         copy = kind.from_config(layer.get_config())
         outputs = copy(*keras.tree.map_structure(lambda x: x.read(precision), args))

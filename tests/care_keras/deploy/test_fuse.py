@@ -259,11 +259,138 @@ def test_a_deploy_form_is_refused(deployed):
         fuse(deployed)
 
 
-def test_an_unknown_activation_is_refused(backbone):
-    head = DualClassifierHead(3, activation="tanh")
+def test_an_activation_that_is_no_primitive_is_taken_over(backbone):
+    head = DualClassifierHead(3, activation="sigmoid")
     model = keras.Model(backbone.input, head(backbone.output))
-    with pytest.raises(ValueError, match=r"activations.*Received: .*'tanh'"):
-        fuse(model)
+    randomize_weights(model)
+    deployed = fuse(model)
+    assert [type(one).__name__ for one in deployed.foreign_operations] == ["Activation"]
+    assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
+
+
+def pooled(name="pooled"):
+    """As `CARE_S0(include_top=False, pooling="avg")`."""
+    b = tiny_backbone()
+    outputs = keras.layers.GlobalAveragePooling2D(name="avg_pool")(b.output)
+    return keras.Model(b.input, outputs, name=name)
+
+
+def shared_dense():
+    """A layer that is called twice."""
+    b = pooled()
+    dense = keras.layers.Dense(b.output.shape[-1], activation="tanh", name="shared")
+    return keras.Model(b.input, dense(dense(b.output)))
+
+
+def shared_backbone():
+    """A model within the model that is called twice."""
+    b = pooled()
+    images = keras.Input((None, None, 3))
+    flipped = keras.ops.flip(images, axis=2)
+    return keras.Model(images, keras.layers.Add()([b(images), b(flipped)]))
+
+
+def two_backbones():
+    """Two models within the model whose layers have the same names."""
+    images = keras.Input((None, None, 3))
+    outputs = [pooled(name)(images) for name in ("left", "right")]
+    return keras.Model(images, keras.layers.Concatenate()(outputs))
+
+
+def shared_convolution():
+    """A convolution that a BatchNorm follows once, and a Dense the other time."""
+    images = keras.Input((16, 24, 3))
+    conv = keras.layers.Conv2D(3, 2, 2, name="patches")
+    first = conv(images)
+    second = conv(keras.layers.UpSampling2D(2)(first))
+    norm = keras.layers.BatchNormalization(name="norm")
+    x = pooled()(norm(second))
+    flat = keras.layers.GlobalAveragePooling2D()(first)
+    return keras.Model(images, keras.layers.Concatenate()([x, flat]))
+
+
+def convolution_that_is_an_output():
+    """A BatchNorm follows a convolution whose output the model gives as well."""
+    images = keras.Input((16, 24, 3))
+    patches = keras.layers.Conv2D(3, 1, name="patches")(images)
+    x = keras.layers.BatchNormalization(name="norm")(patches)
+    x = pooled()(x)
+    flat = keras.layers.GlobalAveragePooling2D()(patches)
+    return keras.Model(images, [keras.layers.Concatenate()([x, flat]), patches])
+
+
+def a_head():
+    b = pooled()
+    x = keras.layers.Dropout(0.5)(b.output)
+    return keras.Model(b.input, keras.layers.Dense(4, activation="softmax")(x))
+
+
+def rescaled():
+    images = keras.Input((None, None, 3))
+    x = pooled()(keras.layers.Rescaling(1 / 127.5, -1)(images))
+    return keras.Model(images, keras.layers.Dense(4)(x))
+
+
+def segmenter():
+    b = tiny_backbone()
+    x = keras.layers.Conv2D(8, 1, activation="relu")(b.output)
+    x = keras.layers.UpSampling2D(8, interpolation="bilinear")(x)
+    return keras.Model(b.input, keras.layers.Conv2D(5, 1)(x))
+
+
+def sequential():
+    layers = [pooled(), keras.layers.Dense(4)]
+    return keras.Sequential([keras.Input((None, None, 3)), *layers])
+
+
+def sequential_inside():
+    images = keras.Input((None, None, 3))
+    return keras.Model(images, keras.layers.Dense(4)(sequential()(images)))
+
+
+COMPOSITIONS = (
+    a_head,
+    rescaled,
+    segmenter,
+    sequential,
+    sequential_inside,
+    pooled,
+    shared_dense,
+    shared_backbone,
+    two_backbones,
+    shared_convolution,
+    convolution_that_is_an_output,
+)
+
+
+@pytest.mark.parametrize("make", COMPOSITIONS, ids=lambda make: make.__name__)
+def test_models_around_a_backbone(make):
+    model = make()
+    randomize_weights(model)
+    deployed = fuse(model)
+    assert deployed.foreign_operations
+    images = random_images()
+    expected, actual = infer(model, images), infer(deployed, images)
+    for one, other in zip(keras.tree.flatten(actual), keras.tree.flatten(expected), strict=True):
+        assert_equal_form(one, other)
+    names = [operation.name for operation in deployed.operations]
+    assert len(set(names)) == len(names)
+    # What was CARE's is fused inside of another model too.
+    kinds = {type(operation) for operation in deployed.operations}
+    assert p.MatMul in kinds and not kinds & {CAREBlock, keras.layers.BatchNormalization}
+    if make not in (shared_convolution, convolution_that_is_an_output):
+        assert p.ChannelAffine not in kinds
+
+
+def test_a_layer_called_twice_keeps_one_set_of_weights():
+    deployed = fuse(shared_dense())
+    shared = [one for one in deployed.foreign_operations if one.name.startswith("shared")]
+    assert len(shared) == 1
+
+
+def test_a_sequential_model_that_is_not_built_is_refused():
+    with pytest.raises(ValueError, match=r"Only functional models.*Received: .*Sequential"):
+        fuse(keras.Sequential([keras.layers.Dense(3)]))
 
 
 def test_logits_of_the_published_implementation(golden_folder, weights_rule):
