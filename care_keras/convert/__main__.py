@@ -3,7 +3,7 @@
 With no other flag: the bundled CIFAR-10 model, calibrated on bundled images,
 to `care_nano_cifar10_int8.tflite`. The file is opened again, run on held-out
 real images and compared with the Keras model; a JSON beside it says how to
-feed it.
+feed it. Exit code 1, and no file, if it does not do what the model does.
 """
 
 import gc
@@ -68,6 +68,14 @@ _FLOAT_LAYERS = flags.DEFINE_multi_string(
 _INT16_LAYERS = flags.DEFINE_multi_string(
     "int16_layers", [], "Likewise, layers that int8 gives 16-bit activations."
 )
+_MIN_AGREEMENT = flags.DEFINE_float(
+    "min_agreement",
+    0.0,
+    "Share of the held-out images that the file and the Keras model must pick one class for; "
+    "exit code 1 below it.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
 
 
@@ -79,6 +87,7 @@ def main() -> None:
     # of which a conversion makes next to none.
     gc.disable()
     from care_keras.convert.job import ConversionJob, run_job
+    from care_keras.convert.judgement import FailedCheckError
     from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
 
     precision = "int8" if _INT8.value else _PRECISION.value
@@ -103,10 +112,14 @@ def main() -> None:
         report=pathlib.Path(_REPORT.value) if _REPORT.value else None,
         float_layers=tuple(_FLOAT_LAYERS.value),
         int16_layers=tuple(_INT16_LAYERS.value),
+        min_agreement=_MIN_AGREEMENT.value,
     )
     try:
         result = run_job(job)
     except NotIntegerOnlyError as error:
+        raise cli.CheckError(str(error)) from error
+    except FailedCheckError as error:
+        _report(job, error.result)
         raise cli.CheckError(str(error)) from error
     except (ValueError, MissingDependencyError) as error:
         raise cli.UserError(str(error)) from error
@@ -114,6 +127,7 @@ def main() -> None:
         path = error.filename or job.output
         raise cli.UserError(f"cannot write {path}: {error.strerror or error}") from error
     _report(job, result)
+    print(f"wrote {job.output} and {job.output.with_suffix('.json').name}")
 
 
 def _report(job, result):
@@ -145,7 +159,6 @@ def _report(job, result):
 
         print(f"\n{worst_table(result.worst_layers)}\n")
         print(f"wrote {', '.join(FILES)} to {job.report}")
-    print(f"wrote {job.output} and {job.output.with_suffix('.json').name}")
 
 
 def _percent(share):

@@ -10,13 +10,15 @@ import time
 
 import numpy as np
 
-from care_keras.convert.check import CheckResult, check_file, keras_outputs
-from care_keras.convert.converter import convert_model, deploy_form, is_care
+from care_keras.convert.check import CheckResult, check_file, is_constant, keras_outputs
+from care_keras.convert.converter import check_int8, convert_model, deploy_form, is_care
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
+from care_keras.convert.judgement import FailedCheckError, calibration_warning, judge
 from care_keras.convert.native_output import captured_native_output
 from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.convert.report import write_report
 from care_keras.convert.sidecar import activation_name, describe, sidecar_path
+from care_keras.deploy import DeployModel
 from care_keras.emit.layers import LayerDifference
 from care_keras.files import atomic_path, write_atomically
 from care_keras.metrics import top_k
@@ -69,6 +71,8 @@ class ConversionJob:
         float_layers: Shell patterns of the names of layers that an int8 file
             computes in float32.
         int16_layers: Likewise, in 16 bits.
+        min_agreement: Share of the held-out images that the file and the Keras
+            model must pick one class for.
     """
 
     model: str
@@ -88,6 +92,7 @@ class ConversionJob:
     report: pathlib.Path | None = None
     float_layers: tuple[str, ...] = ()
     int16_layers: tuple[str, ...] = ()
+    min_agreement: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +147,8 @@ def run_job(job: ConversionJob) -> ConversionResult:
 
     Raises:
         ValueError: If anything given cannot be used; no file is left then.
+        FailedCheckError: If the file does not do what the model does; none is
+            left either.
         OSError: If the output cannot be written.
     """
     started = time.monotonic()
@@ -152,12 +159,13 @@ def run_job(job: ConversionJob) -> ConversionResult:
     if job.report:
         _check_report(job, model)
     quantization = _quantization(job, model)
-    calibration, held_out = _read_images(job, model, preprocessing, warnings)
-
     deployed = deploy_form(model, preprocessing, job.precision)
+    # What int8 has no form of, and a pattern that names nothing, are found before minutes of work.
+    if job.precision == "int8" and isinstance(deployed, DeployModel) and not is_quantized(model):
+        check_int8(deployed)
     if quantization:
-        # A pattern that names nothing is found before minutes of work.
         find_precisions(deployed, quantization.overrides)
+    calibration, held_out = _read_images(job, model, preprocessing, warnings)
 
     def convert_and_check(precision, input_kind, path):
         print(f"converting to {precision}", flush=True)
@@ -204,6 +212,12 @@ def run_job(job: ConversionJob) -> ConversionResult:
             seconds=time.monotonic() - started,
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
+        judgement = judge(
+            check, is_constant(held_out.reference), _advice(job, model), job.min_agreement
+        )
+        warnings += judgement.warnings
+        if judgement.failures:
+            raise FailedCheckError(f"{'; '.join(judgement.failures)}: no file is left", result)
         sidecar = describe(
             written,
             job.output.name,
@@ -216,6 +230,15 @@ def run_job(job: ConversionJob) -> ConversionResult:
         sidecar |= _figures(job, calibration, held_out, result)
         write_atomically(sidecar_path(job.output), json.dumps(sidecar, indent=2) + "\n")
     return result
+
+
+def _advice(job, model):
+    """What to do about a file that has lost too much, by how it was made."""
+    if job.precision != "int8" or is_quantized(model):
+        command = f"python -m tflite.compare --keras={job.model} --model={job.output}"
+        return f"{command} names the layers that part"
+    images = "--calibration=DIR with images like the app's may give better ranges"
+    return f"{images}, --report=DIR names the layers that lose most" if is_care(model) else images
 
 
 def _check_report(job, model):
@@ -295,6 +318,8 @@ def _read_images(job, model, preprocessing, warnings):
         name = calibration_source.name
         label = f"reading calibration images of {name}"
         calibration = _Calibration(name, read_pixels(calibration_source, preprocessing, label)[0])
+        if unfit := calibration_warning(name, calibration.pixels):
+            warnings.append(unfit)
     pixels, labels = read_pixels(
         check_source, preprocessing, f"reading held-out images of {check_source.name}"
     )
@@ -339,6 +364,7 @@ def _figures(job, calibration, held_out, result):
             "keras_top1": result.keras_top1,
             "files": [check.to_dict() for check in result.checks],
         },
+        "warnings": result.warnings,
         "integer_only": result.integer_only,
         "oldest_tflite_runtime": result.runtime,
         "conversion_seconds": round(result.seconds, 1),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import care_keras
 
@@ -39,6 +40,32 @@ def test_int8_with_no_other_flag_in_any_backend(tmp_path):
     for name in ("keras", "float32", "int8"):
         assert any(line.startswith(f"{name} ") and "%" in line for line in lines)
     assert "peak memory" in result.stdout
+
+
+def test_a_ruined_file_is_exit_code_1_and_its_figures_are_shown(tmp_path):
+    """Calibrated on grey images that are all alike."""
+    grey = tmp_path / "grey"
+    grey.mkdir()
+    for number in range(12):
+        Image.new("RGB", (40, 40), (128,) * 3).save(grey / f"{number}.png")
+    result = run(
+        tmp_path,
+        "--int8",
+        "--calibration=grey",
+        "--evaluation=bundled",
+        "--check_samples=40",
+        "--output=m.tflite",
+    )
+    assert result.returncode == 1
+    assert list(tmp_path.iterdir()) == [grey]
+    assert any(line.startswith("int8 ") and "dB" in line for line in result.stdout.splitlines())
+    warned = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert any("the 12 calibration images of grey are all alike" in line for line in warned)
+    assert any("picks the Keras model's class on" in line for line in warned)
+    assert any("more noise than signal" in line for line in warned)
+    assert result.stderr.splitlines()[-1].startswith(
+        "error: the int8 file's outputs are more noise"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""Whether a converted file is still the model: what its check means, in words."""
+
+import dataclasses
+
+import numpy as np
+
+from care_keras.convert.check import CheckResult
+
+# Below these a user must hear of it: int8 of trained networks lies well above both.
+LOW_AGREEMENT = 0.9
+LOW_SNR_DB = 5.0
+# Noise as loud as the signal: the file is not the model any more.
+NO_SNR_DB = 0.0
+# Mean distance from the mean image, in steps of 255: what a compressed copy of one image has.
+_ALIKE = 2.0
+
+
+class FailedCheckError(ValueError):
+    """A converted file does not do what its model does.
+
+    Attributes:
+        result: What was found, a `job.ConversionResult`.
+    """
+
+    def __init__(self, message: str, result):
+        super().__init__(message)
+        self.result = result
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What is to be said of a file.
+
+    Attributes:
+        warnings: What a user should know, a line each, with what to do next.
+        failures: What makes the file useless, or less than was asked for.
+    """
+
+    warnings: tuple[str, ...]
+    failures: tuple[str, ...]
+
+
+def judge(
+    check: CheckResult, constant_reference: bool, advice: str, min_agreement: float = 0.0
+) -> Judgement:
+    """Judges a file by its check.
+
+    Args:
+        check: Of the file.
+        constant_reference: Whether the Keras model gives one output for all images.
+        advice: What to do about a file that lost too much.
+        min_agreement: Share of images that the file and the Keras model must
+            pick one class for.
+    """
+    if constant_reference:
+        # Equal or not, what is compared says nothing.
+        reason = "the Keras model gives the same output for every image"
+        advised = f"{reason}: the figures say nothing; convert a trained model"
+        return Judgement((advised,), (reason,))
+    if check.constant:
+        reason = f"the {check.name} file gives the same output for every image"
+        return Judgement((f"{reason}: {advice}",), (reason,))
+    warnings, failures = [], []
+    if check.agreement < LOW_AGREEMENT:
+        warnings.append(
+            f"{check.name} picks the Keras model's class on {check.agreement:.2%} of "
+            f"{check.images} images: {advice}"
+        )
+    if check.snr_db < LOW_SNR_DB:
+        noise = "are more noise than signal" if check.snr_db < NO_SNR_DB else "are noisy"
+        warnings.append(
+            f"the outputs of {check.name} {noise}, {check.snr_db:.1f} dB against the Keras "
+            f"model's: {advice}"
+        )
+    if check.snr_db < NO_SNR_DB:
+        failures.append(
+            f"the {check.name} file's outputs are more noise than signal ({check.snr_db:.1f} dB)"
+        )
+    if check.agreement < min_agreement:
+        failures.append(
+            f"the {check.name} file picks the Keras model's class on {check.agreement:.2%} of the "
+            f"images, --min_agreement asks for {min_agreement:.2%}"
+        )
+    return Judgement(tuple(warnings), tuple(failures))
+
+
+def calibration_warning(name: str, pixels: np.ndarray) -> str | None:
+    """What is wrong with images that are to set ranges, or `None`.
+
+    Args:
+        name: What the images are.
+        pixels: uint8 `(images, height, width, 3)`.
+    """
+    images = pixels.astype(np.float32)
+    advice = "--calibration=DIR with images like the app's sets ranges that fit them"
+    if len(images) == 1:
+        return f"{name} has one calibration image: {advice}"
+    away = np.abs(images - images.mean(axis=0)).mean(axis=(1, 2, 3))
+    if away.max() < _ALIKE:
+        return f"the {len(images)} calibration images of {name} are all alike: {advice}"
+    if np.max(images.std(axis=(1, 2))) < _ALIKE:
+        return f"the calibration images of {name} are each of one colour: {advice}"
+    return None
