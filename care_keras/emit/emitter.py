@@ -54,10 +54,12 @@ class Emitter:
 
     Attributes:
         writer: The file's tensors and operators.
+        maps: By the index of a tensor of joined pixels, the map they are of.
     """
 
     def __init__(self, model, image_size, batch, input_kind, weights, rounded):
         self.writer = Writer("care_keras")
+        self.maps: dict[int, TensorHandle] = {}
         self._model = model
         self._shape = (batch, *image_size, model.inputs[0].shape[-1])
         self._input_kind = input_kind
@@ -241,7 +243,7 @@ class Emitter:
         output = self.float_tensor(name, values.shape)
         return self.writer.operator("DEQUANTIZE", 3, [half], output, schema.DequantizeOptionsT())
 
-    def conv_weights(self, layer, x, output, to_tflite, axis):
+    def conv_weights(self, layer, x, output, to_tflite, axis, repeats=1):
         """Kernel and bias of a convolution.
 
         Args:
@@ -250,9 +252,11 @@ class Emitter:
             output: Its output: int8 weights for an int8 one.
             to_tflite: Transposes a kernel from Keras's layout.
             axis: Axis of the channels after that.
+            repeats: How often the channels of an int8 kernel stand one after the other.
         """
         if output.dtype != np.float32:
             codes, steps = layer.kernel_codes()
+            steps = np.tile(steps, repeats)
             largest = float(np.max(x.quantization.scale * steps / output.quantization.scale))
             if largest >= 2.0**8 and output.dtype == np.int8:
                 # XNNPACK has no multiplier for it; LiteRT 2.3 ends the process as it reports that.
@@ -262,8 +266,10 @@ class Emitter:
                     f"Received: a multiplier of {largest:.3g} at the layer {layer.name!r}"
                 )
             name, quantization = f"{layer.name}/kernel", Quantization(steps, axis=axis)
-            kernel = self.writer.constant(name, to_tflite(codes), quantization)
-            return kernel, self.integer_bias(layer.name, array(layer.bias), x, steps)
+            codes = np.concatenate([to_tflite(codes)] * repeats, axis=axis)
+            kernel = self.writer.constant(name, codes, quantization)
+            bias = np.tile(array(layer.bias), repeats)
+            return kernel, self.integer_bias(layer.name, bias, x, steps)
         kernel, bias = array(layer.kernel), array(layer.bias)
         if x is self._image and self._input_kind == "rgb_uint8":
             kernel, bias = fold_affine_before_conv(kernel, bias, *self._normalization())

@@ -31,6 +31,8 @@ _VERSIONS = {
     "SUB": (1, 2, 5),
     "TRANSPOSE": (1, 2, 5),
 }
+# Channels that XNNPACK's int8 depthwise kernels work on at a time.
+_DEPTHWISE_CHANNELS = 16
 _PRECISIONS = (np.float32, np.int8, np.int16)
 # SOFTMAX's int8 kernel has this output and no other.
 SOFTMAX_QUANTIZATION = Quantization(np.asarray([1 / 256], np.float32), -128)
@@ -140,8 +142,39 @@ def _depthwise_operator(emit, inputs, output, dilation_rate):
 @rule(p.DepthwiseConv2D)
 def _depthwise(emit, layer, x):
     output = emit.output(layer, x)
-    kernel, bias = emit.conv_weights(layer, x, output, lambda k: k.transpose(3, 0, 1, 2), axis=3)
-    return _depthwise_operator(emit, [x, kernel, bias], output, layer.dilation_rate)
+    fold = _columns_to_fold(layer, x) if output.dtype == np.int8 else 1
+    if fold == 1:
+        kernel, bias = emit.conv_weights(layer, x, output, _depthwise_layout, axis=3)
+        return _depthwise_operator(emit, [x, kernel, bias], output, layer.dilation_rate)
+    batch, height, width, channels = x.shape
+    shape = (batch, height, width // fold, channels * fold)
+    folded = emit.like(f"{layer.name}/folded", x, shape)
+    folded = _reshape_operator(emit, f"{layer.name}/folded", x, folded)
+    kernel, bias = emit.conv_weights(layer, x, output, _depthwise_layout, axis=3, repeats=fold)
+    vertical, horizontal = layer.dilation_rate
+    dilation_rate = vertical, max(horizontal // fold, 1)
+    result = emit.like(f"{layer.name}/unfolded", output, shape)
+    result = _depthwise_operator(emit, [folded, kernel, bias], result, dilation_rate)
+    return _reshape_operator(emit, layer.name, result, output)
+
+
+def _depthwise_layout(kernel):
+    return kernel.transpose(3, 0, 1, 2)
+
+
+def _columns_to_fold(layer, x):
+    """How many pixels beside each other to write as one of that many times the channels.
+
+    XNNPACK's int8 depthwise kernels work on 16 channels at a time, and 8 take
+    as long: S0's 7x3 and 9x1 on 56x56x8 take half the time so. It is exact
+    where every tap is a whole number of such pixels away.
+    """
+    _, _, width, channels = x.shape
+    fold = _DEPTHWISE_CHANNELS // channels
+    taps = layer.kernel_size[1]
+    whole = taps == 1 or (taps % 2 == 1 and layer.dilation_rate[1] % max(fold, 1) == 0)
+    fits = fold > 1 and channels * fold == _DEPTHWISE_CHANNELS and width % fold == 0
+    return fold if whole and fits else 1
 
 
 @rule(p.ChannelScale)
@@ -211,7 +244,9 @@ def _add_one(emit, layer, x):
     if output.dtype == np.float32:
         one = _float_constant(emit, layer, [1.0])
     else:
-        one = _integer_constant(emit, layer, np.asarray([127]), 1 / 127)
+        # The finer step where XNNPACK's ADD takes it: a term of at least 2^-10 of the sum's step.
+        codes = 127 if output.quantization.scale <= 2.0**10 / 127 else 1
+        one = _integer_constant(emit, layer, np.asarray([codes]), 1 / codes)
     options = _options("Add", fusedActivationFunction=_NO_ACTIVATION)
     return _operator(emit, "ADD", [x, one], output, options)
 
@@ -248,11 +283,15 @@ def _columns_as_rows(emit, name, x):
     axes and a RESHAPE stand there.
     """
     *batch, rows, columns = x.shape
-    count = int(np.prod(batch, dtype=int))
-    apart = emit.like(f"{name}/right_pixels", x, (count, rows, 1, columns))
-    x = _reshape_operator(emit, f"{name}/right_pixels", x, apart)
-    swapped = emit.like(f"{name}/right_transposed", x, (count, columns, rows, 1))
-    x = _transpose_operator(emit, f"{name}/right", x, (0, 3, 1, 2), swapped)
+    # Of a map whose pixels were joined the map itself is taken.
+    pixels = emit.maps.get(x.index)
+    if pixels is None:
+        count = int(np.prod(batch, dtype=int))
+        pixels = emit.like(f"{name}/right_pixels", x, (count, rows, 1, columns))
+        pixels = _reshape_operator(emit, f"{name}/right_pixels", x, pixels)
+    first, height, width, _ = pixels.shape
+    swapped = emit.like(f"{name}/right_transposed", x, (first, columns, height, width))
+    x = _transpose_operator(emit, f"{name}/right", pixels, (0, 3, 1, 2), swapped)
     return _reshape_operator(
         emit, f"{name}/right_rows", x, emit.like(f"{name}/right_rows", x, (*batch, columns, rows))
     )
@@ -335,7 +374,9 @@ def _reshape_operator(emit, name, x, output):
 
 @rule(p.FlattenPixels)
 def _flatten_pixels(emit, layer, x):
-    return _reshape(emit, layer, x, x)
+    output = _reshape(emit, layer, x, x)
+    emit.maps[output.index] = x
+    return output
 
 
 @rule(p.UnflattenPixels)

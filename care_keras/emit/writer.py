@@ -151,6 +151,7 @@ class Writer:
             outputs: Likewise.
             metadata: Dict of names to bytes.
         """
+        self._leave_out_unused(inputs, outputs)
         model = schema.ModelT()
         model.version = 3
         model.description = self._description
@@ -159,14 +160,14 @@ class Writer:
         subgraph.name = "main"
         subgraph.tensors = self._tensors
         subgraph.operators = self._operators
-        subgraph.inputs = _indices(inputs)
-        subgraph.outputs = _indices(outputs)
+        subgraph.inputs = self._places(inputs)
+        subgraph.outputs = self._places(outputs)
         model.subgraphs = [subgraph]
         signature = schema.SignatureDefT()
         signature.signatureKey = "serving_default"
         signature.subgraphIndex = 0
-        signature.inputs = _tensor_maps(inputs)
-        signature.outputs = _tensor_maps(outputs)
+        signature.inputs = self._tensor_maps(inputs)
+        signature.outputs = self._tensor_maps(outputs)
         model.signatureDefs = [signature]
         model.metadata = []
         for name, content in (metadata or {}).items():
@@ -181,6 +182,35 @@ class Writer:
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
+
+    def _leave_out_unused(self, inputs, outputs):
+        """Removes operators whose outputs nothing reads, and tensors that are in none."""
+        read = {handle.index for handle in outputs.values()}
+        kept = []
+        for operator in reversed(self._operators):
+            if read & set(operator.outputs.tolist()):
+                kept.append(operator)
+                read |= set(operator.inputs.tolist())
+        self._operators = kept[::-1]
+        used = sorted(read | {handle.index for handle in inputs.values()})
+        self._place = {index: place for place, index in enumerate(used)}
+        self._tensors = [self._tensors[index] for index in used]
+        for operator in self._operators:
+            for name in ("inputs", "outputs"):
+                places = [self._place[index] for index in getattr(operator, name).tolist()]
+                setattr(operator, name, np.asarray(places, np.int32))
+
+    def _places(self, handles):
+        return np.asarray([self._place[handle.index] for handle in handles.values()], np.int32)
+
+    def _tensor_maps(self, handles):
+        maps = []
+        for name, handle in handles.items():
+            entry = schema.TensorMapT()
+            entry.name = name
+            entry.tensorIndex = self._place[handle.index]
+            maps.append(entry)
+        return maps
 
 
 def _packed(quantization):
@@ -200,17 +230,3 @@ def _operator_code(builtin, version):
     code.builtinCode = builtin
     code.version = version
     return code
-
-
-def _indices(handles):
-    return np.asarray([handle.index for handle in handles.values()], np.int32)
-
-
-def _tensor_maps(handles):
-    maps = []
-    for name, handle in handles.items():
-        entry = schema.TensorMapT()
-        entry.name = name
-        entry.tensorIndex = handle.index
-        maps.append(entry)
-    return maps

@@ -62,9 +62,11 @@ def codes_of(images):
 def assert_every_tensor_equal(model: IntegerModel, runner: LayerRunner, inputs, layers):
     got = model.codes(inputs)
     runs = [runner.codes(x[None]) for x in inputs]
-    assert len(runs[0]) > layers and set(runs[0]) <= set(got)
+    # Joined pixels that only the right side of a product reads are taken from their map.
+    unread = {name for name in runs[0] if name.endswith("_attention_value")}
+    assert len(runs[0]) > layers and set(runs[0]) - unread <= set(got)
     differing = {}
-    for name in runs[0]:
+    for name in sorted(set(runs[0]) - unread):
         expected = np.concatenate([run[name] for run in runs])
         assert expected.dtype == got[name].dtype and expected.shape == got[name].shape
         assert len(np.unique(expected)) > 1, name
