@@ -43,4 +43,7 @@ def load_preset(name: str) -> keras.Model:
     """
     if name not in PRESETS:
         raise ValueError(f"`name` must be one of {sorted(PRESETS)}. Received: name={name!r}")
+    if PRESETS[name].quantized:
+        # Keras finds its classes once this is imported.
+        import care_keras.quantization  # noqa: F401
     return keras.models.load_model(PRESETS[name].file, compile=False)

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +51,21 @@ def test_the_quantized_preset_is_as_right_as_its_card_says():
     expected = keras.ops.convert_to_numpy(model(images[:100].astype("float32"), training=False))
     assert top1_agreement(outputs[:100], expected) >= 0.98
     assert model.labels == source.class_names
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_fresh_process_loads_it(name):
+    """Where nothing else has imported the classes that the file names."""
+    code = f"from care_keras.models import load_preset; print(load_preset({name!r}).name)"
+    path = os.path.dirname(os.path.dirname(care_keras.__file__))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "care_nano" in done.stdout
 
 
 def test_the_factory_gives_the_same_weights_and_labels():
