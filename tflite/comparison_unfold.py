@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import keras
 
+from care_keras import graph as graph_module
+from care_keras.graph import functional_form
 from care_keras.quantization import FakeQuant
 from tflite.comparison_graph import KerasGraph, Ref, Step
 
@@ -23,18 +25,15 @@ _LAYERS_WITH_ACTIVATION = (
 
 def unfold(model: keras.Model) -> KerasGraph | None:
     """The calls of a model, `None` if it is not functional."""
-    functional = _functional(model)
-    if functional is None:
+    if functional_form(model) is None:
         return None
+    graph = graph_module.unfold(model)
     unfolding = _Unfolding()
-    outputs = unfolding.run(functional, [Ref(0)], ("",) * len(SCOPE_VISITS))
-    return KerasGraph(tuple(unfolding.steps), outputs[0].index)
-
-
-def _functional(operation):
-    """The functional model that an operation is, or `None`."""
-    operation = getattr(operation, "_functional", None) or operation
-    return operation if hasattr(operation, "_nodes_by_depth") else None
+    refs = {0: Ref(0)}
+    for step in graph.steps:
+        refs |= zip(step.outputs, unfolding.call(step, refs), strict=True)
+    (output,) = graph.returned
+    return KerasGraph(tuple(unfolding.steps), refs[output].index)
 
 
 class _Unfolding:
@@ -43,37 +42,38 @@ class _Unfolding:
         self._names = {}
         self._count = 1
         self._scopes = [_ScopeNames() for _ in SCOPE_VISITS]
+        # Of each call of a model that steps are inside of.
+        self._open = {(): ("",) * len(SCOPE_VISITS)}
 
-    def run(self, model, inputs, scopes):
-        values = {id(tensor): ref for tensor, ref in zip(model.inputs, inputs, strict=True)}
-        for depth in sorted(model._nodes_by_depth, reverse=True):
-            for node in model._nodes_by_depth[depth]:
-                if node.is_input or any(id(x) not in values for x in node.input_tensors):
-                    continue
-                outputs = self._call(node, *node.arguments.fill_in(values), scopes)
-                values |= {id(x): ref for x, ref in zip(node.outputs, outputs, strict=True)}
-        return [values[id(tensor)] for tensor in model.outputs]
-
-    def _call(self, node, args, kwargs, scopes):
-        operation = node.operation
+    def call(self, step, refs):
+        """Adds a step, of which `refs` are the values so far; its outputs."""
+        args, kwargs = keras.tree.map_structure(
+            lambda x: refs[x.index] if isinstance(x, graph_module.Ref) else x,
+            (step.args, step.kwargs),
+        )
+        operation, scopes = step.operation, self._scopes_within(step.within)
         # Operations that are no layers open no scope.
         if isinstance(operation, keras.layers.Layer):
-            scopes = tuple(
-                names.open(prefix, operation.name, visits)
-                for names, prefix, visits in zip(self._scopes, scopes, SCOPE_VISITS, strict=True)
-            )
-        refs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]
-        inner = _functional(operation)
-        if inner is not None:
-            return self.run(inner, refs, scopes)
+            scopes = self._enter(scopes, operation)
         activation = _own_activation(operation)
         if activation is None:
-            return self._append(operation, args, kwargs, len(node.outputs), scopes)
+            return self._append(operation, args, kwargs, len(step.outputs), scopes)
         # Two operations in most files, with a tensor between them.
         name = f"{operation.name} (before {activation.__name__})"
         linear = _WithoutActivation(operation, name)
         between = self._append(linear, args, kwargs, 1, scopes, before_activation=True)
         return self._append(_Activation(activation, operation.name), tuple(between), {}, 1, scopes)
+
+    def _scopes_within(self, within):
+        if within not in self._open:
+            self._open[within] = self._enter(self._scopes_within(within[:-1]), within[-1][0])
+        return self._open[within]
+
+    def _enter(self, scopes, operation):
+        return tuple(
+            names.open(prefix, operation.name, visits)
+            for names, prefix, visits in zip(self._scopes, scopes, SCOPE_VISITS, strict=True)
+        )
 
     def _append(self, operation, args, kwargs, count, scopes, **fields):
         refs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, Ref)]

@@ -1,6 +1,6 @@
 """The deploy form: the same function in operations that phones run fast."""
 
 from care_keras.deploy.deploy_model import DeployModel
-from care_keras.deploy.fuse import Rewrites, functional_graph, fuse
+from care_keras.deploy.fuse import Rewrites, fuse
 
-__all__ = ["DeployModel", "Rewrites", "functional_graph", "fuse"]
+__all__ = ["DeployModel", "Rewrites", "fuse"]

@@ -41,9 +41,12 @@ class Builder:
 
     def conv(self, x, kernel, bias, name, strides=1) -> keras.KerasTensor:
         """`Conv2D` with a kernel of shape `(size, size, channels, filters)`."""
+        return self.call(self.conv_layer(kernel, name, strides), x, kernel, bias)
+
+    def conv_layer(self, kernel, name, strides=1) -> primitives.Conv2D:
+        """The layer of `conv`, still to be called."""
         size, _, _, filters = kernel.shape
-        layer = primitives.Conv2D(filters, size, strides, name=self.name(name), dtype="float32")
-        return self.call(layer, x, kernel, bias)
+        return primitives.Conv2D(filters, size, strides, name=self.name(name), dtype="float32")
 
     def depthwise(self, x, kernel, bias, name, dilation_rate=(1, 1)) -> keras.KerasTensor:
         """`DepthwiseConv2D` with a kernel of shape `(height, width, channels, 1)`."""

@@ -14,6 +14,7 @@ from care_keras.deploy.folding import (
     fold_affine_after_conv,
     fold_affine_before_conv,
 )
+from care_keras.graph import functional_form, unfold
 from care_keras.layers import CAREBlock, DualClassifierHead, SingleClassifierHead
 
 
@@ -68,32 +69,18 @@ def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
     """
     if isinstance(model, DeployModel):
         raise ValueError(f"The model is a deploy form already. Received: model={model.name!r}")
-    graph = functional_graph(model)
-    if graph is None:
+    if functional_form(model) is None:
         raise ValueError(
             "Only functional models can be fused. "
             f"Received: model={model.name!r} of {type(model).__name__}"
         )
-    lowering = _Lowering(rewrites or Rewrites())
     inputs = [
         keras.Input(tensor.shape[1:], tensor.shape[0], tensor.dtype, name=tensor.name)
-        for tensor in graph.inputs
+        for tensor in model.inputs
     ]
-    outputs = lowering.run_graph(graph, inputs)
+    outputs = _Lowering(unfold(model), rewrites or Rewrites()).run(inputs)
     structure = inputs[0] if len(inputs) == 1 else inputs
     return DeployModel(structure, outputs, name=f"{model.name}_deploy").describe(model)
-
-
-def functional_graph(model: keras.Model) -> keras.Model | None:
-    """A functional model of the same layers; `None` if there is none.
-
-    Args:
-        model: Functional, or sequential and built; of another one nothing is
-            known of what happens between its layers.
-    """
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs, name=model.name) if model.built else None
-    return model if hasattr(model, "operations") else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,33 +96,31 @@ class _Affine:
 class _Lowering:
     """Replaces the operations of a functional model one by one."""
 
-    def __init__(self, rewrites):
+    def __init__(self, graph, rewrites):
+        self.graph = graph
         self.rewrites = rewrites
         self.builder = Builder()
         # Of a layer that is called several times there is one copy.
         self._copies = {}
         # Convolutions that nothing but one operation reads, by the tensors that they give now.
         self._foldable = {}
-        self._outputs = set()
 
-    def run_graph(self, model, inputs):
-        """The lowered outputs of a functional model for symbolic inputs."""
-        self._outputs |= {id(tensor) for tensor in model.outputs}
-        outputs = model._run_through_graph(inputs, call_fn=self._lower)
+    def run(self, inputs):
+        """The lowered outputs for symbolic inputs."""
+        outputs = self.graph.run_steps(inputs, self._lower)
         return keras.tree.map_structure(self._materialized, outputs)
 
-    def _lower(self, operation, *args, **kwargs):
+    def _lower(self, step, args, kwargs):
+        operation = step.operation
         if isinstance(operation, keras.layers.BatchNormalization):
             return self._batch_norm(operation, args[0])
         if _is_patch_conv(operation):
-            return self._conv(operation, args[0])
+            return self._conv(step, args[0])
         args, kwargs = keras.tree.map_structure(self._materialized, (args, kwargs))
         if isinstance(operation, CAREBlock):
             return lower_block(self.builder, operation, args[0], self.rewrites)
         if isinstance(operation, (DualClassifierHead, SingleClassifierHead)):
             return lower_head(self.builder, operation, args[0], self.rewrites)
-        if isinstance(operation, keras.Model) and (graph := functional_graph(operation)):
-            return self.run_graph(graph, keras.tree.flatten(args))
         if not isinstance(operation, keras.layers.Layer):
             return operation(*args, **kwargs)
         if operation in self._copies:
@@ -158,16 +143,18 @@ class _Lowering:
             return x
         return _Affine(self._materialized(x), scale, offset, norm.name)
 
-    def _conv(self, conv, x):
+    def _conv(self, step, x):
+        conv = step.operation
         kernel = array(conv.kernel)
         bias = array(conv.bias) if conv.use_bias else np.zeros(conv.filters)
         if isinstance(x, _Affine):
             kernel, bias = fold_affine_before_conv(kernel, bias, x.scale, x.offset)
             x = x.tensor
-        output = self.builder.conv(x, kernel, bias, conv.name, strides=conv.strides[0])
-        alone = len(conv._inbound_nodes) == len(conv._outbound_nodes) == 1
-        if alone and id(conv.output) not in self._outputs:
-            self._foldable[id(output)] = output._keras_history.operation
+        layer = self.builder.conv_layer(kernel, conv.name, conv.strides[0])
+        output = self.builder.call(layer, x, kernel, bias)
+        (index,) = step.outputs
+        if len(self.graph.readers.get(index, ())) == 1 and index not in self.graph.returned:
+            self._foldable[id(output)] = layer
         return output
 
     def _materialized(self, value):

@@ -8,6 +8,7 @@ from care_keras.deploy import DeployModel
 from care_keras.deploy.folding import array, fold_affine_before_conv
 from care_keras.emit.rules import find_rule
 from care_keras.emit.writer import Quantization, TensorHandle, Writer
+from care_keras.graph import unfold
 from care_keras.quantization import FakeQuant
 
 _CODES = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
@@ -82,14 +83,14 @@ class Emitter:
                 return source
             return layer.name
 
-        self._model._run_through_graph(["images"], call_fn=follow)
+        unfold(self._model).run(["images"], follow)
         return found
 
     def emit(self, all_tensors):
         image, images = self._open_input()
         self._image = image
         self._names[image.index] = "images"
-        outputs = self._model._run_through_graph([image], call_fn=self._call)
+        outputs = unfold(self._model).run([image], self._call)
         if isinstance(outputs, dict):
             signature = dict(outputs)
         else:

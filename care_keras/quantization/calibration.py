@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from care_keras.graph import unfold
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.observer import Observer
@@ -64,10 +65,10 @@ def calibrate(
                 raise ValueError(f"{error}. Received: the input of {layer.name!r}") from error
         return args[0]
 
-    count = 0
+    graph, count = unfold(model), 0
     for batch in batches:
         images = keras.ops.convert_to_tensor(np.asarray(batch, np.float32))
-        model._run_through_graph([images], call_fn=observe)
+        graph.run([images], observe)
         count += len(batch)
     if not count:
         raise ValueError("Calibration needs at least one image. Received: no batch")

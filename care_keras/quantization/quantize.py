@@ -9,6 +9,7 @@ import numpy as np
 from care_keras.deploy import DeployModel
 from care_keras.deploy import primitives as p
 from care_keras.deploy.folding import array, fold_affine_before_conv
+from care_keras.graph import unfold
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.kernels import rsqrt_codes
@@ -170,7 +171,8 @@ class _Quantization:
     def run(self):
         model = self._model
         names = [tensor.name for tensor in model.inputs]
-        model._run_through_graph(names, call_fn=self._plan)
+        graph = unfold(model)
+        graph.run(names, self._plan)
         inputs = [
             keras.Input(tensor.shape[1:], tensor.shape[0], tensor.dtype, name=tensor.name)
             for tensor in model.inputs
@@ -180,7 +182,7 @@ class _Quantization:
             for name, x in zip(names, inputs, strict=True)
         ]
         self._image = quantized[0]
-        outputs = model._run_through_graph(quantized, call_fn=self._rebuild)
+        outputs = graph.run(quantized, self._rebuild)
         outputs = keras.tree.map_structure(lambda tensor: tensor.native, outputs)
         structure = inputs[0] if len(inputs) == 1 else inputs
         result = DeployModel(structure, outputs, name=f"{model.name}_int8").describe(model)
@@ -296,10 +298,12 @@ def find_precisions(model: keras.Model, overrides: tuple[tuple[str, str], ...]) 
                     f"{layer.name!r}. Received: overrides={{{pattern!r}: {precision!r}}}"
                 )
             precisions.setdefault(layer.name, precision)
-    for layer in layers:
+    graph = unfold(model)
+    for step in graph.steps:
         # In float32 its input can be 0, which only codes are safe from.
-        if isinstance(layer, p.Rsqrt) and precisions.get(layer.name) == "float32":
-            precisions[layer.input._keras_history.operation.name] = "float32"
+        root = isinstance(step.operation, p.Rsqrt)
+        if root and precisions.get(step.operation.name) == "float32":
+            precisions[graph.producers[step.inputs[0]].operation.name] = "float32"
     return precisions
 
 
@@ -328,7 +332,7 @@ def freeze(model: keras.Model) -> None:
             layer.input_step.assign(first)
         return first
 
-    model._run_through_graph([None] * len(model.inputs), call_fn=step_of)
+    unfold(model).run([None] * len(model.inputs), step_of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,7 +361,7 @@ def _coarsen_small_terms(model):
             return _Sum(args[0])
         return args[0][0] if isinstance(args[0], list) else args[0]
 
-    model._run_through_graph([None] * len(model.inputs), call_fn=record)
+    unfold(model).run([None] * len(model.inputs), record)
     # From the last one back: a term may be a sum itself.
     for layer, terms in reversed(sums):
         least = float(layer.parameters()[0]) * _LEAST_TERM
@@ -394,7 +398,7 @@ def _settle_roots(model):
             return layer
         return _Root(first) if isinstance(layer, p.Rsqrt) else first
 
-    model._run_through_graph([None] * len(model.inputs), call_fn=record)
+    unfold(model).run([None] * len(model.inputs), record)
     for source, root in roots:
         low, high = root.range()
         for stretch in np.arange(0.0, _LARGEST_STRETCH, _STRETCH):

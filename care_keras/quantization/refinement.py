@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from care_keras.deploy import primitives as p
+from care_keras.graph import unfold
 from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.observer import affine_parameters
 
@@ -117,7 +118,7 @@ def find_attention(model) -> list[AttentionSegment]:
         steps.append((layer, list(sources)))
         return _output(layer, sources)
 
-    model._run_through_graph(["images"], call_fn=record)
+    unfold(model).run(["images"], record)
     return [
         AttentionSegment(steps, step) for step in steps if isinstance(step[0], p.UnflattenPixels)
     ]

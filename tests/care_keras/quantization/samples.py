@@ -9,6 +9,7 @@ from care_keras.data.preprocessing import normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.deploy import fuse
 from care_keras.deploy import primitives as p
+from care_keras.graph import unfold
 from care_keras.quantization import FakeQuant, calibrate, quantize
 from tests.care_keras.helpers import TINY, tiny_classifier
 
@@ -79,7 +80,7 @@ def graph_of(model) -> list[tuple]:
         steps.append((layer, list(sources), output))
         return output
 
-    model._run_through_graph([tensor.name for tensor in model.inputs], call_fn=record)
+    unfold(model).run([tensor.name for tensor in model.inputs], record)
     return steps
 
 
