@@ -7,14 +7,8 @@ from collections.abc import Callable, Iterable
 import keras
 import numpy as np
 
+from care_keras.graph import Ref
 from care_keras.quantization import FakeQuant
-
-
-@dataclasses.dataclass(frozen=True)
-class Ref:
-    """Stands for the value of this number among a call's arguments."""
-
-    index: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

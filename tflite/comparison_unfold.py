@@ -6,9 +6,9 @@ from collections.abc import Callable
 import keras
 
 from care_keras import graph as graph_module
-from care_keras.graph import functional_form
+from care_keras.graph import Ref, functional_form
 from care_keras.quantization import FakeQuant
-from tflite.comparison_graph import KerasGraph, Ref, Step
+from tflite.comparison_graph import KerasGraph, Step
 
 # How often a layer's call opens TensorFlow's name scope: Keras 2 once, Keras 3 twice (seen with
 # Keras 3.15 and TensorFlow 2.21). The operations lie in the last one.
@@ -48,7 +48,7 @@ class _Unfolding:
     def call(self, step, refs):
         """Adds a step, of which `refs` are the values so far; its outputs."""
         args, kwargs = keras.tree.map_structure(
-            lambda x: refs[x.index] if isinstance(x, graph_module.Ref) else x,
+            lambda x: refs[x.index] if isinstance(x, Ref) else x,
             (step.args, step.kwargs),
         )
         operation, scopes = step.operation, self._scopes_within(step.within)

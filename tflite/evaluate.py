@@ -7,7 +7,6 @@ With `--threads` outputs are held against those of one thread on a few images:
 exit code 1 if they differ.
 """
 
-import contextlib
 import os
 import sys
 
@@ -15,7 +14,6 @@ import numpy as np
 from absl import flags
 
 from care_keras import cli
-from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.files import write_atomically
 from care_keras.flag_values import output_file
@@ -24,7 +22,7 @@ from care_keras.optional import MissingDependencyError, require
 from tflite import confusion_picture, input_flags
 from tflite.evaluation import evaluate
 from tflite.evaluation_classes import MATCHES
-from tflite.evaluation_models import open_models
+from tflite.evaluation_models import check_threads_of, open_models
 from tflite.evaluation_report import to_dict, to_json
 from tflite.evaluation_tables import accuracy_table, class_table, comparison_table
 from tflite.machine import cpu_name, describe_machine
@@ -63,8 +61,6 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "File for all figures.")
 _PICTURE = flags.DEFINE_string(
     "picture", None, "File for a picture of the confusion matrices: .png, .svg or .pdf."
 )
-# Images that outputs of several threads are held against those of one on.
-_THREAD_CHECK_IMAGES = 8
 # So that --help lists them.
 flags.adopt_module_key_flags(input_flags)
 
@@ -90,7 +86,7 @@ def _run():
     models = open_models(_MODEL.value, overrides, _THREADS.value)
     source = open_source(_DATA.value, "test")
     source = source.sample(_SAMPLES.value or len(source), _SEED.value)
-    wrong = _wrong_with_threads(models, source)
+    wrong = check_threads_of(models, source)
     evaluation = evaluate(source, models, workers, _LABEL_MATCH.value, _SKIP_UNREADABLE.value)
 
     _warn(evaluation)
@@ -119,25 +115,6 @@ def _run():
         _write(output_json, lambda: write_atomically(output_json, content))
     if wrong:
         raise cli.CheckError(f"{'; '.join(wrong)} (tflite.audit --portable looks for the operator)")
-
-
-def _wrong_with_threads(models, source):
-    """What several threads compute otherwise than one does, a line each."""
-    images = []
-    for index in range(len(source)):
-        # Whether images that cannot be read may be left out is said by the pass over all.
-        with contextlib.suppress(ValueError):
-            images.append(source[index])
-        if len(images) == _THREAD_CHECK_IMAGES:
-            break
-    wrong = []
-    for model in models:
-        if model.thread_check and images:
-            record = model.input.preprocessing
-            pixels = np.stack([resize_and_crop(image, record) for image in images])
-            check = model.thread_check(pixels)
-            wrong += [] if check.passed else [f"{model.name} {check}"]
-    return wrong
 
 
 def _write(path, write):

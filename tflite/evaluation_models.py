@@ -1,5 +1,6 @@
 """Classifiers ready to be evaluated: .tflite files and Keras models behind one interface."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -14,6 +15,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from care_keras.convert.native_output import captured_native_output
+from care_keras.data.preprocessing import resize_and_crop
+from care_keras.data.sources import Source
 from care_keras.litert import LiteRTModel
 from care_keras.models import PRESETS
 from care_keras.tflite_file import read_graph
@@ -34,6 +37,8 @@ from tflite.thread_check import ThreadCheck, check_threads
 # seconds that took.
 Scorer = Callable[[np.ndarray], tuple[np.ndarray, float]]
 _TRIAL_TIMEOUT_SECONDS = 300
+# Images that outputs of several threads are held against those of one on.
+_THREAD_CHECK_IMAGES = 8
 # Images from which on making a graph of a Keras model pays: it takes 3 to 30 s, and halves the
 # time of CARE-Nano, that of its quantized form by five.
 _GRAPH_IMAGES = 1000
@@ -145,6 +150,30 @@ def _open_tflite(name, path, overrides, num_threads):
         new_scorer,
         thread_check if num_threads > 1 else None,
     )
+
+
+def check_threads_of(models: Sequence[EvaluatedModel], source: Source) -> list[str]:
+    """What models compute otherwise with several threads than with one, a line each.
+
+    Args:
+        models: From `open_models`.
+        source: Images, of which the first few that can be read are run.
+    """
+    images = []
+    for index in range(len(source)):
+        # Whether images that cannot be read may be left out is said by the pass over all.
+        with contextlib.suppress(ValueError):
+            images.append(source[index])
+        if len(images) == _THREAD_CHECK_IMAGES:
+            break
+    wrong = []
+    for model in models:
+        if model.thread_check and images:
+            record = model.input.preprocessing
+            pixels = np.stack([resize_and_crop(image, record) for image in images])
+            check = model.thread_check(pixels)
+            wrong += [] if check.passed else [f"{model.name} {check}"]
+    return wrong
 
 
 def _try_apart(path, shape):

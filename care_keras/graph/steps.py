@@ -36,7 +36,8 @@ class Step:
     @functools.cached_property
     def inputs(self) -> tuple[int, ...]:
         """Numbers of the values among its arguments, in their order."""
-        return tuple(x.index for x in _leaves((self.args, self.kwargs)) if isinstance(x, Ref))
+        leaves = keras.tree.flatten((self.args, self.kwargs))
+        return tuple(leaf.index for leaf in leaves if isinstance(leaf, Ref))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ class Graph:
     @functools.cached_property
     def returned(self) -> frozenset[int]:
         """The values that the model returns."""
-        return frozenset(ref.index for ref in _leaves(self.outputs))
+        return frozenset(ref.index for ref in keras.tree.flatten(self.outputs))
 
     def run(self, inputs: Sequence, call: Callable):
         """Runs anything through the graph, from the inputs to the outputs.
@@ -109,20 +110,8 @@ class Graph:
         return _filled(self.outputs, values)
 
 
-def _leaves(structure):
-    if isinstance(structure, (list, tuple)):
-        return [leaf for part in structure for leaf in _leaves(part)]
-    if isinstance(structure, dict):
-        return [leaf for part in structure.values() for leaf in _leaves(part)]
-    return [structure]
-
-
 def _filled(structure, values):
-    """A structure with values in place of `Ref`s; its lists and dicts are new."""
-    if isinstance(structure, Ref):
-        return values[structure.index]
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(_filled(part, values) for part in structure)
-    if isinstance(structure, dict):
-        return {key: _filled(part, values) for key, part in structure.items()}
-    return structure
+    """A structure with values in place of `Ref`s."""
+    return keras.tree.map_structure(
+        lambda leaf: values[leaf.index] if isinstance(leaf, Ref) else leaf, structure
+    )

@@ -86,7 +86,10 @@ class _Unfolding:
             call = calls[key]
             if not call.sources:
                 continue  # An input, whose value is given.
-            args, kwargs = _resolved((call.args, call.kwargs), values)
+            args, kwargs = keras.tree.map_structure(
+                lambda leaf: values[leaf.source] if isinstance(leaf, _Tensor) else leaf,
+                (call.args, call.kwargs),
+            )
             outputs = self._call(call.operation, args, kwargs, within)
             values.update({(*key, place): ref for place, ref in enumerate(outputs)})
         flat = iter([values[source] for source in returned])
@@ -123,7 +126,8 @@ def _calls(model, config):
         for number, node in enumerate(nodes):
             args = tuple(_read(argument) for argument in node["args"])
             kwargs = {name: _read(value) for name, value in node["kwargs"].items()}
-            sources = [x.source for x in _tensors((args, kwargs))]
+            leaves = keras.tree.flatten((args, kwargs))
+            sources = [leaf.source for leaf in leaves if isinstance(leaf, _Tensor)]
             calls[layer["name"], number] = _Call(operation, args, kwargs, sources)
     return calls
 
@@ -144,26 +148,6 @@ def _read(value):
     if kind is None:
         return {key: _read(part) for key, part in value.items()}
     return keras.saving.deserialize_keras_object(value)
-
-
-def _tensors(structure):
-    if isinstance(structure, _Tensor):
-        return [structure]
-    if isinstance(structure, dict):
-        structure = structure.values()
-    if isinstance(structure, (list, tuple, type({}.values()))):
-        return [tensor for part in structure for tensor in _tensors(part)]
-    return []
-
-
-def _resolved(structure, values):
-    if isinstance(structure, _Tensor):
-        return values[structure.source]
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(_resolved(part, values) for part in structure)
-    if isinstance(structure, dict):
-        return {key: _resolved(part, values) for key, part in structure.items()}
-    return structure
 
 
 def _ends(model, structure):

@@ -17,7 +17,6 @@ from tests.tflite.tiny_classifiers import (
     expected_scores,
     tiny_classifier,
 )
-from tflite import evaluate as evaluate_command
 from tflite import evaluation_models
 from tflite.evaluation import evaluate
 from tflite.evaluation_models import open_models
@@ -63,7 +62,7 @@ def test_several_threads_are_held_against_one(photos, write, monkeypatch):
     (model,) = open_models([path], num_threads=2)
     pixels = pixels_of(photos)[:8]
     assert model.thread_check(pixels).passed
-    assert evaluate_command._wrong_with_threads([model], photos) == []
+    assert evaluation_models.check_threads_of([model], photos) == []
     (alone,) = open_models([path])
     assert alone.thread_check is None
 
@@ -81,7 +80,7 @@ def test_several_threads_are_held_against_one(photos, write, monkeypatch):
 
     monkeypatch.setattr(evaluation_models, "LiteRTModel", Wrong)
     (model,) = open_models([path], num_threads=2)
-    (line,) = evaluate_command._wrong_with_threads([model], photos)
+    (line,) = evaluation_models.check_threads_of([model], photos)
     assert line.startswith("uint8.tflite with 2 threads 17% of the output values are not those")
 
 
