@@ -76,7 +76,7 @@ class _Unfolding:
 
     def run(self, model, form, inputs, within):
         """Adds the calls of a model, and returns its outputs' structure of `Ref`s."""
-        # Its own class may have another config, or none.
+        # Its own class may have another config, or none; of lists, its ends come in one order.
         config = keras.Model(form.inputs, form.outputs).get_config()
         calls = _calls(form, config)
         sources = _ends(form, config["input_layers"])
@@ -92,9 +92,8 @@ class _Unfolding:
             )
             outputs = self._call(call.operation, args, kwargs, within)
             values.update({(*key, place): ref for place, ref in enumerate(outputs)})
-        flat = iter([values[source] for source in returned])
         structure = form.outputs[0] if isinstance(model, keras.Sequential) else model.output
-        return keras.tree.map_structure(lambda _: next(flat), structure)
+        return keras.tree.pack_sequence_as(structure, [values[source] for source in returned])
 
     def _call(self, operation, args, kwargs, within):
         form = functional_form(operation)
@@ -163,8 +162,6 @@ def _ends(model, structure):
 
 
 def _triples(structure):
-    if isinstance(structure, dict):
-        return [triple for key in sorted(structure) for triple in _triples(structure[key])]
     if len(structure) == 3 and isinstance(structure[0], str):
         return [structure]
     return [triple for part in structure for triple in _triples(part)]

@@ -76,7 +76,7 @@ def operations():
     x = (x + 1.0) * 2.0 - x
     x = ops.transpose(x, (0, 2, 1, 3))
     x = ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
-    x = x[..., ::-1] + x[:, :, None, 0]
+    x = x[..., 0:] + x[:, :, None, 0]
     x = ops.concatenate([x[:, 1:], ops.sum(x, axis=1, keepdims=True)], axis=1)
     return keras.Model(inputs, ops.matmul(x, np.ones((3, 5), np.float32)))
 
