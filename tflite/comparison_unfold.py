@@ -32,8 +32,8 @@ def unfold(model: keras.Model) -> KerasGraph | None:
     refs = {0: Ref(0)}
     for step in graph.steps:
         refs |= zip(step.outputs, unfolding.call(step, refs), strict=True)
-    (output,) = graph.returned
-    return KerasGraph(tuple(unfolding.steps), refs[output].index)
+    output = keras.tree.flatten(graph.outputs)[0]
+    return KerasGraph(tuple(unfolding.steps), refs[output.index].index)
 
 
 class _Unfolding:

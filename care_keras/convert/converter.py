@@ -15,7 +15,7 @@ import numpy as np
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.deploy import DeployModel, Rewrites, fuse
 from care_keras.emit.emitter import emit_tflite
-from care_keras.graph import functional_form, unfold
+from care_keras.graph import functional_form
 from care_keras.layers import CAREBlock
 from care_keras.models import Preprocessing
 from care_keras.quantization import QuantizationConfig, calibrate, is_quantized, quantize
@@ -121,9 +121,15 @@ def is_care(model: keras.Model) -> bool:
     """Whether a model has a deploy form, or is one."""
     if isinstance(model, DeployModel):
         return True
-    if functional_form(model) is None:
-        return False
-    return any(isinstance(step.operation, CAREBlock) for step in unfold(model).steps)
+    # By its layers, not its graph: a model of another kind may have arguments of no config.
+    return functional_form(model) is not None and _has_block(model)
+
+
+def _has_block(model):
+    return any(
+        isinstance(layer, CAREBlock) or (isinstance(layer, keras.Model) and _has_block(layer))
+        for layer in model.layers
+    )
 
 
 def check_int8(deployed: DeployModel) -> None:

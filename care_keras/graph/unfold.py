@@ -60,7 +60,6 @@ class _Call:
     args: tuple
     kwargs: dict
     sources: list
-    depth: int = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,16 +102,12 @@ class _Unfolding:
             within = (*within, (operation, self._models))
             outputs = self.run(operation, form, inputs, within)
             return keras.tree.flatten(outputs)
-        count = len(keras.tree.flatten(_output(operation)))
+        # Its first call's output: all calls give as many tensors.
+        count = len(keras.tree.flatten(operation.output))
         outputs = tuple(range(self._values, self._values + count))
         self._values += count
         self.steps.append(Step(operation, args, kwargs, outputs, within))
         return [Ref(index) for index in outputs]
-
-
-def _output(operation):
-    """What its first call gives: all calls give as many tensors."""
-    return operation.output
 
 
 def _calls(model, config):
