@@ -1,9 +1,7 @@
 """LiteRT in Python as an engine: a process of `latency_worker` for each round."""
 
 import dataclasses
-import json
 import os
-import sys
 import tempfile
 
 import numpy as np
@@ -42,19 +40,9 @@ class LiteRTEngine:
             "seed": self._seed,
             **dataclasses.asdict(plan),
         }
-        # -P: its folder must not shadow other packages' modules.
-        finished = subprocesses.run(
-            [sys.executable, "-P", latency_worker.__file__],
-            self._timeout_seconds,
-            json.dumps(request),
+        answer = subprocesses.ask_worker(
+            "LiteRT", latency_worker.__file__, request, self._timeout_seconds
         )
-        if finished.exit_code:
-            line = subprocesses.last_line(finished.output)
-            raise ValueError(
-                f"LiteRT {finished.ending} while running the model. "
-                f"Received: {model.path} (last line {line!r})"
-            )
-        answer = json.loads(finished.stdout.strip().splitlines()[-1])
         if "error" in answer:
             raise ValueError(answer["error"])
         return answer

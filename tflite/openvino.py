@@ -7,7 +7,6 @@ something else there shows. Needs the extra `openvino`.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import sys
@@ -161,17 +160,9 @@ def _run_openvino(path, inputs, shape):
             "modes": _MODES,
         }
         print(f"running {path.name} in OpenVINO", file=sys.stderr, flush=True)
-        # -P: this folder must not shadow other packages' modules, openvino's least of all.
-        finished = subprocesses.run(
-            [sys.executable, "-P", openvino_worker.__file__], _TIMEOUT.value, json.dumps(request)
+        answer = subprocesses.ask_worker(
+            "OpenVINO", openvino_worker.__file__, request, _TIMEOUT.value
         )
-        if finished.exit_code:
-            line = subprocesses.last_line(finished.output)
-            raise ValueError(
-                f"OpenVINO {finished.ending} while running the model. "
-                f"Received: {path} (last line {line!r})"
-            )
-        answer = json.loads(finished.stdout.strip().splitlines()[-1])
         if "error" in answer:
             raise ValueError(f"OpenVINO cannot run the model. Received: {path} ({answer['error']})")
         outputs = {

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -131,6 +132,30 @@ def run(
         process.wait()
         raise
     return Finished(process.returncode, stdout, stderr)
+
+
+def ask_worker(runtime: str, worker: str, request: dict, timeout_seconds: float) -> dict:
+    """Has a module of ours run a model in a process of its own.
+
+    Args:
+        runtime: What it runs the model in, for a message.
+        worker: The module's file. It reads a request in JSON on stdin and
+            answers with JSON in the last line of stdout.
+        request: `model`, the file, and what the worker wants besides.
+        timeout_seconds: Time after which it is killed.
+
+    Raises:
+        ValueError: If the process comes to a bad end; what the worker itself
+            finds wrong is in its answer.
+    """
+    # -P: the module's folder must not shadow other packages' modules.
+    finished = run([sys.executable, "-P", worker], timeout_seconds, json.dumps(request))
+    if finished.exit_code:
+        raise ValueError(
+            f"{runtime} {finished.ending} while running the model. "
+            f"Received: {request['model']} (last line {last_line(finished.output)!r})"
+        )
+    return json.loads(finished.stdout.strip().splitlines()[-1])
 
 
 def _kill_group(process):

@@ -69,12 +69,14 @@ def check_candidates(
     Raises:
         ValueError: If a model fails.
     """
-    found = {}
+    found, alone = {}, {}
     for candidate in candidates:
         run = candidate.run
         if run.threads == 1:
             continue
-        one = engine.outputs(dataclasses.replace(run, threads=1))
+        if run.path not in alone:
+            alone[run.path] = engine.outputs(dataclasses.replace(run, threads=1))
+        one = alone[run.path]
         several = one and engine.outputs(run)
         if several:
             found[candidate.label, run.threads] = check_threads(run.threads, one, several)

@@ -235,14 +235,13 @@ def _depthwise_taps(subgraph):
     "runs outside of it and splits the graph.",
 )
 def _batch_matmul_zero_point(subgraph):
-    for operator in _named(subgraph, "BATCH_MATMUL"):
-        inputs = subgraph.input_tensors(operator)
-        if len(inputs) == 2 and inputs[1].dtype == "int8" and any(inputs[1].zero_points):
+    for operator, _, right in _products(subgraph):
+        if right.dtype == "int8" and any(right.zero_points):
             yield (
-                f"BATCH_MATMUL with zero point {inputs[1].zero_points[0]} on its right side",
+                f"BATCH_MATMUL with zero point {right.zero_points[0]} on its right side",
                 "give that tensor a symmetric range",
                 operator,
-                inputs[1],
+                right,
             )
 
 
@@ -256,13 +255,11 @@ def _batch_matmul_zero_point(subgraph):
     "1.4, with one thread, and on x86. A TRANSPOSE is undone from 2.1.0 on.",
 )
 def _batch_matmul_threads(subgraph):
-    for operator in _named(subgraph, "BATCH_MATMUL"):
-        inputs = subgraph.input_tensors(operator)
-        if len(inputs) != 2 or operator.options.get("adj_x"):
-            continue
-        left, right = inputs
+    for operator, left, right in _products(subgraph):
         # XNNPACK takes no other; and a constant is packed before threads come into it.
-        if left.dtype != "int8" or right.dtype != "int8" or right.is_constant:
+        if operator.options.get("adj_x") or right.is_constant:
+            continue
+        if left.dtype != "int8" or right.dtype != "int8":
             continue
         if any(right.zero_points) or len(right.shape) < 2:
             continue
@@ -307,15 +304,22 @@ def _cast_of_codes(subgraph):
     "2.3.0, model.cc: `!IsInput(consumer, value)`).",
 )
 def _batch_matmul_with_itself(subgraph):
-    for operator in _named(subgraph, "BATCH_MATMUL"):
-        inputs = subgraph.input_tensors(operator)
-        if len(inputs) == 2 and inputs[0].index == inputs[1].index:
+    for operator, left, right in _products(subgraph):
+        if left.index == right.index:
             yield (
-                f"BATCH_MATMUL of {inputs[0].name!r} with itself",
+                f"BATCH_MATMUL of {left.name!r} with itself",
                 "give it a copy for its right side: a RESHAPE",
                 operator,
-                inputs[0],
+                left,
             )
+
+
+def _products(subgraph):
+    """`(operator, left side, right side)` of each BATCH_MATMUL."""
+    for operator in _named(subgraph, "BATCH_MATMUL"):
+        inputs = subgraph.input_tensors(operator)
+        if len(inputs) == 2:
+            yield operator, *inputs
 
 
 def _is_swap_for_one(subgraph, tensor):
