@@ -4,13 +4,13 @@ import dataclasses
 import pathlib
 import uuid
 
-from android_bench.adb import AdbServer, check_state
-from android_bench.binary import check_abi, find_binary
-from android_bench.device import describe
-from android_bench.errors import PhoneError
-from android_bench.phone import Phone
-from android_bench.state import read_state
-from care_keras.optional import MissingDependencyError
+from android_bench.phone.adb import AdbServer, check_state
+from android_bench.phone.connection import Phone
+from android_bench.phone.device import describe
+from android_bench.phone.errors import PhoneError
+from android_bench.phone.state import read_state
+from android_bench.run.binary import check_abi, find_binary
+from care_keras.console.optional import MissingDependencyError
 
 WORK_PARENT = "/data/local/tmp"
 _FREE_KIB = 200 * 1024

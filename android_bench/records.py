@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-from tflite.machine import now
+from tflite.benchmark.machine import now
 
 SCHEMA = "care_keras.android_bench/1"
 

@@ -4,7 +4,7 @@ Importing the package registers its classes, so that
 `keras.models.load_model("model.keras")` needs no `custom_objects`.
 """
 
-from care_keras.startup_messages import quiet_commands
+from care_keras.console.startup_messages import quiet_commands
 
 quiet_commands()  # Before the first import of Keras.
 

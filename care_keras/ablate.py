@@ -12,7 +12,8 @@ import signal
 
 from absl import flags
 
-from care_keras import cli, train
+from care_keras import train
+from care_keras.console import cli
 
 _VARIANTS = flags.DEFINE_list(
     "variants", None, "base and names of ablations, comma separated (default: all)."

@@ -14,13 +14,13 @@ import pathlib
 
 from absl import flags
 
-from care_keras import cli
-from care_keras.flag_values import parse_channels
-from care_keras.training.augmentation import CROPS, INTERPOLATIONS
+from care_keras.console import cli
+from care_keras.console.flag_values import parse_channels
 from care_keras.training.config import TrainingConfig
-from care_keras.training.distillation import KINDS
-from care_keras.training.distribution import DISTRIBUTIONS
+from care_keras.training.devices.distribution import DISTRIBUTIONS
+from care_keras.training.images.augmentation import CROPS, INTERPOLATIONS
 from care_keras.training.recipe import PRESETS, training_config
+from care_keras.training.teaching.distillation import KINDS
 
 _PRESET = flags.DEFINE_enum(
     "preset",
@@ -175,7 +175,7 @@ _integer("process_id", -1, "Likewise, the number of this process, from 0.")
 
 def main() -> None:
     """The command."""
-    from care_keras.training.throughput import measure_input
+    from care_keras.training.images.throughput import measure_input
     from care_keras.training.trainer import train
 
     config = config_of_flags()

@@ -15,6 +15,9 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+TESTS = pathlib.Path(__file__).parent
+
+
 def _data_folder(name: str) -> pathlib.Path:
     root = os.environ.get("CARE_KERAS_TEST_DATA")
     if root and pathlib.Path(root, name).is_dir():
@@ -54,5 +57,5 @@ def pytest_collection_modifyitems(items):
         return
     skip = pytest.mark.skip(reason="only the TensorFlow backend makes a .tflite")
     for item in items:
-        if {"android_bench", "convert", "tflite"} & set(item.path.parent.parts[-1:]):
+        if {"android_bench", "convert", "tflite"} & set(item.path.relative_to(TESTS).parts):
             item.add_marker(skip)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from care_keras.metrics import finite_or_none
-from tflite.arm64_compare import code_difference, equal_values, relative_difference
-from tflite.latency import Candidate
-from tflite.latency_engine import Engine
+from tflite.arm64.compare import code_difference, equal_values, relative_difference
+from tflite.benchmark.engine import Engine
+from tflite.benchmark.latency import Candidate
 
 # What floats may differ by, over an output's largest value: sums come in another order.
 _TOLERANCE = 1e-4

@@ -8,13 +8,13 @@ import pathlib
 
 from absl import flags
 
-from android_bench.compare import compare
 from android_bench.records import read_records
-from android_bench.report import milliseconds
-from care_keras import cli
+from android_bench.report.compare import compare
+from android_bench.report.contents import milliseconds
+from care_keras.console import cli
+from care_keras.console.table import format_table
 from care_keras.files import write_atomically
-from care_keras.table import format_table
-from tflite.latency_tables import interval
+from tflite.benchmark.tables import interval
 
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",

@@ -5,13 +5,13 @@ import json
 
 from absl import flags
 
-from android_bench.adb import AdbServer
-from android_bench.device import describe
-from android_bench.errors import PhoneError
-from android_bench.phone import Phone
-from care_keras import cli
-from care_keras.optional import MissingDependencyError
-from care_keras.table import format_table
+from android_bench.phone.adb import AdbServer
+from android_bench.phone.connection import Phone
+from android_bench.phone.device import describe
+from android_bench.phone.errors import PhoneError
+from care_keras.console import cli
+from care_keras.console.optional import MissingDependencyError
+from care_keras.console.table import format_table
 
 _PORT = flags.DEFINE_integer("adb_port", None, "Port of the adb server (default: adb's own).")
 _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")

@@ -6,7 +6,7 @@ Exit code 1 if something is missing.
 from absl import flags
 
 from android_bench.doctor import examine
-from care_keras import cli
+from care_keras.console import cli
 
 _PORT = flags.DEFINE_integer("adb_port", None, "Port of the adb server (default: adb's own).")
 _BINARY = flags.DEFINE_string("benchmark_binary", None, "benchmark_model for the phone.")

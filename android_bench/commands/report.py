@@ -4,12 +4,12 @@ import pathlib
 
 from absl import flags
 
-from android_bench.page import page
 from android_bench.records import read_records
-from android_bench.report import as_csv, as_json, evaluate, text
-from care_keras import cli
+from android_bench.report.contents import as_csv, as_json, evaluate, text
+from android_bench.report.page import page
+from care_keras.console import cli
+from care_keras.console.optional import MissingDependencyError
 from care_keras.files import write_atomically
-from care_keras.optional import MissingDependencyError
 
 _HTML = flags.DEFINE_string("html", None, "Also write one self-contained HTML page, with pictures.")
 _CSV = flags.DEFINE_string("csv", None, "Also write a CSV file, a line for each cell.")

@@ -9,22 +9,22 @@ import pathlib
 
 from absl import flags
 
-from android_bench.adb import AdbServer
-from android_bench.binary import find_binary
 from android_bench.commands.verification_flags import verification
-from android_bench.delegation import DelegateOptions
-from android_bench.device import describe
-from android_bench.errors import NotReadyError, PhoneError, PhoneLostError
-from android_bench.gate import Limits
-from android_bench.phone import Phone
-from android_bench.plan import DELEGATES, read_models
-from android_bench.prepare import WORK_FOLDER, Luggage, check_folder
-from android_bench.request import Request, check_request
-from android_bench.run_file import head, open_file
-from android_bench.runner import RunLength
-from android_bench.session import Session
-from care_keras import cli
-from care_keras.optional import MissingDependencyError
+from android_bench.phone.adb import AdbServer
+from android_bench.phone.connection import Phone
+from android_bench.phone.device import describe
+from android_bench.phone.errors import NotReadyError, PhoneError, PhoneLostError
+from android_bench.phone.readiness import Limits
+from android_bench.run.binary import find_binary
+from android_bench.run.delegation import DelegateOptions
+from android_bench.run.head import head, open_file
+from android_bench.run.one_cell import RunLength
+from android_bench.run.plan import DELEGATES, read_models
+from android_bench.run.prepare import WORK_FOLDER, Luggage, check_folder
+from android_bench.run.request import Request, check_request
+from android_bench.run.session import Session
+from care_keras.console import cli
+from care_keras.console.optional import MissingDependencyError
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; may be repeated.", required=True)
 _OUTPUT = flags.DEFINE_string("output", "android_bench.jsonl", "File of the records.")

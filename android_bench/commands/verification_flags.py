@@ -2,12 +2,12 @@
 
 from absl import flags
 
-from android_bench.plan import Model
-from android_bench.verify import Verification
+from android_bench.run.plan import Model
+from android_bench.run.verify import Verification
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
-from tflite.input_flags import input_overrides
-from tflite.model_inputs import check_values_used, tflite_input
+from tflite.inputs.flags import input_overrides
+from tflite.inputs.model_inputs import check_values_used, tflite_input
 
 _VERIFY = flags.DEFINE_bool(
     "verify", False, "Compare outputs on real images with those of LiteRT on this machine."

@@ -5,9 +5,9 @@ import pathlib
 import statistics
 
 from care_keras.ablation_study.results import StudyResult, VariantResult, collect, command_of_study
+from care_keras.console.optional import MissingDependencyError, require
+from care_keras.console.table import format_table
 from care_keras.files import atomic_path, write_atomically
-from care_keras.optional import MissingDependencyError, require
-from care_keras.table import format_table
 
 _HEADERS = (
     "variant",

@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from care_keras.cli import UserError
+from care_keras.console.cli import UserError
 from care_keras.models import ABLATIONS, BASE_CONFIGS
 from care_keras.training.config import TrainingConfig
-from care_keras.training.result import command_of
-from care_keras.training.run_folder import RunFolder
+from care_keras.training.run.folder import RunFolder
+from care_keras.training.run.result import command_of
 
 BASE = "base"
 VARIANTS = (BASE, *ABLATIONS)

@@ -13,11 +13,11 @@ import sys
 
 from absl import flags
 
-from care_keras import cli
+from care_keras.console import cli
+from care_keras.console.flag_values import output_file, parse_channels, parse_size
+from care_keras.console.optional import MissingDependencyError
+from care_keras.console.table import format_table
 from care_keras.convert.by_tensorflow import restart_under_tensorflow
-from care_keras.flag_values import output_file, parse_channels, parse_size
-from care_keras.optional import MissingDependencyError
-from care_keras.table import format_table
 
 _MODEL = flags.DEFINE_string(
     "model", "care_nano_cifar10", "A .keras file or a bundled model's name."
@@ -87,7 +87,7 @@ def main() -> None:
     # of which a conversion makes next to none.
     gc.disable()
     from care_keras.convert.job import ConversionJob, run_job
-    from care_keras.convert.judgement import FailedCheckError
+    from care_keras.convert.verdict import FailedCheckError
     from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
 
     precision = "int8" if _INT8.value else _PRECISION.value

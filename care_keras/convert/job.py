@@ -10,31 +10,31 @@ import time
 
 import numpy as np
 
+from care_keras.console.native_output import captured_native_output
+from care_keras.console.optional import require
+from care_keras.console.progress import progress
 from care_keras.convert.check import CheckResult, check_file, is_constant, keras_outputs
-from care_keras.convert.converter import check_int8, convert_model, deploy_form, is_care
+from care_keras.convert.conversion import check_int8, convert_model, deploy_form, is_care
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
-from care_keras.convert.judgement import FailedCheckError, calibration_warning, judge
-from care_keras.convert.native_output import captured_native_output
 from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.convert.report import write_report
 from care_keras.convert.sidecar import activation_name, describe, sidecar_path
+from care_keras.convert.verdict import FailedCheckError, calibration_warning, judge
 from care_keras.deploy import DeployModel
-from care_keras.emit.layers import LayerDifference
 from care_keras.files import atomic_path, write_atomically
+from care_keras.litert.layer_runner import LayerDifference
 from care_keras.metrics import top_k
 from care_keras.models import PRESETS
 from care_keras.models.loading import load_any
-from care_keras.optional import require
-from care_keras.progress import progress
 from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
 from care_keras.quantization.quantize import find_precisions
-from care_keras.tflite_file.graph import read_graph
 from care_keras.tflite_file.integer_audit import (
     NotIntegerOnlyError,
     audit_integer_only,
     require_integer_only,
     summarize_errors,
 )
+from care_keras.tflite_file.reader import read_graph
 from care_keras.tflite_file.runtime_version import oldest_runtime
 
 # How many images are used by default, so that a model of 224x224 takes no minute: at most this

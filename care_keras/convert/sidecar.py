@@ -9,7 +9,7 @@ import platform
 
 import keras
 
-from care_keras.litert import LiteRTModel, TensorInfo
+from care_keras.litert.model import LiteRTModel, TensorInfo
 from care_keras.models import Preprocessing
 
 _PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")

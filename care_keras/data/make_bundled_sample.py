@@ -10,7 +10,7 @@ import io
 import numpy as np
 from absl import flags
 
-from care_keras import cli
+from care_keras.console import cli
 from care_keras.data.sources import BUNDLED_SAMPLE
 from care_keras.files import write_atomically
 

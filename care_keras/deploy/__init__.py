@@ -1,6 +1,6 @@
 """The deploy form: the same function in operations that phones run fast."""
 
-from care_keras.deploy.deploy_model import DeployModel
 from care_keras.deploy.fuse import Rewrites, fuse
+from care_keras.primitives.deploy_model import DeployModel
 
 __all__ = ["DeployModel", "Rewrites", "fuse"]

@@ -5,17 +5,17 @@ import dataclasses
 import keras
 import numpy as np
 
-from care_keras.deploy.block import lower_block, lower_head
-from care_keras.deploy.builder import Builder
-from care_keras.deploy.deploy_model import DeployModel
-from care_keras.deploy.folding import (
+from care_keras.deploy.care_layers import lower_block, lower_head
+from care_keras.deploy.lowering import Builder
+from care_keras.graph import functional_form, unfold
+from care_keras.layers import CAREBlock, DualClassifierHead, SingleClassifierHead
+from care_keras.primitives.deploy_model import DeployModel
+from care_keras.primitives.folding import (
     array,
     batch_norm_affine,
     fold_affine_after_conv,
     fold_affine_before_conv,
 )
-from care_keras.graph import functional_form, unfold
-from care_keras.layers import CAREBlock, DualClassifierHead, SingleClassifierHead
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ decides the form it writes.
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.deploy import primitives as p
-from care_keras.emit.writer import Quantization
+from care_keras import primitives as p
+from care_keras.tflite_file.writer import Quantization
 
 RULES = {}
 # Versions of the operators for float32, int8 and, where the quantized form has it, int16 tensors:

@@ -6,7 +6,7 @@ by the name that the table gives it.
 
 from absl import flags
 
-from care_keras import cli
+from care_keras.console import cli
 from care_keras.models.listing import report
 
 _MODEL = flags.DEFINE_string("model", "all", "Name of the config (s0, s1, s2, nano), or all.")

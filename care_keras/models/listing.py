@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from care_keras import cli
-from care_keras.flag_values import parse_size
+from care_keras.console import cli
+from care_keras.console.flag_values import parse_size
+from care_keras.console.table import format_table
 from care_keras.models.ablations import ABLATIONS, CONFIGS, names_of_models
 from care_keras.models.complexity import Complexity, complexity
 from care_keras.models.config import BASE_CONFIGS, CAREConfig
 from care_keras.models.factories import build_model
-from care_keras.table import format_table
 
 _COUNTS = ("input", "parameters", "GMACs conv + dense", "GMACs attention")
 

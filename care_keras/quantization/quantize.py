@@ -6,14 +6,14 @@ import fnmatch
 import keras
 import numpy as np
 
+from care_keras import primitives as p
 from care_keras.deploy import DeployModel
-from care_keras.deploy import primitives as p
-from care_keras.deploy.folding import array, fold_affine_before_conv
 from care_keras.graph import unfold
+from care_keras.primitives.folding import array, fold_affine_before_conv
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
+from care_keras.quantization.kernel_layers import QUANTIZED
 from care_keras.quantization.kernels import rsqrt_codes
-from care_keras.quantization.layers import QUANTIZED
 
 # Layers whose output holds numbers of their input, so that both have one range.
 KEEPS_VALUES = (

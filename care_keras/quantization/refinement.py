@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from care_keras.deploy import primitives as p
+from care_keras import primitives as p
 from care_keras.graph import unfold
 from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.observer import affine_parameters

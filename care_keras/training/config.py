@@ -3,9 +3,9 @@
 import dataclasses
 import pathlib
 
-from care_keras.training.augmentation import Augmentation
-from care_keras.training.distribution import Hosts
-from care_keras.training.input_pipeline import DEFAULT_CACHE_MEGABYTES
+from care_keras.training.devices.distribution import Hosts
+from care_keras.training.images.augmentation import Augmentation
+from care_keras.training.images.input_pipeline import DEFAULT_CACHE_MEGABYTES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,9 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
-from care_keras.cli import UserError
-from care_keras.training.augmentation import Augmentation
+from care_keras.console.cli import UserError
 from care_keras.training.config import TrainingConfig
+from care_keras.training.images.augmentation import Augmentation
 
 # How much a teacher counts, if nothing else is said: the paper's share for a model that learns
 # labels too; quantization-aware training is best taught by the float model alone.

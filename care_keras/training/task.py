@@ -7,10 +7,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from care_keras.cli import UserError
+from care_keras.console.cli import UserError
+from care_keras.console.flag_values import parse_size
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source, open_source
-from care_keras.flag_values import parse_size
 from care_keras.models import (
     CONFIGS,
     CAREClassifier,
@@ -22,18 +22,18 @@ from care_keras.models import (
 from care_keras.models.loading import load_any
 from care_keras.quantization import layer_overrides
 from care_keras.training.config import TrainingConfig
-from care_keras.training.distillation import TaughtClassifier, load_teacher
-from care_keras.training.distribution import Distribution
-from care_keras.training.evaluation import Evaluation
-from care_keras.training.input_pipeline import TrainingPipeline, reading_errors
-from care_keras.training.loop import TrainingData
-from care_keras.training.qat import (
+from care_keras.training.devices.distribution import Distribution
+from care_keras.training.images.evaluation import Evaluation
+from care_keras.training.images.input_pipeline import TrainingPipeline, reading_errors
+from care_keras.training.recipe import augmentation
+from care_keras.training.run.loop import TrainingData
+from care_keras.training.teaching.distillation import TaughtClassifier, load_teacher
+from care_keras.training.teaching.qat import (
     DistillationLoss,
     Teacher,
     label_accuracy,
     quantized_start,
 )
-from care_keras.training.recipe import augmentation
 
 # Enough for the observers; more change nothing that training does not.
 _CALIBRATION_IMAGES = 256

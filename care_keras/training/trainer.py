@@ -4,25 +4,26 @@ import shutil
 
 import keras
 
-from care_keras.cli import UserError
-from care_keras.grappler import leave_out_remapper
-from care_keras.training.checkpoint import Position
-from care_keras.training.checkpointing import BestModel, Checkpointing
+from care_keras.console.cli import UserError
 from care_keras.training.config import TrainingConfig
-from care_keras.training.distribution import (
+from care_keras.training.devices.distribution import (
     Distribution,
     Hosts,
     create_distribution,
     example_batch,
 )
-from care_keras.training.epoch_log import EpochLog
-from care_keras.training.loop import run_epochs
-from care_keras.training.loss_watch import LossWatch
-from care_keras.training.optimizer import create_optimizer
-from care_keras.training.progress import Progress
-from care_keras.training.result import finish, save_trained
-from care_keras.training.run_folder import RunFolder
-from care_keras.training.seeding import EpochSeeds
+from care_keras.training.devices.grappler import leave_out_remapper
+from care_keras.training.images.throughput import images_per_second
+from care_keras.training.run.checkpoint import Position
+from care_keras.training.run.checkpointing import BestModel, Checkpointing
+from care_keras.training.run.epoch_log import EpochLog
+from care_keras.training.run.folder import RunFolder
+from care_keras.training.run.loop import run_epochs
+from care_keras.training.run.loss_watch import LossWatch
+from care_keras.training.run.progress import Progress
+from care_keras.training.run.result import finish, save_trained
+from care_keras.training.run.seeding import EpochSeeds
+from care_keras.training.run.tensorboard import tensorboard_callbacks
 from care_keras.training.task import (
     Task,
     float_task,
@@ -30,9 +31,8 @@ from care_keras.training.task import (
     open_sources,
     quantized_task,
 )
-from care_keras.training.tensorboard import tensorboard_callbacks
-from care_keras.training.throughput import images_per_second
-from care_keras.training.weight_averages import (
+from care_keras.training.teaching.optimizer import create_optimizer
+from care_keras.training.teaching.weight_averages import (
     STATISTICS_STEPS,
     EvaluateAverages,
     WeightAverages,

@@ -10,8 +10,8 @@ import os
 
 from absl import flags
 
-from care_keras import cli
-from care_keras.optional import MissingDependencyError
+from care_keras.console import cli
+from care_keras.console.optional import MissingDependencyError
 from care_keras.weights.importer import import_checkpoint
 
 _ARCH = flags.DEFINE_string("arch", None, "Name of the config: s0, s1, s2, nano.", required=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import ml_dtypes  # noqa: F401
 import numpy as np
 
-from care_keras import optional
+from care_keras.console import optional
 
 # Where training scripts keep the weights, the first found taken: averaged
 # weights before the last step's, as the averaged ones are those evaluated.

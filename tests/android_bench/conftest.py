@@ -38,7 +38,7 @@ def adb_environment(tmp_path_factory):
 
 @pytest.fixture
 def server(adb_environment, monkeypatch):
-    from android_bench.adb import AdbServer
+    from android_bench.phone.adb import AdbServer
 
     monkeypatch.delenv("ANDROID_SERIAL", raising=False)
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", adb_environment["ANDROID_ADB_SERVER_PORT"])
@@ -73,7 +73,7 @@ def fake(make_phone):
 
 @pytest.fixture
 def phone(server, fake):
-    from android_bench.phone import Phone
+    from android_bench.phone.connection import Phone
 
     return Phone(server, fake.serial)
 

@@ -5,8 +5,8 @@ import dataclasses
 import pathlib
 
 from android_bench.records import SCHEMA, RecordFile
-from tests.tflite.test_benchmark_model_log import LOGS
-from tflite.benchmark_model_log import parse_log
+from tests.tflite.benchmark_tool.test_log import LOGS
+from tflite.benchmark_tool.log import parse_log
 
 SERIAL = "FAKE0001"
 DEVICE = {

@@ -3,15 +3,15 @@
 import dataclasses
 import pathlib
 
-from android_bench.device import describe
-from android_bench.gate import Limits
-from android_bench.plan import order, read_models
-from android_bench.prepare import WORK_FOLDER, Luggage
+from android_bench.phone.device import describe
+from android_bench.phone.readiness import Limits
 from android_bench.records import RecordFile
-from android_bench.request import Request
-from android_bench.run_file import head, open_file
-from android_bench.runner import RunLength
-from android_bench.session import Session
+from android_bench.run.head import head, open_file
+from android_bench.run.one_cell import RunLength
+from android_bench.run.plan import order, read_models
+from android_bench.run.prepare import WORK_FOLDER, Luggage
+from android_bench.run.request import Request
+from android_bench.run.session import Session
 
 
 def make_request(models, binary: pathlib.Path, folder: str = WORK_FOLDER, **changes) -> Request:

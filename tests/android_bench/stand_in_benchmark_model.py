@@ -109,10 +109,10 @@ def _benchmark(flags, path, explicit):
 
 
 def _tell_coverage(interpreter):
-    sys.path.insert(0, os.fspath(pathlib.Path(__file__).parents[2] / "tflite"))
-    import latency_worker
+    sys.path.insert(0, os.fspath(pathlib.Path(__file__).parents[2] / "tflite/benchmark"))
+    import worker
 
-    counts = latency_worker.delegated_ops(interpreter)
+    counts = worker.delegated_ops(interpreter)
     print("INFO: XNNPACK delegate created.")
     if not counts["partitions"]:
         print(

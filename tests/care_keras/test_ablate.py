@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 
-from care_keras import startup_messages
+from care_keras.console import startup_messages
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -4,8 +4,8 @@ import pathlib
 
 import numpy as np
 
-from tflite.latency import Candidate, Latency, summarize
-from tflite.latency_engine import DelegateSummary, ModelRun, Round
+from tflite.benchmark.engine import DelegateSummary, ModelRun, Round
+from tflite.benchmark.latency import Candidate, Latency, summarize
 
 
 def made_up(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from care_keras.convert.converter import convert_model
+from care_keras.convert.conversion import convert_model
 from care_keras.convert.sidecar import describe
 from care_keras.models import load_preset
 from tests.tflite.commands import run_command

@@ -9,10 +9,10 @@ import pytest
 from tests.tflite.commands import run_command
 from tests.tflite.fake_benchmark_model import write_fake
 from tests.tflite.tiny_models import tiny_model
-from tflite.benchmark_model_engine import BenchmarkModelEngine
-from tflite.latency import make_candidates
-from tflite.latency_engine import ModelRun
-from tflite.litert_engine import LiteRTEngine
+from tflite.benchmark.engine import ModelRun
+from tflite.benchmark.latency import make_candidates
+from tflite.benchmark.litert_engine import LiteRTEngine
+from tflite.benchmark.native_engine import BenchmarkModelEngine
 from tflite.thread_check import check_candidates, check_threads
 
 # A benchmark_model whose float outputs are 1, those of two threads what `second` says.

@@ -6,8 +6,9 @@ IMAGES is a folder of photos, made if there is none. With `--as_trainer` first i
 import pathlib
 import sys
 
-from care_keras import ablate, cli, train
+from care_keras import ablate, train
 from care_keras.ablation_study import runs
+from care_keras.console import cli
 from care_keras.models import ABLATIONS, BASE_CONFIGS, CONFIGS
 from tests.care_keras.helpers import TINY
 from tests.care_keras.training.runs import write_images

@@ -4,7 +4,7 @@ import pytest
 
 from care_keras.ablation_study import report as module
 from care_keras.ablation_study.report import largest_spread, markdown, text, write_report
-from care_keras.optional import MissingDependencyError
+from care_keras.console.optional import MissingDependencyError
 from tests.care_keras.ablation_study.test_results import finished
 
 __all__ = ["finished"]

@@ -4,7 +4,7 @@ import shlex
 import pytest
 
 from care_keras.ablation_study.results import collect, command_of_study
-from care_keras.cli import UserError
+from care_keras.console.cli import UserError
 from care_keras.models.complexity import complexity
 from care_keras.models.loading import load_any
 

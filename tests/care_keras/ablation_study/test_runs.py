@@ -10,7 +10,7 @@ import pytest
 
 from care_keras.ablation_study import runs as module
 from care_keras.ablation_study.runs import VARIANTS, run_all
-from care_keras.cli import UserError
+from care_keras.console.cli import UserError
 from care_keras.models import ABLATIONS
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from care_keras.convert.check import CheckResult, check_file
-from care_keras.convert.converter import convert_model
+from care_keras.convert.conversion import convert_model
 from care_keras.data.preprocessing import normalize
 
 

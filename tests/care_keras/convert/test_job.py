@@ -8,7 +8,7 @@ import pytest
 
 from care_keras.convert.job import ConversionJob, run_job
 from care_keras.deploy import fuse
-from care_keras.litert import LiteRTModel
+from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import calibrate, quantize
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.integer_audit import NotIntegerOnlyError

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from care_keras import primitives as p
 from care_keras.deploy import DeployModel, Rewrites, fuse
-from care_keras.deploy import primitives as p
 from care_keras.layers import CAREBlock, DualClassifierHead
 from care_keras.models import CONFIGS, build_model
 from care_keras.weights import import_weights

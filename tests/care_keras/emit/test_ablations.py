@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from care_keras.deploy import fuse
-from care_keras.emit.emitter import emit_tflite
-from care_keras.emit.integer import IntegerModel
-from care_keras.litert import LiteRTModel
+from care_keras.emit.network import emit_tflite
+from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import snr_db
 from care_keras.quantization import QuantizationConfig, calibrate, quantize
+from care_keras.reference import IntegerModel
 from care_keras.tflite_file import audit_integer_only, read_graph
 from tests.care_keras.helpers import TINY_ABLATIONS, infer, numpy_of, tiny_ablation
 from tests.care_keras.quantization.samples import SIZE, normalized, photos, pixels

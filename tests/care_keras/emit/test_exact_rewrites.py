@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from care_keras import primitives as p
 from care_keras.deploy import DeployModel
-from care_keras.deploy import primitives as p
 from care_keras.emit import rules
-from care_keras.emit.emitter import emit_tflite
-from care_keras.litert import LiteRTModel
+from care_keras.emit.network import emit_tflite
+from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import calibrate, int8_ptq, quantize
 from care_keras.tflite_file import read_graph
 from tests.care_keras.quantization.samples import SIZE, quantized_form

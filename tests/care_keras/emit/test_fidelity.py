@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from care_keras.deploy import primitives as p
-from care_keras.emit.emitter import emit_tflite
-from care_keras.emit.layers import LayerRunner, layer_differences
+from care_keras import primitives as p
+from care_keras.emit.network import emit_tflite
+from care_keras.litert.layer_runner import LayerRunner, layer_differences
 from care_keras.quantization import FakeQuant
 from tests.care_keras.helpers import numpy_of
 from tests.care_keras.quantization.samples import (

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from care_keras.emit.emitter import emit_tflite
-from care_keras.litert import LiteRTModel
+from care_keras.emit.network import emit_tflite
+from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import calibrate, quantize
 from tests.care_keras.quantization.samples import SIZE, deploy_form, photos, quantized_form
 

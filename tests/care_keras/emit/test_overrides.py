@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from care_keras.emit.emitter import emit_tflite
-from care_keras.litert import LiteRTModel
+from care_keras.emit.network import emit_tflite
+from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import int8_ptq
-from care_keras.tflite_file.graph import read_graph
 from care_keras.tflite_file.integer_audit import audit_integer_only
+from care_keras.tflite_file.reader import read_graph
 from tests.care_keras.emit.test_fidelity import compare, emit
 from tests.care_keras.helpers import infer, numpy_of
 from tests.care_keras.quantization.samples import SIZE, make_quantized, photos, pixels

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import care_keras
-from care_keras import cli
+from care_keras.console import cli
 from care_keras.models import ABLATIONS
 from care_keras.models.listing import report
 

@@ -10,8 +10,8 @@ import care_keras
 from care_keras.convert.images import read_pixels
 from care_keras.data.preprocessing import prepare
 from care_keras.data.sources import open_source
-from care_keras.emit.emitter import emit_tflite
-from care_keras.litert import LiteRTModel
+from care_keras.emit.network import emit_tflite
+from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import top1_agreement, top_k
 from care_keras.models import PRESETS, load_preset
 from care_keras.quantization import is_quantized

@@ -5,10 +5,10 @@ import functools
 
 import numpy as np
 
+from care_keras import primitives as p
 from care_keras.data.preprocessing import normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.deploy import fuse
-from care_keras.deploy import primitives as p
 from care_keras.graph import unfold
 from care_keras.quantization import FakeQuant, calibrate, quantize
 from tests.care_keras.helpers import TINY, tiny_classifier

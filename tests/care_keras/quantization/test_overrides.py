@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from care_keras.deploy import primitives as p
+from care_keras import primitives as p
 from care_keras.quantization import (
     FakeQuant,
     QuantizationConfig,
@@ -14,7 +14,7 @@ from care_keras.quantization import (
     layer_overrides,
     quantize,
 )
-from care_keras.quantization.layers import QuantizedConv2D
+from care_keras.quantization.kernel_layers import QuantizedConv2D
 from tests.care_keras.helpers import infer, numpy_of
 from tests.care_keras.quantization.samples import (
     deploy_form,

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from care_keras import primitives as p
 from care_keras.deploy import Rewrites, fuse
-from care_keras.deploy import primitives as p
 from care_keras.metrics import snr_db
 from care_keras.quantization import (
     FakeQuant,
@@ -16,7 +16,7 @@ from care_keras.quantization import (
     is_quantized,
     quantize,
 )
-from care_keras.quantization import layers as quantized_layers
+from care_keras.quantization import kernel_layers as quantized_layers
 from care_keras.quantization.kernels import rsqrt_codes
 from tests.care_keras.helpers import COMPILE, infer, numpy_of, tiny_classifier
 from tests.care_keras.quantization.samples import (

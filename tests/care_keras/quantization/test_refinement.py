@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from care_keras import primitives as p
 from care_keras.deploy import fuse
-from care_keras.deploy import primitives as p
 from care_keras.quantization import FakeQuant, QuantizationConfig, quantize
 from care_keras.quantization.refinement import find_attention, refine, round_to_codes
 from tests.care_keras.helpers import numpy_of, tiny_backbone

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.emit.writer import Quantization, Writer
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.rules import RULES
+from care_keras.tflite_file.writer import Quantization, Writer
 
 
 def quantized(scale=0.05, zero_point=0):

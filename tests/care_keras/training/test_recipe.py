@@ -4,9 +4,9 @@ import pathlib
 
 import pytest
 
-from care_keras.cli import UserError
-from care_keras.training.augmentation import Augmentation
+from care_keras.console.cli import UserError
 from care_keras.training.config import TrainingConfig
+from care_keras.training.images.augmentation import Augmentation
 from care_keras.training.recipe import PRESETS, augmentation, training_config
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from care_keras.cli import UserError
+from care_keras.console.cli import UserError
 from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.models import CONFIGS

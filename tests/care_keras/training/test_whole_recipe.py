@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from care_keras.cli import UserError
+from care_keras.console.cli import UserError
 from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.models import CAREClassifier
-from care_keras.training.checkpoint import CheckpointFolder
 from care_keras.training.recipe import training_config
+from care_keras.training.run.checkpoint import CheckpointFolder
 from care_keras.training.trainer import train
 from tests.care_keras.helpers import TINY, tiny_classifier
 from tests.care_keras.training.runs import CLASSES, pixels_of

@@ -14,7 +14,7 @@ import sys
 import keras
 import numpy as np
 
-from care_keras.cli import UserError
+from care_keras.console.cli import UserError
 from care_keras.models import CONFIGS
 from care_keras.training import trainer
 from tests.care_keras.training import runs

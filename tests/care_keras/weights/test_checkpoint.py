@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from care_keras import optional
+from care_keras.console import optional
 from care_keras.weights import load_checkpoint
 
 ARRAYS = {

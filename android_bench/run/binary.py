@@ -1,0 +1,120 @@
+"""The benchmark_model to run: found or downloaded, and checked against the phone's ABI."""
+
+import hashlib
+import os
+import pathlib
+import struct
+import urllib.error
+import urllib.request
+
+from android_bench.phone.errors import BinaryError
+from care_keras.files import write_atomically
+from tflite.benchmark_tool.binary import BAZEL_OUTPUT
+
+# e_machine and whether the file is 64-bit. Source: elf.h of Linux; Android's NDK names the ABIs.
+_ABIS = {
+    (183, True): "arm64-v8a",
+    (40, False): "armeabi-v7a",
+    (62, True): "x86_64",
+    (3, False): "x86",
+    (243, True): "riscv64",
+}
+_LARGEST = 200_000_000
+
+
+def abi_of(content: bytes) -> str:
+    """The ABI of a program, from its ELF header.
+
+    Raises:
+        BinaryError: If it is no program for Linux or Android.
+    """
+    if content[:4] != b"\x7fELF" or len(content) < 20:
+        raise BinaryError(
+            "benchmark_model is no program for a phone: it has no ELF header "
+            f"(it starts with {content[:8]!r})"
+        )
+    wide = content[4] == 2
+    kind, machine = struct.unpack(">HH" if content[5] == 2 else "<HH", content[16:20])
+    if kind not in (2, 3):
+        raise BinaryError(f"benchmark_model is no program: ELF type {kind}")
+    return _ABIS.get((machine, wide), f"ELF machine {machine}")
+
+
+def check_abi(path: pathlib.Path, abis: tuple[str, ...]) -> str:
+    """ABI of a program that a phone can run.
+
+    Raises:
+        BinaryError: If the phone cannot.
+    """
+    abi = abi_of(path.read_bytes()[:64])
+    if abi not in abis:
+        raise BinaryError(
+            f"{path} is for {abi}, the phone takes {', '.join(abis) or 'nothing it tells'}: "
+            f"build or download it for {abis[0] if abis else 'its ABI'}"
+        )
+    return abi
+
+
+def find_binary(
+    given: str | None,
+    url: str | None = None,
+    sha256: str | None = None,
+    cache: pathlib.Path | None = None,
+    workspace: pathlib.Path = pathlib.Path(),
+) -> pathlib.Path:
+    """The program to push.
+
+    Args:
+        given: Path of it, or `None`.
+        url: Where to download it, if `given` is `None`.
+        sha256: Checksum that the download must have.
+        cache: Folder for downloads; the user's cache if `None`.
+        workspace: Folder in which Bazel built it, if neither is given.
+
+    Raises:
+        BinaryError: If there is none, or the download is another file.
+    """
+    if given:
+        path = pathlib.Path(given)
+        if not path.is_file():
+            raise BinaryError(f"there is no such file: --benchmark_binary={given}")
+        return path
+    if url:
+        return _download(url, sha256, cache or _user_cache())
+    if (workspace / BAZEL_OUTPUT).is_file():
+        return workspace / BAZEL_OUTPUT
+    raise BinaryError(
+        "there is no benchmark_model: give its path with --benchmark_binary, or "
+        "--benchmark_url and --benchmark_sha256, or build it with Bazel"
+    )
+
+
+def _download(url, sha256, cache):
+    if not sha256 or len(sha256) != 64 or not set(sha256.lower()) <= set("0123456789abcdef"):
+        raise BinaryError(
+            "--benchmark_url needs --benchmark_sha256, the SHA-256 of the file in 64 hexadecimal "
+            "digits"
+        )
+    path = cache / f"benchmark_model-{sha256.lower()}"
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256.lower():
+        return path
+    if not url.startswith(("https://", "file://", "http://127.0.0.1:")):
+        raise BinaryError(f"--benchmark_url has to start with https://: {url}")
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response:
+            content = response.read(_LARGEST + 1)
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        raise BinaryError(f"the download of {url} failed: {error}") from error
+    if len(content) > _LARGEST:
+        raise BinaryError(f"{url} is larger than {_LARGEST // 1_000_000} MB: not benchmark_model")
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256.lower():
+        raise BinaryError(f"{url} has the SHA-256 {found}, not {sha256}: it is another file")
+    cache.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+    return path
+
+
+def _user_cache():
+    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(root) / "care_keras"

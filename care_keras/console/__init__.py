@@ -1,0 +1,1 @@
+"""What all commands share: start-up, flags, exit codes, tables, progress."""

@@ -1,0 +1,88 @@
+"""What flags of several commands mean: sizes, values of a channel, files to write.
+
+Nothing here defines a flag, so that any module may import it.
+"""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from care_keras.console.cli import UserError
+
+
+def parse_size(value: str | None, flag: str = "size") -> tuple[int, int] | None:
+    """`"224"` or `"192x256"` as `(height, width)` in pixels.
+
+    Raises:
+        UserError: If it is neither.
+    """
+    if value is None:
+        return None
+    parts = value.lower().split("x")
+    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
+        raise UserError(f"--{flag} must be N or HxW, in pixels, not {value!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def parse_channels(
+    flag: str, values: Sequence[str] | None, positive: bool = False
+) -> tuple[float, float, float] | None:
+    """Three numbers, one for each RGB channel; `"1/255"` is one too.
+
+    Raises:
+        UserError: If they are not three finite numbers, or not all above 0
+            where they must be.
+    """
+    if values is None:
+        return None
+    given = ",".join(values)
+    try:
+        channels = tuple(_number(value) for value in values)
+    except (ValueError, ZeroDivisionError):
+        channels = ()
+    if len(channels) != 3 or not all(abs(value) < float("inf") for value in channels):
+        raise UserError(f"--{flag} must be three numbers R,G,B, not {given!r}")
+    if positive and min(channels) <= 0:
+        raise UserError(f"--{flag} must be above 0, not {given!r}")
+    return channels
+
+
+def parse_counts(flag: str, values: Sequence[str]) -> list[int]:
+    """`["1", "2", "4"]` as numbers above 0, each once.
+
+    Raises:
+        UserError: If one is none, or there are none at all.
+    """
+    if not values or not all(value.isdecimal() and int(value) for value in values):
+        raise UserError(f"--{flag} must be numbers above 0, as 1,2,4, not {','.join(values)!r}")
+    return list(dict.fromkeys(map(int, values)))
+
+
+def _number(text):
+    numerator, slash, denominator = text.partition("/")
+    return float(numerator) / float(denominator) if slash else float(numerator)
+
+
+def output_file(flag: str, value: str | None, suffixes: Sequence[str]) -> pathlib.Path | None:
+    """The path of a file that a command will write, looked at before its work.
+
+    Args:
+        flag: Name of the flag.
+        value: What was given, or `None`.
+        suffixes: Endings that the command can write.
+
+    Raises:
+        UserError: If the ending is another, or the file could not be written.
+    """
+    if value is None:
+        return None
+    path = pathlib.Path(value)
+    if path.suffix not in suffixes:
+        raise UserError(f"--{flag} must end in {' or '.join(suffixes)}, not {value!r}")
+    if path.is_dir():
+        raise UserError(f"--{flag}={value} is a folder")
+    if not path.parent.is_dir():
+        raise UserError(f"--{flag}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"--{flag}: the folder {path.parent} cannot be written to")
+    return path

@@ -1,0 +1,259 @@
+"""A CARE block and the classifier's heads, written on primitives."""
+
+import itertools
+
+import keras
+import numpy as np
+
+from care_keras import primitives as p
+from care_keras.primitives.folding import (
+    SEVEN_BY_SEVEN,
+    SEVEN_BY_SEVEN_FLOAT,
+    array,
+    average_dense,
+    batch_norm_affine,
+    fold_affine_before_conv,
+    fold_layer_norm_into_dense,
+    split_depthwise,
+    split_strips,
+)
+
+
+def lower_block(build, block, x, rewrites):
+    """A `CAREBlock` at inference: mixer, dual interaction, residual."""
+    name = block.name
+    memory = _slice(build, x, f"{name}_memory", 0, block.memory_channels)
+    features = lower_mixer(build, block.mixer, _feature_parts(build, block, x), name, rewrites)
+    inter1, inter2 = block.interaction.inter1, block.interaction.inter2
+    if inter1 is not None:
+        features = lower_interaction(build, inter1, features, f"{name}_inter1", rewrites)
+    joined = _concatenate(build, [memory, features] if block.memory else [features], name, "joined")
+    if block.last:
+        return lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites)
+    gamma = array(block.layer_scale.gamma)
+    if inter2 is None:
+        update = build.channel_scale(joined, gamma, f"{name}_layer_scale")
+    elif rewrites.fold_layer_scale:
+        update = lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites, gamma=gamma)
+    else:
+        update = lower_interaction(build, inter2, joined, f"{name}_inter2", rewrites)
+        update = build.channel_scale(update, gamma, f"{name}_layer_scale")
+    return build.add(p.Add, [update, x], f"{name}_output")
+
+
+def _feature_parts(build, block, x):
+    """The features in the parts that the mixer decouples, sliced once."""
+    mixer = block.mixer
+    kinds = _local_kinds(mixer) or ["local"]
+    if mixer.decoupling != "none":
+        kinds = ["global", *kinds]
+    starts = itertools.accumulate(mixer.parts, initial=block.memory_channels)
+    return [
+        _slice(build, x, f"{block.name}_{kind}_part", start, size)
+        for kind, start, size in zip(kinds, starts, mixer.parts, strict=False)
+    ]
+
+
+def _slice(build, x, name, start, size):
+    """Channels `start` to `start + size`; `x` itself if these are all, `None` if none."""
+    if size == x.shape[-1]:
+        return x
+    return build.add(p.ChannelSlice, x, name, start, size) if size else None
+
+
+def _concatenate(build, parts, name, kind):
+    return build.add(p.Concatenate, parts, f"{name}_{kind}") if len(parts) > 1 else parts[0]
+
+
+def _local_kinds(mixer):
+    return [name.replace("local_conv", "local") for name in mixer.local_names]
+
+
+def lower_mixer(build, mixer, parts, block_name, rewrites):
+    """An `AsymmetricDecoupledMixer` of the parts of the channels that it decouples."""
+    name = f"{block_name}_mixer"
+    if mixer.decoupling == "none":
+        x = _concatenate(build, _local(build, mixer, parts, name, rewrites), name, "local")
+        return _global(build, mixer, x, name, rewrites)
+    x_global, *x_local = parts
+    outputs = [_global(build, mixer, x_global, name, rewrites)]
+    outputs += _local(build, mixer, x_local, name, rewrites)
+    return _concatenate(build, outputs, name, "output")
+
+
+def _global(build, mixer, x, name, rewrites):
+    """The global branch; without one its channels as they are."""
+    if mixer.global_branch == "attention":
+        return lower_attention(build, mixer.attention, x, f"{name}_attention", rewrites)
+    if mixer.global_branch == "strip_conv":
+        return _strips(build, mixer, x, f"{name}_strip", rewrites)
+    return x
+
+
+def _local(build, mixer, parts, name, rewrites):
+    """The local branch, conv by conv; without one its channels as they are."""
+    if not mixer.local_kernels:
+        return parts
+    return [
+        _local_conv(build, getattr(mixer, attribute), x, f"{name}_{kind}", rewrites)
+        for attribute, kind, x in zip(mixer.local_names, _local_kinds(mixer), parts, strict=True)
+    ]
+
+
+def lower_interaction(build, interaction, x, name, rewrites, gamma=None):
+    """An `Interaction`; with `gamma`, times that factor of each channel."""
+    hidden = x
+    kernel, bias = array(interaction.expand.kernel), array(interaction.expand.bias)
+    affine = batch_norm_affine(interaction.norm)
+    if rewrites.fold_batch_norm:
+        kernel, bias = fold_affine_before_conv(kernel, bias, *affine)
+    else:
+        hidden = build.channel_affine(hidden, *affine, f"{name}_norm")
+    hidden = build.conv(hidden, kernel, bias, f"{name}_expand")
+    hidden = build.add(p.Gelu, hidden, f"{name}_gelu")
+    hidden = _depthwise(build, interaction.depthwise, hidden, f"{name}_depthwise")
+    if not interaction.project:
+        return hidden
+    kernel, bias = array(interaction.projection.kernel), array(interaction.projection.bias)
+    if gamma is not None:
+        kernel, bias = kernel * gamma, bias * gamma
+        x = build.channel_scale(x, gamma, f"{name}_residual")
+    projection = build.conv(hidden, kernel, bias, f"{name}_projection")
+    return build.add(p.Add, [projection, x], f"{name}_output")
+
+
+def lower_attention(build, attention, x, name, rewrites):
+    """A `LinearAttention` over the pixels of `x`, all heads in one product.
+
+    `out = q (k^T v) / (q . sum(k) + N epsilon)`: numerator and denominator of
+    the layer's own formula, both times N. A mask keeps what belongs to one
+    head apart.
+    """
+    channels = x.shape[-1]
+    head_dim = attention.head_dim
+    kernel, bias = array(attention.query_key.kernel), array(attention.query_key.bias)
+    # Two convolutions: queries and keys differ in range, and int8 needs no slices then.
+    query = _feature_map(build, x, kernel[..., :channels], bias[:channels], f"{name}_query")
+    key = _feature_map(build, x, kernel[..., channels:], bias[channels:], f"{name}_key")
+    value = build.add(p.FlattenPixels, x, f"{name}_value")
+
+    key_transposed = build.add(p.Transpose, key, f"{name}_key_transposed")
+    key_value = build.add(p.MatMul, [key_transposed, value], f"{name}_key_value_all")
+    key_value = build.add(p.HeadMask, key_value, f"{name}_key_value", head_dim)
+
+    key_mean = build.add(p.Mean, key, f"{name}_key_mean", (1,))
+    key_sum = build.add(p.SumOverPixels, [key_mean, key], f"{name}_key_sum", head_dim)
+    denominator = build.add(p.MatMul, [query, key_sum], f"{name}_denominator_raw", transpose_b=True)
+    denominator = build.add(
+        p.AddEpsilon, denominator, f"{name}_denominator", attention.epsilon, per_pixel=True
+    )
+    if rewrites.division_free:
+        # The query is divided before the product: after it the quotient would inherit the
+        # denominator's spread over the pixels, which costs int8 some 5 dB.
+        root = build.add(p.Rsqrt, denominator, f"{name}_root")
+        root = build.add(p.RepeatHeads, root, f"{name}_root_repeated", head_dim)
+        query = build.add(p.Multiply, [query, root], f"{name}_query_half")
+        query = build.add(p.Multiply, [query, root], f"{name}_query_normalized")
+        outputs = build.add(p.MatMul, [query, key_value], f"{name}_pixels")
+    else:
+        outputs = build.add(p.MatMul, [query, key_value], f"{name}_numerator")
+        denominator = build.add(p.RepeatHeads, denominator, f"{name}_divisor", head_dim)
+        outputs = build.add(p.Divide, [outputs, denominator], f"{name}_pixels")
+    return build.add(p.UnflattenPixels, [outputs, x], f"{name}_output")
+
+
+def _feature_map(build, x, kernel, bias, name):
+    """`elu(conv(x)) + 1` as `(batch, pixels, channels)`."""
+    x = build.conv(x, kernel, bias, f"{name}_conv")
+    x = build.add(p.FlattenPixels, x, f"{name}_pixels")
+    x = build.add(p.Elu, x, f"{name}_elu")
+    return build.add(p.AddOne, x, name)
+
+
+def lower_head(build, classifier, x, rewrites):
+    """A classifier's heads at inference: the activation of the averaged logits.
+
+    LayerNorm's sum of squares is a product of the row with itself, and its
+    division by the number of channels moves into the dense layer:
+    `(x - mean) / sqrt(var + e) = sqrt(C) (x - mean) / sqrt(sum of squares + C e)`.
+    """
+    name = classifier.name
+    x = build.add(p.Mean, x, f"{name}_mean", (1, 2))
+    x = build.add(p.Gelu, x, f"{name}_gelu")
+    channels = x.shape[-1]
+    center = build.add(p.Mean, x, f"{name}_channel_mean", (3,))
+    x = build.add(p.Subtract, [x, center], f"{name}_centered")
+    squares = build.add(p.MatMul, [x, x], f"{name}_squares_raw", transpose_b=True)
+    epsilon = channels * classifier.head.norm.epsilon
+    squares = build.add(p.AddEpsilon, squares, f"{name}_squares", epsilon)
+    root = build.add(p.Rsqrt, squares, f"{name}_root")
+    x = build.add(p.Multiply, [x, root], f"{name}_normalized")
+    heads = [
+        fold_layer_norm_into_dense(
+            array(head.dense.kernel) * np.sqrt(channels),
+            array(head.dense.bias),
+            array(head.norm.gamma),
+            array(head.norm.beta) / np.sqrt(channels),
+        )
+        for head in classifier.heads()
+    ]
+    if len(heads) == 1:
+        logits = _dense(build, x, heads[0], f"{name}_logits")
+    elif rewrites.merge_heads:
+        logits = _dense(build, x, average_dense(*heads), f"{name}_logits")
+    else:
+        halves = [(kernel / 2.0, bias / 2.0) for kernel, bias in heads]
+        logits = build.add(
+            p.Add,
+            [_dense(build, x, halves[0], "head"), _dense(build, x, halves[1], "dist_head")],
+            f"{name}_logits",
+        )
+    logits = build.add(p.SqueezePixels, logits, f"{name}_output")
+    return _activation(build, classifier.activation, logits, name)
+
+
+def _activation(build, activation, logits, name):
+    kind = getattr(activation, "__name__", str(activation))
+    if kind == "linear":
+        return logits
+    if kind == "softmax":
+        return build.add(p.Softmax, logits, f"{name}_probabilities")
+    # No primitive: such a head converts to a float file only.
+    return build.add(keras.layers.Activation, logits, f"{name}_probabilities", activation)
+
+
+def _dense(build, x, dense, name):
+    """A dense layer as a 1x1 convolution, whose int8 kernel has a step for each class."""
+    kernel, bias = dense
+    return build.conv(x, kernel[None, None], bias, name)
+
+
+def _depthwise(build, conv, x, name):
+    return build.depthwise(x, array(conv.kernel), array(conv.bias), name)
+
+
+def _strips(build, mixer, x, name, rewrites):
+    strips = [
+        (array(conv.kernel), array(conv.bias))
+        for conv in (mixer.strip_conv_vertical, mixer.strip_conv_horizontal)
+    ]
+    if rewrites.split_strips:
+        return _sum_of_depthwise(build, x, split_strips(*strips), name)
+    return _sum_of_depthwise(build, x, [(*strip, (1, 1)) for strip in strips], name)
+
+
+def _local_conv(build, conv, x, name, rewrites):
+    if not rewrites.split_wide_depthwise or conv.kernel_size != (7, 7):
+        return _depthwise(build, conv, x, name)
+    slices = SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
+    pieces = split_depthwise(array(conv.kernel), array(conv.bias), slices)
+    return _sum_of_depthwise(build, x, pieces, name)
+
+
+def _sum_of_depthwise(build, x, pieces, name):
+    """Depthwise convolutions of one tensor, added up."""
+    total = None
+    for i, (kernel, bias, dilation_rate) in enumerate(pieces):
+        y = build.depthwise(x, kernel, bias, f"{name}_piece{i + 1}", dilation_rate)
+        total = y if total is None else build.add(p.Add, [total, y], f"{name}_sum{i}")
+    return total

@@ -1,0 +1,66 @@
+"""Adds primitives with their weights to a functional graph."""
+
+import keras
+import numpy as np
+
+from care_keras import primitives
+
+
+class Builder:
+    """Each method adds one primitive and returns its symbolic output.
+
+    A name that is taken, as by a model that is called twice, gets a number.
+    """
+
+    def __init__(self):
+        self._names = set()
+
+    def name(self, wanted: str) -> str:
+        """A name that no layer has yet."""
+        number, name = 1, wanted
+        while name in self._names:
+            name = f"{wanted}_{number}"
+            number += 1
+        self._names.add(name)
+        return name
+
+    def call(self, layer, inputs, *weights):
+        """Calls a layer and gives it its weights."""
+        outputs = layer(inputs)
+        if weights:
+            self.assign(layer, *weights)
+        return outputs
+
+    def assign(self, layer, *weights):
+        """Sets the weights of a layer from float64 arrays."""
+        layer.set_weights([np.asarray(weight, np.float32) for weight in weights])
+
+    def add(self, primitive, inputs, name, *args, **kwargs) -> keras.KerasTensor:
+        """A primitive without weights, by its class."""
+        return primitive(*args, name=self.name(name), dtype="float32", **kwargs)(inputs)
+
+    def conv(self, x, kernel, bias, name, strides=1) -> keras.KerasTensor:
+        """`Conv2D` with a kernel of shape `(size, size, channels, filters)`."""
+        return self.call(self.conv_layer(kernel, name, strides), x, kernel, bias)
+
+    def conv_layer(self, kernel, name, strides=1) -> primitives.Conv2D:
+        """The layer of `conv`, still to be called."""
+        size, _, _, filters = kernel.shape
+        return primitives.Conv2D(filters, size, strides, name=self.name(name), dtype="float32")
+
+    def depthwise(self, x, kernel, bias, name, dilation_rate=(1, 1)) -> keras.KerasTensor:
+        """`DepthwiseConv2D` with a kernel of shape `(height, width, channels, 1)`."""
+        layer = primitives.DepthwiseConv2D(
+            kernel.shape[:2], dilation_rate, name=self.name(name), dtype="float32"
+        )
+        return self.call(layer, x, kernel, bias)
+
+    def channel_scale(self, x, scale, name) -> keras.KerasTensor:
+        """`ChannelScale` with a factor for each channel."""
+        layer = primitives.ChannelScale(name=self.name(name), dtype="float32")
+        return self.call(layer, x, scale)
+
+    def channel_affine(self, x, scale, offset, name) -> keras.KerasTensor:
+        """`ChannelAffine` with a factor and an offset for each channel."""
+        layer = primitives.ChannelAffine(name=self.name(name), dtype="float32")
+        return self.call(layer, x, scale, offset)

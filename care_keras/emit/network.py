@@ -1,0 +1,300 @@
+"""Walks the graph of a deploy form, or a quantized form, and writes its .tflite file."""
+
+import keras
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from care_keras.deploy import DeployModel
+from care_keras.emit.rules import find_rule
+from care_keras.graph import unfold
+from care_keras.primitives.folding import array, fold_affine_before_conv
+from care_keras.quantization import FakeQuant
+from care_keras.tflite_file.writer import Quantization, TensorHandle, Writer
+
+_CODES = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
+
+
+def emit_tflite(
+    model: DeployModel,
+    image_size: tuple[int, int],
+    batch: int = 1,
+    input_kind: str = "float",
+    weights: str = "float32",
+    all_tensors: bool = False,
+    rounded: bool = True,
+) -> bytes:
+    """Writes a model of primitives as a .tflite file.
+
+    A deploy form gives a float32 file, a quantized form one of integers only.
+
+    Args:
+        model: A deploy form or a quantized form.
+        image_size: Height and width of the images in pixels.
+        batch: Images per inference.
+        input_kind: `"float"` for what the model itself takes, `"rgb_uint8"`
+            for raw pixels, prepared inside the file.
+        weights: `"float32"` or `"float16"`: how a float32 file stores weights.
+        all_tensors: Whether every tensor is an output of the file, by its
+            layer's name, to compare layer by layer.
+        rounded: If false, a quantized form is written as the float32 network
+            that it rounds, to compare with.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        ValueError: If the model has an operation that is no primitive, or is a
+            quantized form of normalized images and raw pixels are asked for.
+    """
+    emitter = Emitter(model, image_size, batch, input_kind, weights, rounded)
+    return emitter.emit(all_tensors)
+
+
+class Emitter:
+    """One file in the making; the rules call its methods.
+
+    Attributes:
+        writer: The file's tensors and operators.
+        maps: By the index of a tensor of joined pixels, the map they are of.
+    """
+
+    def __init__(self, model, image_size, batch, input_kind, weights, rounded):
+        self.writer = Writer("care_keras")
+        self.maps: dict[int, TensorHandle] = {}
+        self._model = model
+        self._shape = (batch, *image_size, model.inputs[0].shape[-1])
+        self._input_kind = input_kind
+        self._weights = weights
+        self._image = None
+        self._outputs = {}
+        self._rounded = rounded
+        self._fake_quants = self._find_fake_quants() if rounded else {}
+        # Tensors in other precisions than they were computed in.
+        self._converted = {}
+        self._names = {}
+
+    def _find_fake_quants(self):
+        """The `FakeQuant` behind each layer, by the layer's name and its bits."""
+        found = {}
+
+        def follow(layer, source, *_, **__):
+            if isinstance(layer, FakeQuant):
+                found[source, layer.bits] = layer
+                return source
+            return layer.name
+
+        unfold(self._model).run(["images"], follow)
+        return found
+
+    def emit(self, all_tensors):
+        image, images = self._open_input()
+        self._image = image
+        self._names[image.index] = "images"
+        outputs = unfold(self._model).run([image], self._call)
+        if isinstance(outputs, dict):
+            signature = dict(outputs)
+        else:
+            outputs = keras.tree.flatten(outputs)
+            names = ["outputs"] if len(outputs) == 1 else list(self._model.output_names)
+            signature = dict(zip(names, outputs, strict=True))
+        if all_tensors:
+            signature = self._outputs
+        return self.writer.finish({"images": images}, signature)
+
+    def _open_input(self):
+        quantization = self.quantization("images")
+        dtype = np.float32 if quantization is None else np.int8
+        if self._input_kind == "float":
+            images = self.writer.tensor("images", self._shape, dtype, quantization)
+            return images, images
+        if quantization is not None:
+            if (quantization.scale, quantization.zero_point) != (1.0, -128):
+                raise ValueError(
+                    "The quantized form takes normalized images, not pixels: "
+                    "quantize with raw_pixels=True. Received: input_kind='rgb_uint8'"
+                )
+            raw = Quantization(np.ones(1, np.float32), 0)
+            images = self.writer.tensor("images", self._shape, np.uint8, raw)
+            codes = self.writer.tensor("pixels", self._shape, np.int8, quantization)
+            options = schema.QuantizeOptionsT()
+            return self.writer.operator("QUANTIZE", 1, [images], codes, options), images
+        images = self.writer.tensor("images", self._shape, np.uint8)
+        pixels = self.float_tensor("pixels", self._shape)
+        options = schema.CastOptionsT()
+        options.inDataType = schema.TensorType.UINT8
+        options.outDataType = schema.TensorType.FLOAT32
+        return self.writer.operator("CAST", 1, [images], pixels, options), images
+
+    def _call(self, layer, *args, **_):
+        if isinstance(layer, FakeQuant):
+            return self._requantized(layer, args[0]) if self._rounded else args[0]
+        if self._precision(layer) == "float32":
+            args = keras.tree.map_structure(self._dequantized, args)
+        write = find_rule(layer)
+        if write is None:
+            raise ValueError(
+                "The operation is no primitive of the deploy form. "
+                f"Received: {layer.name!r} of {type(layer).__name__}"
+            )
+        output = write(self, layer, *args)
+        self._outputs[layer.name] = output
+        self._names[output.index] = layer.name
+        return output
+
+    def _precision(self, layer):
+        """`"float32"` where nothing is rounded."""
+        if not self._fake_quants:
+            return "float32"
+        return self._model.precisions.get(layer.name, "int8")
+
+    def _requantized(self, fake_quant, x):
+        """A tensor in the codes of a `FakeQuant`: itself where it has them."""
+        quantization = _quantization_of(fake_quant)
+        dtype = _CODES[fake_quant.bits]
+        key = x.index, dtype, quantization.scale, quantization.zero_point
+        if x.quantization and key == (
+            x.index,
+            x.dtype,
+            x.quantization.scale,
+            x.quantization.zero_point,
+        ):
+            return x
+        if key not in self._converted:
+            source = self._names[x.index]
+            output = self.writer.tensor(f"{source}/{dtype}", x.shape, dtype, quantization)
+            self._names[output.index] = source
+            self._outputs[f"{source}/{dtype}"] = output
+            version = 2 if dtype == np.int16 else 1
+            options = schema.QuantizeOptionsT()
+            self._converted[key] = self.writer.operator("QUANTIZE", version, [x], output, options)
+        return self._converted[key]
+
+    def _dequantized(self, x):
+        """A tensor as float32."""
+        if x.dtype == np.float32:
+            return x
+        if x.index not in self._converted:
+            output = self.float_tensor(f"{self._names[x.index]}/float32", x.shape)
+            version = 3 if x.dtype == np.int16 else 2
+            options = schema.DequantizeOptionsT()
+            self._converted[x.index] = self.writer.operator(
+                "DEQUANTIZE", version, [x], output, options
+            )
+        return self._converted[x.index]
+
+    def float_tensor(self, name, shape) -> TensorHandle:
+        """A float32 tensor that is computed."""
+        return self.writer.tensor(name, shape, np.float32)
+
+    def output(self, layer, inputs, keeps_values=False) -> TensorHandle:
+        """The output tensor of a layer, float32 unless the model says how it is quantized.
+
+        Args:
+            layer: The layer.
+            inputs: The handle, or handles, its shape follows from.
+            keeps_values: Whether the layer only moves numbers, so that its
+                output is quantized as its input is.
+        """
+        first = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
+        shape = layer.compute_output_shape(keras.tree.map_structure(lambda x: x.shape, inputs))
+        precision = self._precision(layer)
+        if precision == "float32":
+            return self.float_tensor(layer.name, shape)
+        if keeps_values:
+            return self.writer.tensor(layer.name, shape, first.dtype, first.quantization)
+        bits = 16 if precision == "int16" else 8
+        quantization = self.quantization(layer.name, bits)
+        return self.writer.tensor(layer.name, shape, _CODES[bits], quantization)
+
+    def quantization(self, name, bits=8) -> Quantization | None:
+        """How the output of a layer, or the input of the model, is quantized."""
+        fake_quant = self._fake_quants.get((name, bits))
+        return fake_quant and _quantization_of(fake_quant)
+
+    def like(self, name, x, shape) -> TensorHandle:
+        """A new tensor of another shape that holds what `x` holds."""
+        return self.writer.tensor(name, shape, x.dtype, x.quantization)
+
+    def integer_bias(self, name, bias, x, kernel_steps) -> TensorHandle:
+        """A bias counted in steps of the input times steps of the kernel.
+
+        It is int32, and int64 where the input is int16.
+
+        Raises:
+            ValueError: If one is too large for that.
+        """
+        steps = x.quantization.scale * kernel_steps
+        codes = np.rint(np.asarray(bias, np.float64) / steps)
+        dtype = np.int64 if x.dtype == np.int16 else np.int32
+        if np.abs(codes).max() >= 2.0 ** (8 * dtype().itemsize - 1):
+            raise ValueError(
+                f"A bias does not fit into {8 * dtype().itemsize} bits: "
+                "a kernel's channel is nearly zero. "
+                f"Received: the layer {name!r}"
+            )
+        quantization = Quantization(steps.astype(np.float32))
+        return self.writer.constant(f"{name}/bias", codes.astype(dtype), quantization)
+
+    def weight(self, name, values) -> TensorHandle:
+        """A float constant, stored as the file stores weights."""
+        values = np.asarray(keras.ops.convert_to_numpy(values), np.float32)
+        if self._weights == "float32":
+            return self.writer.constant(name, values)
+        half = self.writer.constant(f"{name}/float16", values.astype(np.float16))
+        output = self.float_tensor(name, values.shape)
+        return self.writer.operator("DEQUANTIZE", 3, [half], output, schema.DequantizeOptionsT())
+
+    def conv_weights(self, layer, x, output, to_tflite, axis, repeats=1):
+        """Kernel and bias of a convolution.
+
+        Args:
+            layer: The layer.
+            x: Its input.
+            output: Its output: int8 weights for an int8 one.
+            to_tflite: Transposes a kernel from Keras's layout.
+            axis: Axis of the channels after that.
+            repeats: How often the channels of an int8 kernel stand one after the other.
+        """
+        if output.dtype != np.float32:
+            codes, steps = layer.kernel_codes()
+            steps = np.tile(steps, repeats)
+            largest = float(np.max(x.quantization.scale * steps / output.quantization.scale))
+            if largest >= 2.0**8 and output.dtype == np.int8:
+                # XNNPACK has no multiplier for it; LiteRT 2.3 ends the process as it reports that.
+                raise ValueError(
+                    "The int8 range of an output is too narrow for its inputs and kernel: "
+                    "calibrate with images that use it. "
+                    f"Received: a multiplier of {largest:.3g} at the layer {layer.name!r}"
+                )
+            name, quantization = f"{layer.name}/kernel", Quantization(steps, axis=axis)
+            codes = np.concatenate([to_tflite(codes)] * repeats, axis=axis)
+            kernel = self.writer.constant(name, codes, quantization)
+            bias = np.tile(array(layer.bias), repeats)
+            return kernel, self.integer_bias(layer.name, bias, x, steps)
+        kernel, bias = array(layer.kernel), array(layer.bias)
+        if x is self._image and self._input_kind == "rgb_uint8":
+            kernel, bias = fold_affine_before_conv(kernel, bias, *self._normalization())
+        return (
+            self.weight(f"{layer.name}/kernel", to_tflite(kernel)),
+            self.weight(f"{layer.name}/bias", bias),
+        )
+
+    def _normalization(self):
+        """Pixels to what the model takes: `(scale, offset)` per channel."""
+        record = self._model.preprocessing
+        if record is None:
+            raise ValueError(
+                "The model does not say how pixels become its input: set `preprocessing`. "
+                "Received: input_kind='rgb_uint8'"
+            )
+        mean, std = np.asarray(record.mean), np.asarray(record.std)
+        return 1.0 / (255.0 * std), -mean / std
+
+
+def _code_key(quantization):
+    return quantization.scale, quantization.zero_point
+
+
+def _quantization_of(fake_quant):
+    scale, zero_point = fake_quant.parameters()
+    return Quantization(np.asarray([scale], np.float32), zero_point)

@@ -1,0 +1,1 @@
+"""LiteRT on this machine: a .tflite file opened, run and read."""

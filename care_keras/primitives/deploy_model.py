@@ -1,0 +1,85 @@
+"""The model class of the deploy form and of the quantized form."""
+
+import keras
+
+from care_keras.models.config import Preprocessing
+
+# Modules of the primitives and of their quantized kinds.
+_OWN = ("care_keras.primitives", "care_keras.quantization")
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class DeployModel(keras.Model):
+    """A functional model of primitives, and what an app must know to feed it.
+
+    Made by `care_keras.deploy.fuse`; its signature is that of `keras.Model`, so
+    that its graph is saved with it.
+
+    Attributes:
+        preprocessing: The `Preprocessing` record of the images, or `None`.
+        labels: Names of the classes, or `None`.
+        classifier_activation: Name of the output's activation, `"linear"` for
+            logits, or `None` for a model that is no classifier.
+        min_image_size: Smallest height and width in pixels.
+        precisions: Of a quantized form: names of the layers that do not compute
+            in int8, and `"float32"` or `"int16"` for each.
+    """
+
+    def __init__(self, inputs, outputs, name=None, **kwargs):
+        super().__init__(inputs, outputs, name=name, **kwargs)
+        self.preprocessing = None
+        self.labels = None
+        self.classifier_activation = None
+        self.min_image_size = 1
+        self.precisions = {}
+
+    @property
+    def foreign_operations(self) -> list[keras.Operation]:
+        """What is no primitive, in the order it runs.
+
+        Only TensorFlow's converter takes it, and nothing quantizes it.
+        """
+        return [
+            operation
+            for operation in self.operations
+            if not isinstance(operation, keras.layers.InputLayer)
+            and not type(operation).__module__.startswith(_OWN)
+        ]
+
+    def describe(self, like) -> "DeployModel":
+        """Takes over what `like`, a model of the same images and classes, says of them."""
+        self.preprocessing = getattr(like, "preprocessing", None)
+        labels = getattr(like, "labels", None)
+        self.labels = None if labels is None else tuple(labels)
+        activation = getattr(like, "classifier_activation", None)
+        self.classifier_activation = getattr(activation, "__name__", activation)
+        backbone = getattr(like, "backbone", like)
+        self.min_image_size = getattr(backbone, "min_image_size", 1)
+        return self
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "description": {
+                "preprocessing": self.preprocessing and self.preprocessing.to_dict(),
+                "labels": self.labels and list(self.labels),
+                "classifier_activation": self.classifier_activation,
+                "min_image_size": self.min_image_size,
+                "precisions": dict(self.precisions),
+            },
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        description = config.pop("description")
+        model = super().from_config(config, custom_objects)
+        record = description["preprocessing"]
+        model.preprocessing = record and Preprocessing(**record)
+        labels = description["labels"]
+        model.labels = labels and tuple(labels)
+        model.classifier_activation = description["classifier_activation"]
+        model.min_image_size = description["min_image_size"]
+        # Files of before there were any have no such entry.
+        model.precisions = dict(description.get("precisions", {}))
+        return model

@@ -1,0 +1,96 @@
+"""Primitives whose weights are rounded to the codes they will have."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from care_keras import primitives
+
+
+class _QuantizedKernel:
+    """A kernel of int8 codes from -127 to 127, with a step for each output channel.
+
+    `input_step` is the step of the layer's input, which the int32 bias is
+    counted in: `bias_step = input_step * kernel_step`. It is 0, and the bias
+    not rounded, until `freeze` or calibration sets it.
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.input_step = self.add_weight(
+            name="input_step", shape=(), initializer="zeros", trainable=False
+        )
+
+    def forward_kernel(self):
+        steps = self._kernel_steps()
+        rounded = ops.round(self.kernel / steps) * steps
+        return self.kernel + ops.stop_gradient(rounded - self.kernel)
+
+    def forward_bias(self):
+        steps = self.input_step * ops.reshape(self._kernel_steps(), (-1,))
+        safe = ops.maximum(steps, 1e-30)
+        # JAX's `where` takes no variables.
+        bias = ops.convert_to_tensor(self.bias)
+        rounded = ops.where(steps > 0.0, ops.round(bias / safe) * steps, bias)
+        return bias + ops.stop_gradient(rounded - bias)
+
+    def _kernel_steps(self):
+        axes = [axis for axis in range(len(self.kernel.shape)) if axis != self.channel_axis]
+        largest = ops.max(ops.abs(ops.stop_gradient(self.kernel)), axis=axes, keepdims=True)
+        # A channel of zeros needs a step too.
+        return ops.where(largest > 0.0, largest, 1.0) / 127.0
+
+    def kernel_codes(self):
+        """`(codes, steps)`: int8 in the kernel's layout, float32 for each channel."""
+        steps = ops.convert_to_numpy(self._kernel_steps()).astype(np.float32)
+        codes = np.rint(ops.convert_to_numpy(self.kernel) / steps).astype(np.int8)
+        return codes, steps.reshape(-1)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class QuantizedConv2D(_QuantizedKernel, primitives.Conv2D):
+    """`Conv2D` with int8 kernel and int32 bias."""
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class QuantizedDepthwiseConv2D(_QuantizedKernel, primitives.DepthwiseConv2D):
+    """`DepthwiseConv2D` with int8 kernel and int32 bias."""
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class QuantizedChannelScale(primitives.ChannelScale):
+    """`ChannelScale` as a depthwise kernel of one tap: each factor is 127 steps of its own."""
+
+    def kernel_codes(self):
+        """`(codes, steps)`: 127, -127 or 0, and float32 for each channel."""
+        factors = ops.convert_to_numpy(self.kernel)
+        largest = np.abs(factors)
+        steps = (np.where(largest > 0.0, largest, 1.0) / 127.0).astype(np.float32)
+        return (127 * np.sign(factors)).astype(np.int8), steps
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class QuantizedRsqrt(primitives.Rsqrt):
+    """`Rsqrt` that meets the code of 0.
+
+    At inference the output is then the largest there is, as in TFLite's
+    kernel. In training it stays finite: what is under 0.6 of the input's step
+    counts as that much.
+    """
+
+    def build(self, input_shape):
+        self.input_step = self.add_weight(
+            name="input_step", shape=(), initializer="zeros", trainable=False
+        )
+
+    def call(self, inputs, training=None):
+        floor = ops.maximum(0.6 * self.input_step, 1e-12) if training else 1e-30
+        return ops.rsqrt(ops.maximum(inputs, floor))
+
+
+QUANTIZED = {
+    primitives.Conv2D: QuantizedConv2D,
+    primitives.DepthwiseConv2D: QuantizedDepthwiseConv2D,
+    primitives.ChannelScale: QuantizedChannelScale,
+    primitives.Rsqrt: QuantizedRsqrt,
+}

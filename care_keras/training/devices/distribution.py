@@ -1,0 +1,172 @@
+"""Training on several devices and hosts, by what Keras and TensorFlow have for it.
+
+Every device holds all weights and takes an equal share of each batch; the
+gradients are those of the whole batch, and so is the loss.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from care_keras.console.cli import UserError
+
+DISTRIBUTIONS = ("none", "auto", "data_parallel", "mirrored", "multi_worker")
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """Which of several processes this is, for JAX; what is not given, the environment says.
+
+    Attributes:
+        coordinator_address: `HOST:PORT` of the first process.
+        num_processes: Number of processes; 0 if not given.
+        process_id: Number of this one, from 0; -1 if not given.
+    """
+
+    coordinator_address: str = ""
+    num_processes: int = 0
+    process_id: int = -1
+
+
+class Distribution:
+    """One device; the others say what they do differently.
+
+    Attributes:
+        name: As in `DISTRIBUTIONS`.
+        replicas: Devices of all processes.
+        shard_index: Number of this process.
+        shard_count: Number of processes.
+    """
+
+    name = "none"
+    replicas = 1
+    shard_index = 0
+    shard_count = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the files and talks; the others train along."""
+        return self.shard_index == 0
+
+    @property
+    def local_replicas(self) -> int:
+        """Devices of this process."""
+        return self.replicas // self.shard_count
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raises UserError if a batch cannot be divided."""
+        if batch_size % self.replicas:
+            raise UserError(
+                f"--batch_size={batch_size} is for all {self.replicas} devices together, "
+                "and must be divisible by their number"
+            )
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """The whole of a training takes place within it."""
+        yield
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Models to train are made within it."""
+        yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Models that one process makes for itself are made within it."""
+        yield
+
+    def prepare(self, model: keras.Model, batch: tuple) -> None:
+        """Builds every part of a compiled model, so that all state is there to be restored.
+
+        Args:
+            model: The model, made and compiled in `scope`.
+            batch: A batch as this process gets it, of any values.
+        """
+        model._symbolic_build(data_batch=batch)
+
+    def test_function(self, model: keras.Model):
+        """A new function that runs a step of `evaluate`; `None` where Keras's own does."""
+        return None
+
+    def dataset(self, dataset, steps: int, rows: int):
+        """What `fit` and `evaluate` take.
+
+        Args:
+            dataset: `tf.data.Dataset` of this process's rows of each batch.
+            steps: Number of batches.
+            rows: Rows of each, of this process.
+        """
+        return dataset
+
+    def agree(self, numbers: tuple[int, ...]) -> bool:
+        """Whether all processes have the same numbers; all must ask."""
+        return True
+
+    def __str__(self):
+        if self.name == "none":
+            return "one device"
+        processes = f" of {self.shard_count} processes" if self.shard_count > 1 else ""
+        return f"{self.name} on {self.replicas} device(s){processes}"
+
+
+def example_batch(dataset) -> tuple:
+    """A batch of the shapes and dtypes of a data set's; of a `tf.data.Dataset` all zeros."""
+    if isinstance(dataset, keras.utils.PyDataset):
+        return dataset[0]
+    return tuple(
+        np.broadcast_to(np.zeros((), spec.dtype.as_numpy_dtype), [size or 1 for size in spec.shape])
+        for spec in dataset.element_spec
+    )
+
+
+def create_distribution(
+    name: str,
+    hosts: Hosts = Hosts(),
+    sync_batch_norm: bool = True,
+) -> Distribution:
+    """Sets up the devices; to be called before anything else is computed.
+
+    Args:
+        name: One of `DISTRIBUTIONS`; `"auto"` takes all devices that the backend
+            has, and one if it knows no distribution.
+        hosts: Which of several processes this is.
+        sync_batch_norm: Whether BatchNorm takes its statistics over the whole
+            batch under TensorFlow, not over each device's share. (Under JAX it
+            always does.)
+
+    Raises:
+        UserError: If the backend or this machine cannot do it.
+    """
+    backend = keras.backend.backend()
+    if name not in DISTRIBUTIONS:
+        raise UserError(f"--distribute must be one of {', '.join(DISTRIBUTIONS)}, not {name!r}")
+    if hosts != Hosts() and (backend != "jax" or name not in ("auto", "data_parallel")):
+        raise UserError(
+            "--coordinator_address, --num_processes and --process_id go with "
+            "--distribute=data_parallel under JAX; TensorFlow reads TF_CONFIG"
+        )
+    if name == "none" or (name == "auto" and backend not in ("jax", "tensorflow")):
+        return Distribution()
+    if name == "data_parallel" and backend != "jax":
+        raise UserError(_other_backend(name, backend, "jax"))
+    if name in ("mirrored", "multi_worker") and backend != "tensorflow":
+        raise UserError(_other_backend(name, backend, "tensorflow"))
+    if backend == "jax":
+        from care_keras.training.devices.jax import create
+
+        return create(hosts, required=name != "auto")
+    from care_keras.training.devices.tensorflow import create
+
+    return create(name, sync_batch_norm)
+
+
+def _other_backend(name, backend, needed):
+    instead = {"jax": "--distribute=data_parallel", "tensorflow": "--distribute=mirrored"}
+    way_out = f"KERAS_BACKEND={needed}"
+    if backend in instead:
+        way_out += f", or use {instead[backend]}"
+    return f"--distribute={name} needs {needed}, not the {backend} backend: set {way_out}"

@@ -1,0 +1,1 @@
+"""The images of a run: read, augmented, batched."""

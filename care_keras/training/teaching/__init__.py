@@ -1,0 +1,1 @@
+"""How weights are changed: optimizer, averages, distillation, quantization-aware training."""

@@ -1,0 +1,118 @@
+"""The commands as a user types them, on a fake phone."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+import care_keras.console.cli
+from android_bench.records import of_kind, read_records
+from tests.android_bench.made_records import write_run
+
+
+@pytest.fixture
+def command(adb_environment):
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "android_bench", *map(str, arguments)],
+            env=adb_environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def test_killed_gone_on_with_and_reported(
+    command, adb_environment, fake, tiny_file, stand_in_binary, tmp_path
+):
+    records, page = tmp_path / "run.jsonl", tmp_path / "run.html"
+    arguments = [
+        "run",
+        f"--model={tiny_file}",
+        f"--benchmark_binary={stand_in_binary}",
+        f"--output={records}",
+        "--rounds=3",
+        "--runs=3",
+        "--seconds=0",
+        "--warmup_seconds=0",
+        "--cooldown=0",
+        "--percentile_runs=4",
+    ]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "android_bench", *arguments],
+        env=adb_environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (records.exists() and b'"cell"' in records.read_bytes()):
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.02)
+    first.kill()
+    first.wait()
+    measured = len(of_kind(read_records(records), "cell"))
+    assert 1 <= measured < 4
+    # The killed run's lock is gone with it, and what it measured is not done again.
+    finished = command(*arguments, "--resume")
+    assert finished.returncode == 0, finished.stderr
+    assert f"/{4 - measured} round 3, it's ä; $(reboot) model.tflite, xnnpack" in finished.stdout
+    cells = of_kind(read_records(records), "cell")
+    assert [(one["round"], one["status"]) for one in cells] == [(n, "ok") for n in range(4)]
+    # Two processes of three runs in each round but the probe.
+    assert [one["singles"] and len(one["singles"]["times_us"]) for one in cells] == [None, 6, 6, 6]
+    pytest.importorskip("matplotlib")
+    finished = command("report", records, f"--html={page}", f"--csv={tmp_path / 'run.csv'}")
+    assert finished.returncode == 0, finished.stderr
+    assert "it's ä; $(reboot) model.tflite" in finished.stdout and page.stat().st_size > 10_000
+
+
+def test_a_regression_is_an_exit_code(command, tmp_path):
+    old = write_run(tmp_path / "old", {("a", "xnnpack"): [1.0, 1.01, 0.99]})
+    new = write_run(tmp_path / "new", {("a", "xnnpack"): [1.5, 1.52, 1.49]})
+    output = tmp_path / "comparison.json"
+    finished = command("compare", old, new, f"--json={output}")
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[-1] == "error: a, xnnpack, 1 thread, big is slower, 1.50x"
+    assert json.loads(output.read_text())["cells"][0]["verdict"] == "slower"
+
+
+def test_a_word_that_is_no_command(command):
+    finished = command("frob")
+    assert finished.returncode == 2
+    assert finished.stderr.splitlines()[-1] == (
+        "error: there is no command 'frob': it is one of doctor, devices, run, report, compare"
+    )
+    assert "doctor    what is missing" in command("--help").stdout
+
+
+# Loads the module by its path, as importing the package would import Keras first.
+WORDS = """
+import importlib.util, sys
+
+spec = importlib.util.spec_from_file_location("cli", sys.argv.pop(1))
+cli = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(cli)
+cli.run(lambda *words: print(words), ["the old file", "the new file"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        (["a", "b c"], "('a', 'b c')"),
+        (["a"], "error: the new file is missing (see --help)"),
+        (["a", "b", "c"], "error: unexpected argument 'c': every option is a flag (see --help)"),
+    ],
+)
+def test_words_that_are_no_flags(words, output):
+    finished = subprocess.run(
+        [sys.executable, "-c", WORDS, care_keras.console.cli.__file__, *words],
+        capture_output=True,
+        text=True,
+    )
+    assert (finished.stdout + finished.stderr).strip() == output
+    assert finished.returncode == (2 if "error" in output else 0)

@@ -1,0 +1,60 @@
+import hashlib
+import sys
+
+import pytest
+
+from android_bench.phone.errors import BinaryError
+from android_bench.run.binary import abi_of, check_abi, find_binary
+from tests.android_bench.stand_in_benchmark_model import elf_bytes
+from tflite.benchmark_tool.binary import BAZEL_OUTPUT
+
+
+@pytest.mark.parametrize("abi", ["arm64-v8a", "armeabi-v7a", "x86_64", "x86"])
+def test_abi_from_the_header(abi, tmp_path):
+    path = tmp_path / "benchmark_model"
+    path.write_bytes(elf_bytes(abi))
+    assert check_abi(path, ("x", abi)) == abi
+    with pytest.raises(BinaryError, match=f"is for {abi}, the phone takes other: .* for other"):
+        check_abi(path, ("other",))
+
+
+def test_a_real_program_and_what_is_none():
+    with open(sys.executable, "rb") as file:
+        assert abi_of(file.read(64)) in ("x86_64", "arm64-v8a")
+    for content in (b"", b"#!/bin/sh\necho", b"\x7fELF", b"\x7fELF" + bytes(60)):
+        with pytest.raises(BinaryError, match="no program"):
+            abi_of(content)
+
+
+def test_where_it_is_found(tmp_path):
+    with pytest.raises(BinaryError, match="no such file: --benchmark_binary=nowhere"):
+        find_binary("nowhere")
+    with pytest.raises(BinaryError, match="give its path with --benchmark_binary"):
+        find_binary(None, workspace=tmp_path)
+    built = tmp_path / BAZEL_OUTPUT
+    built.parent.mkdir(parents=True)
+    built.write_bytes(elf_bytes("arm64-v8a"))
+    assert find_binary(None, workspace=tmp_path) == built
+    assert find_binary(str(built)) == built
+
+
+def test_a_download_must_have_the_checksum(tmp_path):
+    content = elf_bytes("arm64-v8a")
+    source, cache = tmp_path / "remote", tmp_path / "cache"
+    source.write_bytes(content)
+    url, digest = source.as_uri(), hashlib.sha256(content).hexdigest()
+    path = find_binary(None, url, digest, cache)
+    assert path.read_bytes() == content
+    source.unlink()
+    assert find_binary(None, url, digest.upper(), cache) == path  # From the cache.
+    path.write_bytes(b"damaged")
+    with pytest.raises(BinaryError, match="the download of file:.* failed"):
+        find_binary(None, url, digest, cache)
+    source.write_bytes(b"other")
+    with pytest.raises(BinaryError, match="it is another file"):
+        find_binary(None, url, digest, cache)
+    for wrong in (None, "abc", "x" * 64):
+        with pytest.raises(BinaryError, match="needs --benchmark_sha256"):
+            find_binary(None, url, wrong, cache)
+    with pytest.raises(BinaryError, match="has to start with https://"):
+        find_binary(None, "http://example.org/x", "0" * 64, cache)

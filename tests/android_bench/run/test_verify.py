@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+
+from android_bench.records import of_kind, read_records
+from android_bench.run.host_model import HostModel
+from android_bench.run.plan import read_models
+from android_bench.run.verify import Verification, compare_outputs
+from care_keras.convert.images import read_pixels
+from care_keras.data.sources import open_source
+from care_keras.litert.model import LiteRTModel
+from tests.android_bench.sessions import make_request, run_session
+from tflite.inputs.model_inputs import tflite_input
+
+
+def test_integers_by_their_codes():
+    host = np.array([[1, -3, 5], [7, 9, 11]], np.int8)
+    assert compare_outputs(host, host, 1, 0).verdict == "exact"
+    phone = host.copy()
+    phone[1, 2] -= 2
+    difference = compare_outputs(phone, host, 2, 0)
+    assert (difference.verdict, difference.largest, difference.worst_image) == (
+        "within 2 codes",
+        2.0,
+        1,
+    )
+    assert difference.differing == pytest.approx(1 / 6)
+    assert compare_outputs(phone, host, 1, 0).verdict == "wrong"
+    # The difference of two codes does not fit the type.
+    ends = np.array([[-128]], np.int8), np.array([[127]], np.int8)
+    assert compare_outputs(*ends, 1, 0).largest == 255
+
+
+def test_floats_by_tolerance():
+    host = np.array([[10.0, -1.0, 0.0]], np.float32)
+    phone = host + np.array([[0.0, 0.001, 0.0]], np.float32)
+    assert compare_outputs(phone, host, 1, 2e-4).verdict == "within tolerance"
+    assert compare_outputs(phone, host, 1, 5e-5).verdict == "wrong"
+    for bad in (np.nan, np.inf):
+        assert compare_outputs(np.full_like(host, bad), host, 1, 0.1).verdict == "wrong"
+        both = np.array([[bad, 1.0, 2.0]], np.float32)
+        assert compare_outputs(both, both, 1, 0.1).verdict == "exact"
+    with pytest.raises(ValueError, match="must be alike"):
+        compare_outputs(host, host.astype(np.float64), 1, 0)
+
+
+@pytest.fixture(scope="module")
+def verification_of(nano_files):
+    """A verification of the bundled model's files on the first bundled test images."""
+
+    def make(names, compared=2, top1=0):
+        models = read_models([str(nano_files[name]) for name in names])
+        source = open_source("bundled", "test").sample(max(compared, top1))
+        inputs = {model.sha256: tflite_input(model.path) for model in models}
+        record = next(iter(inputs.values())).preprocessing
+        pixels, labels = read_pixels(source, record, "reading")
+        return Verification(
+            inputs,
+            {model.sha256: pixels for model in models},
+            labels if top1 else None,
+            compared,
+            1,
+            source.name,
+        )
+
+    return make
+
+
+def test_the_host_model_is_the_one_of_all_tools(nano_files, verification_of):
+    path = nano_files["int8"]
+    verification = verification_of(["int8"])
+    ((digest, model_input),) = verification.inputs.items()
+    host = HostModel(path, True, (32, 32))
+    usual = LiteRTModel(path)
+    for image in verification.pixels[digest]:
+        content = host.content(image, model_input)
+        assert content.shape == (1, 32, 32, 3) and content.dtype == np.uint8
+        assert np.array_equal(host.run(content), usual.run(content)[0])
+        assert np.array_equal(host.read(usual.run(content).tobytes()), host.run(content))
+    with pytest.raises(ValueError, match="another size. Received: 3 bytes"):
+        host.read(b"abc")
+
+
+def test_outputs_are_checked_with_the_threads_that_are_timed(
+    phone, nano_files, verification_of, stand_in_binary, tmp_path
+):
+    path = tmp_path / "run.jsonl"
+    request = make_request(
+        [nano_files["int8"]],
+        stand_in_binary,
+        threads=[1, 2],
+        cores=["all", "big"],
+        verification=verification_of(["int8"], compared=1),
+    )
+    failed, lines = run_session(phone, request, path, timed=False)
+    records = of_kind(read_records(path), "verify")
+    # Once for each number, whatever the cores.
+    assert failed == 0 and [record["threads"] for record in records] == [1, 2]
+    assert sum("xnnpack, 2 threads: exact" in line for line in lines) == 1
+    _, lines = run_session(phone, request, path, resume=True, timed=False)
+    assert not any("verified" in line for line in lines)
+
+
+def test_right_numbers_on_the_phone(phone, nano_files, verification_of, stand_in_binary, tmp_path):
+    path = tmp_path / "run.jsonl"
+    request = make_request(
+        [nano_files["int8"]],
+        stand_in_binary,
+        delegates=["xnnpack", "cpu"],
+        verification=verification_of(["int8"], compared=2, top1=5),
+    )
+    failed, lines = run_session(phone, request, path, timed=False)
+    records = of_kind(read_records(path), "verify")
+    assert failed == 0 and [record["delegate"] for record in records] == ["xnnpack", "cpu"]
+    for record in records:
+        # The same runtime on the same machine: to the bit, with either kernels.
+        assert record["verdict"] == "exact" and record["largest_difference"] == 0
+        assert (record["compared"], record["labelled"]) == (2, 5)
+        assert record["top1"] == record["host_top1"] >= 0.4
+    assert any("exact, 2 images; top-1" in line for line in lines)
+    # What was verified is not verified again.
+    _, lines = run_session(phone, request, path, resume=True, timed=False)
+    assert not any("verified" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "verdict"),
+    [
+        ("int8", lambda data: bytes([data[0] ^ 1]) + data[1:], "within 1 code"),
+        ("int8", lambda data: bytes([data[0] ^ 64]) + data[1:], "wrong"),
+        ("float32", lambda data: bytes([data[0] ^ 1]) + data[1:], "within tolerance"),
+        ("float32", lambda data: data[:3] + bytes([data[3] ^ 64]) + data[4:], "wrong"),
+        ("int8", lambda data: data[:-1], None),
+    ],
+)
+def test_wrong_numbers_on_the_phone(
+    phone, fake, nano_files, verification_of, stand_in_binary, tmp_path, name, spoil, verdict
+):
+    path = tmp_path / "run.jsonl"
+    request = make_request(
+        [nano_files[name]], stand_in_binary, verification=verification_of([name], compared=1)
+    )
+    fake.faults.spoil_output = spoil
+    failed, _ = run_session(phone, request, path, timed=False)
+    (record,) = of_kind(read_records(path), "verify")
+    assert record.get("verdict") == verdict
+    assert failed == (verdict in (None, "wrong")) == (record["status"] == "failed")
+    if verdict is None:
+        assert "another size" in record["reason"]

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from care_keras.convert.conversion import convert_model
+from care_keras.data.preprocessing import normalize
+from care_keras.deploy import Rewrites, fuse
+from care_keras.litert.model import LiteRTModel
+from care_keras.metrics import snr_db
+from care_keras.quantization import calibrate, quantize
+from care_keras.tflite_file import read_graph, require_integer_only
+from tests.care_keras.helpers import numpy_of
+
+# Lowest SNR in dB against the Keras model that each precision was seen to keep, with a margin.
+LOWEST_SNR = {"float32": 90.0, "float16": 40.0, "dynamic": 15.0, "int8": 10.0}
+
+
+@pytest.fixture(scope="module")
+def int8_model(small_model, photos):
+    """The quantized form of the small model, calibrated: no test of files has to do it again."""
+    model = quantize(fuse(small_model))
+    calibrate(model, [photos[:32].astype(np.float32)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def expected(small_model, preprocessing, photos):
+    """The Keras model's outputs for the held-out photos."""
+    return numpy_of(small_model(normalize(photos[32:], preprocessing), training=False))
+
+
+def assert_follows(converted, preprocessing, photos, expected, precision, input_kind):
+    model = LiteRTModel(converted.content)
+    assert model.input.shape == (1, 16, 24, 3)
+    integer = precision == "int8"
+    code_type = np.int8 if integer else np.float32
+    assert model.input.dtype == (np.uint8 if input_kind == "rgb_uint8" else code_type)
+    assert model.output.dtype == code_type
+    held_out = photos[32:]
+    inputs = normalize(held_out, converted.preprocessing)
+    outputs = model.predict(held_out if input_kind == "rgb_uint8" else inputs)
+    assert snr_db(outputs, expected) > LOWEST_SNR[precision]
+    if not integer:
+        assert converted.preprocessing == preprocessing
+
+
+@pytest.mark.parametrize("input_kind", ["float", "rgb_uint8"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic"])
+def test_outputs_follow_the_keras_model(
+    small_model, preprocessing, photos, expected, precision, input_kind
+):
+    converted = convert_model(small_model, preprocessing, precision, input_kind)
+    assert_follows(converted, preprocessing, photos, expected, precision, input_kind)
+
+
+@pytest.mark.parametrize("input_kind", ["float", "rgb_uint8"])
+def test_a_quantized_form_needs_no_calibration(
+    int8_model, preprocessing, photos, expected, input_kind
+):
+    converted = convert_model(int8_model, preprocessing, "int8", input_kind)
+    assert_follows(converted, preprocessing, photos, expected, "int8", input_kind)
+    # What the file takes are codes of pixels: the record says so.
+    assert converted.preprocessing.mean == (0.0,) * 3
+    assert converted.preprocessing.std == (1 / 255,) * 3
+
+
+def test_int8_from_the_training_form(small_model, preprocessing, photos, expected):
+    """Fused, quantized and calibrated on the way; the model stays what it was."""
+    before = [weight.copy() for weight in small_model.get_weights()]
+    converted = convert_model(
+        small_model, preprocessing, "int8", "rgb_uint8", calibration=iter(photos[:32])
+    )
+    assert_follows(converted, preprocessing, photos, expected, "int8", "rgb_uint8")
+    model = LiteRTModel(converted.content)
+    assert (model.input.scale, model.input.zero_point) == (1.0, 0)
+    require_integer_only(read_graph(converted.content))
+    for weight, old in zip(small_model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+def test_a_deploy_form_converts_as_its_training_form(small_model, preprocessing):
+    deployed = fuse(small_model, Rewrites(few_taps=True))
+    assert (
+        convert_model(deployed, preprocessing).content
+        == convert_model(small_model, preprocessing).content
+    )
+
+
+def test_batch_is_the_input_s_first_axis(small_model, preprocessing, photos):
+    model = LiteRTModel(convert_model(small_model, preprocessing, batch=3).content)
+    assert model.input.shape == (3, 16, 24, 3)
+    inputs = normalize(photos[:7], preprocessing)
+    # Seven is no multiple of three: the last batch is padded and cut again.
+    np.testing.assert_allclose(
+        model.predict(inputs), numpy_of(small_model(inputs, training=False)), atol=1e-4
+    )
+
+
+def test_a_quantized_form_is_int8_and_nothing_else(int8_model, preprocessing):
+    with pytest.raises(ValueError, match="int8 only. Received: precision='float32'"):
+        convert_model(int8_model, preprocessing)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"precision": "int4"}, "`precision` must be one of"),
+        ({"input_kind": "bgr"}, "`input_kind` must be one of"),
+        ({"precision": "int8"}, "int8 needs images"),
+    ],
+)
+def test_bad_arguments(small_model, preprocessing, arguments, message):
+    with pytest.raises(ValueError, match=message + r".*Received: "):
+        convert_model(small_model, preprocessing, **arguments)

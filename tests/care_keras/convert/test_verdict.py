@@ -1,0 +1,127 @@
+"""What is said of a converted file, by figures and by the command."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from care_keras.convert.check import CheckResult
+from care_keras.convert.job import run_job
+from care_keras.convert.verdict import FailedCheckError, calibration_warning, judge
+from tests.care_keras.convert.test_job import foreign_model, small_job
+
+GOOD = CheckResult("int8", 1000, 50, None, 0.97, 17.0)
+
+
+def verdict(min_agreement=0.0, constant_reference=False, **changes):
+    check = dataclasses.replace(GOOD, **changes)
+    return judge(check, constant_reference, "do this", min_agreement)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warnings", "failures"),
+    [
+        ({}, 0, 0),
+        ({"agreement": 0.9, "snr_db": 5.0}, 0, 0),
+        ({"agreement": 0.89}, 1, 0),
+        ({"snr_db": 4.9}, 1, 0),
+        ({"agreement": 0.4, "snr_db": 0.0}, 2, 0),
+        ({"agreement": 0.4, "snr_db": -0.1}, 2, 1),
+        ({"snr_db": float("-inf")}, 1, 1),
+        ({"snr_db": float("inf"), "agreement": 1.0}, 0, 0),
+        ({"constant": True}, 1, 1),
+        # As for a model whose output is the same for all images, and so equal to the file's.
+        (
+            {
+                "constant": True,
+                "agreement": 1.0,
+                "snr_db": float("inf"),
+                "constant_reference": True,
+            },
+            1,
+            1,
+        ),
+        ({"agreement": 0.1, "snr_db": -9.0, "constant_reference": True}, 1, 1),
+        ({"min_agreement": 0.97}, 0, 0),
+        ({"min_agreement": 0.98}, 0, 1),
+        ({"min_agreement": 0.98, "agreement": 0.5, "snr_db": -1.0}, 2, 2),
+    ],
+)
+def test_figures(changes, warnings, failures):
+    found = verdict(**changes)
+    assert (len(found.warnings), len(found.failures)) == (warnings, failures)
+    assert all("\n" not in line for line in (*found.warnings, *found.failures))
+    for line in found.warnings:
+        assert "do this" in line or "convert a trained model" in line
+
+
+def test_lines_name_the_figure():
+    low = verdict(agreement=0.4, snr_db=-7.3)
+    assert low.warnings == (
+        "int8 picks the Keras model's class on 40.00% of 50 images: do this",
+        "the outputs of int8 are more noise than signal, -7.3 dB against the Keras model's: "
+        "do this",
+    )
+    assert low.failures == ("the int8 file's outputs are more noise than signal (-7.3 dB)",)
+    (asked,) = verdict(min_agreement=0.98).failures
+    assert asked.endswith("on 97.00% of the images, --min_agreement asks for 98.00%")
+
+
+def images(*colours):
+    """Flat images."""
+    return np.stack([np.full((8, 8, 3), colour, np.uint8) for colour in colours])
+
+
+def test_calibration_images_that_say_nothing(photos):
+    assert calibration_warning("photos", photos) is None
+    assert "has one calibration image" in calibration_warning("x", photos[:1])
+    assert "the 12 calibration images of x are all alike" in calibration_warning(
+        "x", images(*[128] * 12)
+    )
+    # One photo again and again, as a recompressed copy differs from it.
+    copies = np.repeat(photos[:1], 5, axis=0)
+    copies[::2] = np.clip(copies[::2].astype(int) + 1, 0, 255)
+    assert "are all alike" in calibration_warning("x", copies)
+    assert "are each of one colour" in calibration_warning("x", images(0, 90, 255))
+    assert calibration_warning("x", photos[:2]) is None
+
+
+def dead_model():
+    """Outputs that no image moves."""
+    inputs = keras.Input((20, 20, 3))
+    flat = keras.layers.GlobalAveragePooling2D()(inputs)
+    outputs = keras.layers.Dense(10, kernel_initializer="zeros", bias_initializer="ones")(flat)
+    return keras.Model(inputs, outputs)
+
+
+def test_a_model_whose_outputs_are_all_equal_is_no_success(tmp_path):
+    job = small_job(tmp_path, dead_model())
+    with pytest.raises(FailedCheckError, match="the Keras model gives the same output") as error:
+        run_job(job)
+    assert error.value.result.checks[-1].constant
+    assert any("convert a trained model" in line for line in error.value.result.warnings)
+    assert not list(job.output.parent.iterdir())
+
+
+def test_less_agreement_than_asked_for_leaves_no_file(tmp_path, small_model):
+    """Calibrated with one grey image, it says so, and by how much it fails."""
+    job = small_job(
+        tmp_path,
+        small_model,
+        precision="int8",
+        input_kind="rgb_uint8",
+        samples=1,
+        min_agreement=1.0,
+    )
+    with pytest.raises(FailedCheckError, match="--min_agreement asks for 100.00%") as error:
+        run_job(job)
+    assert any("one calibration image" in line for line in error.value.result.warnings)
+    assert not list(job.output.parent.iterdir())
+
+
+def test_a_file_that_is_right_is_left_with_its_warnings(tmp_path):
+    job = small_job(tmp_path, foreign_model(), min_agreement=1.0)
+    result = run_job(job)
+    assert result.checks[-1].agreement == 1.0 and job.output.exists()
+    assert "fed pixels" in job.output.with_suffix(".json").read_text()

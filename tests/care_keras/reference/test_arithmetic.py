@@ -1,0 +1,111 @@
+"""Sums, products, means and SOFTMAX against LiteRT."""
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from tests.care_keras.reference.one_operation import (
+    Codes,
+    Draw,
+    File,
+    both,
+    check,
+    options,
+)
+
+SEEDS = range(16)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
+def test_two_tensors(name, seed):
+    """Of one shape, or a constant that is repeated."""
+    draw = Draw(seed)
+    shape = (2, 7, 9, draw.integer(8, 40))
+    repeated = (shape, shape[-1:], (1,), (1, 7, 1, shape[-1]))[seed % 4]
+    tensors = [draw.tensor(*shape)]
+    scale = tensors[0].scale * draw.scale(0.5, 2.0)
+    tensors.append(Codes(draw.codes(*repeated), scale, draw.integer(-40, 40)))
+    file = File()
+    handles = [file.input(tensors[0])]
+    handles.append(file.input(tensors[1]) if seed % 4 == 0 else file.constant(tensors[1]))
+    if seed % 3 == 0:
+        handles.reverse()
+    real = [(x.array - float(x.zero_point)) * x.scale for x in tensors]
+    function = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply}[name]
+    values = function(*(reversed(real) if seed % 3 == 0 else real))
+    # A little more than fits.
+    scale = np.ptp(values) / draw.rng.uniform(255, 400)
+    zero_point = int(np.clip(-np.mean(values) / scale, -100, 100))
+    result = Codes(np.empty(shape, np.int8), scale, zero_point)
+    kind = getattr(schema.ActivationFunctionType, ("NONE", "RELU")[seed % 2])
+    fields = options(name.capitalize(), fusedActivationFunction=kind)
+    check(file, file.operator(name, 2, handles, result, fields))
+
+
+@pytest.mark.parametrize("ratio", [2.0**-10, 0.001, 0.5, 1.0, 0.99999994, 255.9])
+def test_sums_of_steps_at_the_ends_of_what_xnnpack_takes(ratio):
+    draw = Draw(0)
+    tensors = [Codes(draw.codes(2, 999), step, draw.zero_point()) for step in (0.25 * ratio, 0.25)]
+    file = File()
+    handles = [file.input(x) for x in tensors]
+    result = Codes(tensors[0].array, 0.25, 9)
+    check(file, file.operator("ADD", 2, handles, result, options("Add")))
+
+
+@pytest.mark.parametrize("ratio", [2.0**-11, 256.0])
+def test_sums_beyond_that_are_refused(ratio):
+    draw = Draw(0)
+    tensors = [Codes(draw.codes(2, 9), 0.25 * ratio), Codes(draw.codes(2, 9), 0.25)]
+    file = File()
+    handles = [file.input(x) for x in tensors]
+    result = Codes(tensors[0].array, 0.25, 9)
+    output = file.operator("ADD", 2, handles, result, options("Add"))
+    with pytest.raises(ValueError, match="ADD cannot be computed.*Received: .*'output'"):
+        file.by_integers(output)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ["MEAN", "SUM"])
+def test_reductions(name, seed):
+    draw = Draw(seed)
+    axes = ((1, 2), (3,), (1, 2, 3), (1,), (-1, 2))[seed % 5]
+    shape = 16, draw.integer(1, 20), draw.integer(1, 20), draw.integer(1, 70)
+    x = Codes(draw.codes(*shape), draw.scale(), draw.integer(-2, 2))
+    keep = bool(seed % 2)
+    file = File()
+    inputs = [file.input(x), file.integers(axes)]
+    shape = x.array.sum(axes, keepdims=keep).shape
+    elements = x.array.size / np.prod(shape)
+    # Round ratios give ties.
+    ratio = draw.scale(0.2, 2.0) if seed % 4 else 0.5
+    scale = x.scale * ratio * (1 if name == "MEAN" else elements**0.5)
+    result = Codes(np.empty(shape, np.int8), scale, draw.integer(-60, 60))
+    check(file, file.operator(name, 2, inputs, result, options("Reducer", keepDims=keep)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_softmax(seed):
+    draw = Draw(seed)
+    x = draw.tensor(16, draw.integer(2, 60))
+    file = File()
+    result = Codes(x.array, 1 / 256, -128)
+    fields = options("Softmax", beta=1.0)
+    check(file, file.operator("SOFTMAX", 2, [file.input(x)], result, fields))
+
+
+def test_places_in_a_table():
+    """What int8 RSQRT is written as: CAST, ADD of 128, GATHER."""
+    draw = Draw(0)
+    x, table = draw.tensor(1, 9, 40), draw.tensor(256)
+    file = File()
+    int32 = Codes(np.empty(x.array.shape, np.int32))
+    kinds = {"inDataType": schema.TensorType.INT8, "outDataType": schema.TensorType.INT32}
+    codes = file.operator("CAST", 3, [file.input(x)], int32, options("Cast", **kinds))
+    places = file.operator("ADD", 1, [codes, file.integers([128])], int32, options("Add"))
+    result = Codes(x.array, table.scale, table.zero_point)
+    inputs = [file.constant(table), places]
+    output = file.operator("GATHER", 2, inputs, result, options("Gather", axis=0))
+    expected, gathered = both(file, output)
+    np.testing.assert_array_equal(expected, table.array[x.array.astype(int) + 128])
+    np.testing.assert_array_equal(gathered, expected)

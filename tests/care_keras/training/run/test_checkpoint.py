@@ -1,0 +1,141 @@
+import errno
+
+import numpy as np
+import pytest
+
+from care_keras.console.cli import UserError
+from care_keras.training.run.checkpoint import (
+    Checkpoint,
+    CheckpointFolder,
+    Position,
+    read_checkpoint,
+)
+
+
+def checkpoint(epoch=0, step=0, size=50):
+    rng = np.random.default_rng((epoch, step))
+    arrays = {
+        "model/00000/kernel": rng.normal(size=(size, 3)).astype("float32"),
+        "optimizer/00000/iteration": np.asarray(epoch * 10 + step),
+        "random/torch": rng.integers(255, size=7).astype("uint8"),
+    }
+    return Checkpoint(Position(epoch, step), arrays, {"best": {"epoch": 1, "accuracy": 0.5}})
+
+
+def assert_same(actual, expected):
+    assert (actual.position, actual.notes) == (expected.position, expected.notes)
+    assert actual.arrays.keys() == expected.arrays.keys()
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(actual.arrays[name], array)
+        assert actual.arrays[name].dtype == array.dtype
+
+
+def test_gives_back_what_was_written(tmp_path):
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    assert folder.newest() is None
+    folder.write(checkpoint(1, 5))
+    assert_same(folder.newest(), checkpoint(1, 5))
+
+
+def test_keeps_the_newest_and_the_one_before_it(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    (tmp_path / "notes.txt").write_text("somebody's own")
+    # Not in the order of names: 10,000 comes after 9,999.
+    positions = [(2, 0), (2, 7), (9999, 0), (10000, 0)]
+    for position in positions:
+        folder.write(checkpoint(*position))
+        assert folder.newest().position == Position(*position)
+    assert [read_checkpoint(path).position for path in folder.paths()] == [
+        Position(10000, 0),
+        Position(9999, 0),
+    ]
+    assert (tmp_path / "notes.txt").exists()
+
+
+def damages(content):
+    """Name and content of damaged files, every kind that a crash or a disk may cause."""
+    for part in (0.0, 0.01, 0.5, 0.99):
+        yield f"first {part:.0%}", content[: int(part * len(content))]
+    yield "zeros", bytes(len(content))
+    yield "text", b"no checkpoint at all"
+    middle = len(content) // 2
+    yield "hole", content[:middle] + bytes(64) + content[middle + 64 :]
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1))
+    path = folder.write(checkpoint(2, size=2000))
+    for _, content in damages(path.read_bytes()):
+        path.write_bytes(content)
+        lines = []
+        assert_same(folder.newest(say=lines.append), checkpoint(1))
+        assert len(lines) == 1 and "\n" not in lines[0]
+        assert lines[0].startswith(f"{path} cannot be read (")
+        assert lines[0].endswith("): going on from the one before it")
+
+
+def test_a_changed_byte_is_noticed_or_changes_nothing(tmp_path):
+    path = CheckpointFolder(tmp_path).write(checkpoint(3, 1, size=4))
+    content = path.read_bytes()
+    noticed = 0
+    for index in range(0, len(content), 3):
+        changed = bytearray(content)
+        changed[index] ^= 0xFF
+        path.write_bytes(changed)
+        try:
+            assert_same(read_checkpoint(path), checkpoint(3, 1, size=4))
+        except ValueError as error:
+            noticed += 1
+            assert "\n" not in str(error)
+    # What is left are dates and the like in the archive's own records.
+    assert noticed > 0.7 * len(content) / 3
+
+
+def test_no_checkpoint_that_can_be_read(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1)).write_bytes(b"")
+    with pytest.raises(UserError, match="holds no checkpoint that can be read: delete it to start"):
+        folder.newest(say=lambda line: None)
+
+
+def test_pickled_objects_are_not_loaded(tmp_path):
+    path = tmp_path / "epoch0001-step000000.npz"
+    np.savez(path, header=np.asarray([{"position": [1, 0]}], object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        read_checkpoint(path)
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoints(tmp_path, full_disk):
+    folder = CheckpointFolder(tmp_path)
+    for epoch in (1, 2):
+        folder.write(checkpoint(epoch))
+    with full_disk(), pytest.raises(OSError, match="") as error:
+        folder.write(checkpoint(3, size=20_000))
+    assert error.value.errno in (errno.EFBIG, errno.ENOSPC)
+    assert_same(folder.newest(), checkpoint(2))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_interrupted_write_leaves_the_earlier_checkpoints(tmp_path, monkeypatch):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1))
+
+    def interrupted(stream, **arrays):
+        stream.write(b"PK")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(np, "savez", interrupted)
+        folder.write(checkpoint(2))
+    assert_same(folder.newest(), checkpoint(1))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_leftovers_of_a_kill_are_removed(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1))
+    (tmp_path / ".epoch0002-step000000-a1b2c3.npz").write_bytes(b"PK half of it")
+    assert_same(folder.newest(), checkpoint(1))
+    folder.remove_leftovers()
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch0001-step000000.npz"]

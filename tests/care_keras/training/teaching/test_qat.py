@@ -1,0 +1,158 @@
+import keras
+import numpy as np
+import pytest
+
+from care_keras.console.cli import UserError
+from care_keras.convert.conversion import convert_model
+from care_keras.data.sources import open_source
+from care_keras.deploy import fuse
+from care_keras.emit.network import emit_tflite
+from care_keras.litert.layer_runner import LayerRunner
+from care_keras.litert.model import LiteRTModel
+from care_keras.quantization import FakeQuant, is_quantized
+from care_keras.tflite_file.integer_audit import audit_integer_only
+from care_keras.tflite_file.reader import read_graph
+from care_keras.training.config import TrainingConfig
+from care_keras.training.teaching.qat import (
+    DistillationLoss,
+    Teacher,
+    label_accuracy,
+    quantized_start,
+)
+from care_keras.training.trainer import train
+from tests.care_keras.helpers import TINY, numpy_of, tiny_classifier
+from tests.care_keras.training.runs import pixels_of
+
+LABELS = ("cat", "dog", "frog")
+
+pytestmark = pytest.mark.usefixtures("tiny_config", "without_graphs")
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A float model in a file, to train the quantized form of."""
+    path = tmp_path_factory.mktemp("start") / "start.keras"
+    tiny_classifier(preprocessing=TINY.preprocessing, labels=LABELS).save(path)
+    return path
+
+
+def settings(images, start, run_dir, **changes):
+    arguments = {
+        "model": "tiny",
+        "data": str(images),
+        "run_dir": run_dir,
+        "epochs": 1,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "warmup_epochs": 0.0,
+        "start_from": str(start),
+        "qat": True,
+    }
+    return TrainingConfig(**{**arguments, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(images, start, tmp_path_factory):
+    """The quantized form after one epoch, and what `train` returned."""
+    run_dir = tmp_path_factory.mktemp("qat")
+    result = train(settings(images, start, run_dir))
+    return keras.models.load_model(run_dir / "model.keras"), result
+
+
+def test_the_result_is_a_quantized_form(trained):
+    model, result = trained
+    assert is_quantized(model)
+    assert model.labels == LABELS
+    assert "--qat=True" in result["command"] and "--from=" in result["command"]
+
+
+def test_training_moves_kernels_and_ranges(trained, start, images):
+    model, _ = trained
+    pixels = pixels_of(open_source(str(images), "train"), TINY.preprocessing)
+    before, _ = quantized_start(keras.models.load_model(start), pixels)
+    after = {weight.path: numpy_of(weight) for weight in model.trainable_variables}
+    assert after.keys() == {weight.path for weight in before.trainable_variables}
+    moved = [
+        not np.array_equal(after[weight.path], numpy_of(weight))
+        for weight in before.trainable_variables
+        if "factor" not in weight.path
+    ]
+    assert all(moved)
+    factors = [value for path, value in after.items() if "factors" in path]
+    assert np.mean([np.any(value != 1.0) for value in factors]) > 0.5
+
+
+def test_it_converts_without_calibration(trained, images):
+    model, _ = trained
+    content = convert_model(model, model.preprocessing, "int8", "rgb_uint8").content
+    assert not [f for f in audit_integer_only(read_graph(content)) if f.severity == "error"]
+    # The file follows the Keras form: ranges and biases are those that training ended with.
+    pixels = pixels_of(open_source(str(images), "test"), TINY.preprocessing)
+    expected = numpy_of(model(pixels.astype("float32")))
+    runtime = LiteRTModel(content)
+    assert np.abs(runtime.predict(pixels) - expected).max() <= 6 * runtime.output.scale
+
+
+def test_the_teacher_gives_the_float_model_s_logits(start, images):
+    model = keras.models.load_model(start)
+    pixels = pixels_of(open_source(str(images), "test"), TINY.preprocessing)[:3]
+    record = TINY.preprocessing
+    inputs = (pixels / 255.0 - np.asarray(record.mean)) / np.asarray(record.std)
+    expected = numpy_of(model(inputs.astype("float32")))
+    np.testing.assert_allclose(Teacher(fuse(model)).logits(pixels), expected, atol=1e-4)
+
+
+def test_distillation_loss():
+    logits = np.asarray([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]], np.float32)
+    teacher = np.asarray([[1.0, 0.0, 0.0], [0.0, 0.0, 2.0]], np.float32)
+    labels = np.eye(3, dtype=np.float32)[[0, 2]]
+    targets = np.concatenate([labels, teacher], axis=1)
+
+    def log_softmax(x):
+        return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+
+    entropy = -log_softmax(logits)[[0, 1], [0, 2]]
+    share = np.exp(log_softmax(teacher))
+    divergence = (share * (log_softmax(teacher) - log_softmax(logits))).sum(axis=1)
+    for alpha in (0.0, 0.3, 1.0):
+        loss = DistillationLoss(3, alpha, label_smoothing=0.0)
+        expected = np.mean((1 - alpha) * entropy + alpha * divergence)
+        assert float(loss(targets, logits)) == pytest.approx(expected, rel=1e-5)
+        assert float(loss(labels, logits)) == pytest.approx(np.mean(entropy), rel=1e-5)
+    # Equal to the teacher: nothing to learn.
+    assert float(DistillationLoss(3, 1.0, 0.0)(targets, teacher)) == pytest.approx(0.0, abs=1e-6)
+    np.testing.assert_array_equal(numpy_of(label_accuracy(targets, -logits)), [0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"start_from": ""}, "--qat needs --from"),
+        ({"low_resolution": 8, "low_resolution_epochs": 1}, "--low_resolution_epochs"),
+        ({"start_from": "nowhere.keras"}, "nowhere.keras"),
+    ],
+)
+def test_bad_settings(images, start, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        train(settings(images, start, tmp_path, **changes))
+
+
+def test_probabilities_cannot_be_trained(images, tmp_path):
+    path = tmp_path / "softmax.keras"
+    model = tiny_classifier(
+        preprocessing=TINY.preprocessing, labels=LABELS, classifier_activation="softmax"
+    )
+    model.save(path)
+    with pytest.raises(UserError, match="gives logits"):
+        train(settings(images, path, tmp_path / "run"))
+
+
+def test_every_computed_tensor_is_rounded(trained, images):
+    model, _ = trained
+    record = model.preprocessing
+    content = emit_tflite(
+        model, (record.height, record.width), input_kind="rgb_uint8", all_tensors=True
+    )
+    runner = LayerRunner(content)
+    assert all(tensor.dtype == np.int8 for tensor in runner.tensors.values())
+    assert any(isinstance(layer, FakeQuant) for layer in model.layers)

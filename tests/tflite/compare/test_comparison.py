@@ -1,0 +1,174 @@
+"""Both models opened and run: pairs that fit, pairs that do not, files that are no models."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from care_keras.console.native_output import captured_native_output
+from care_keras.convert.by_tensorflow import convert_by_tensorflow
+from care_keras.data.sources import open_source
+from care_keras.tflite_file import read_graph
+from tests.tflite import tiny_classifiers, tiny_models
+from tests.tflite.compare.test_names import RECORD, file, network
+from tflite.compare.comparison import compare
+from tflite.compare.opened import file_kind, open_pair
+from tflite.compare.tensors import FileFailsError
+from tflite.compare.text import verdict
+from tflite.inputs.records import InputOverrides
+
+SAID = InputOverrides(mean=RECORD.mean, std=RECORD.std)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A Keras model and its file."""
+    folder = tmp_path_factory.mktemp("pair")
+    network().save(folder / "model.keras")
+    (folder / "model.tflite").write_bytes(file())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pair(folder):
+    return open_pair(str(folder / "model.keras"), folder / "model.tflite", SAID)
+
+
+def test_a_pair(pair):
+    assert pair.kind == "float32" and pair.criterion.min_snr_db == 60.0
+    assert pair.file_input.preprocessing.height == pair.keras_input.preprocessing.width == 16
+    assert len(pair.delegation.delegated) == len(pair.file.operators)
+    result = compare(pair, open_source("bundled:test").take(range(30)), 5)
+    assert verdict(result, 1.0) is None
+    assert result.output.images == 30 and result.output.agreement == 1.0
+    assert result.layer_images == result.layer_images_identical == 5
+    assert result.reference == "graph" and len(result.layers.layers) == 13
+
+
+def test_outputs_do_not_depend_on_chunks(pair, monkeypatch):
+    source = open_source("bundled:test").take(range(30))
+    at_once = compare(pair, source, 2).output
+    monkeypatch.setattr("tflite.compare.opened._CHUNK_IMAGES", 7)
+    assert pair.chunk_images == 7
+    # From so many images on the Keras model is traced.
+    monkeypatch.setattr("tflite.compare.outputs._GRAPH_IMAGES", 30)
+    in_parts = compare(pair, source, 2).output
+    assert in_parts.agreement == at_once.agreement
+    assert in_parts.figures.snr_db == pytest.approx(at_once.figures.snr_db, abs=6.0)
+    assert in_parts.figures.max_difference < 1e-5
+
+
+def test_a_file_of_batches(folder, tmp_path):
+    with captured_native_output():
+        content = convert_by_tensorflow(network(), RECORD, "float32", "rgb_uint8", batch=4)
+    (tmp_path / "batch.tflite").write_bytes(content)
+    opened = open_pair(str(folder / "model.keras"), tmp_path / "batch.tflite", SAID)
+    assert opened.file_input.kind == "rgb_uint8" and opened.chunk_images % 4 == 0
+    result = compare(opened, open_source("bundled:test").take(range(6)), 6)
+    assert verdict(result, 1.0) is None and result.output.images == 6
+    assert result.layer_images_identical == 6 and len(result.layers.layers) == 13
+
+
+def test_half_precision_weights(folder, tmp_path):
+    with captured_native_output():
+        content = convert_by_tensorflow(network(), RECORD, "float16")
+    (tmp_path / "half.tflite").write_bytes(content)
+    opened = open_pair(str(folder / "model.keras"), tmp_path / "half.tflite", SAID)
+    assert opened.kind == "float16" and opened.criterion.min_snr_db == 40.0
+    result = compare(opened, open_source("bundled:test").take(range(8)), 8)
+    assert result.layers.first_wrong is None and len(result.layers.layers) >= 12
+    assert 55.0 < min(layer.own.snr_db for layer in result.layers.layers) < 90.0
+
+
+def test_what_the_description_says_holds_for_a_model_that_says_nothing(folder, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(file())
+    record = {
+        "input": {"kind": "float"},
+        "preprocessing": {**RECORD.to_dict(), "mean": [0.4] * 3, "interpolation": "nearest"},
+    }
+    (tmp_path / "model.json").write_text(json.dumps(record))
+    opened = open_pair(str(folder / "model.keras"), tmp_path / "model.tflite")
+    assert opened.keras_input.preprocessing.mean == opened.file_input.preprocessing.mean
+    assert tuple(opened.keras_input.preprocessing.mean) == (0.4,) * 3
+    assert opened.file_input.preprocessing.interpolation == "nearest"
+    other = open_pair(str(folder / "model.keras"), tmp_path / "model.tflite", SAID)
+    assert tuple(other.keras_input.preprocessing.mean) == RECORD.mean
+
+
+BAD_FILES = {
+    "missing": (lambda content: None, "cannot be read: No such file.*bad.tflite"),
+    "empty": (lambda content: b"", "The file is empty"),
+    "truncated": (lambda content: content[: len(content) // 2], "truncated or corrupt"),
+    "random": (lambda content: np.random.default_rng(0).bytes(3000), "no TFLite model"),
+    "random behind the identifier": (
+        lambda content: content[:8] + np.random.default_rng(0).bytes(3000),
+        "truncated or corrupt",
+    ),
+    "custom": (
+        lambda content: tiny_models.tiny_model("custom"),
+        "operators that TFLite lacks: MatrixInverse",
+    ),
+    "other size": (
+        lambda content: tiny_models.tiny_model("conv"),
+        "do not fit together: outputs of 5 for an image in .*model.keras, of 16x16x3 in",
+    ),
+    "other classes": (
+        lambda content: tiny_classifiers.tiny_classifier("open"),
+        "do not fit together: outputs of 5 for an image in .*, of 6 in .*bad.tflite",
+    ),
+    "several inputs": (lambda content: tiny_models.tiny_model("two"), "must have one input"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_files_that_cannot_be_compared(kind, folder, tmp_path):
+    make, message = BAD_FILES[kind]
+    content = make(file())
+    if content is not None:
+        (tmp_path / "bad.tflite").write_bytes(content)
+    said = dataclasses.replace(SAID, size=(16, 16))
+    with pytest.raises(ValueError, match=message):
+        open_pair(str(folder / "model.keras"), tmp_path / "bad.tflite", said)
+
+
+def test_keras_models_that_cannot_be_compared(folder, tmp_path):
+    with pytest.raises(ValueError, match="No such model file"):
+        open_pair(str(tmp_path / "none.keras"), folder / "model.tflite", SAID)
+    (tmp_path / "bad.keras").write_bytes((folder / "model.keras").read_bytes()[:5000])
+    with pytest.raises(ValueError, match="Not a .keras file, or a damaged one"):
+        open_pair(str(tmp_path / "bad.keras"), folder / "model.tflite", SAID)
+    (tmp_path / "large.tflite").write_bytes(tiny_classifiers.tiny_classifier("float32"))
+    with pytest.raises(ValueError, match="takes images of 16x16 pixels only. Received: size=8x8"):
+        open_pair(str(folder / "model.keras"), tmp_path / "large.tflite", SAID)
+
+
+def test_an_image_that_cannot_be_read(pair, tmp_path):
+    for i, image in enumerate(open_source("bundled:test").take(range(3))):
+        from PIL import Image
+
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    (tmp_path / "1.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="An image cannot be read. Received: .*1.png"):
+        compare(pair, open_source(str(tmp_path)), 1)
+
+
+def test_a_file_that_does_not_run(pair, monkeypatch):
+    def fail(inputs):
+        raise ValueError("The model fails to run. Received: a divisor of 0")
+
+    monkeypatch.setattr(pair.litert, "run", fail)
+    with pytest.raises(FileFailsError, match="a divisor of 0"):
+        compare(pair, open_source("bundled:test").take(range(3)), 1)
+
+
+def test_kinds_of_files():
+    for name, kind in (("int8", "int8"), ("uint8_quantized", "int8"), ("float32", "float32")):
+        assert file_kind(read_graph(tiny_classifiers.tiny_classifier(name))) == kind
+    # So many weights that the converter rounds them.
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, keras.layers.Dense(8)(keras.layers.Flatten()(inputs)))
+    with captured_native_output():
+        content = convert_by_tensorflow(model, RECORD, "dynamic")
+    assert file_kind(read_graph(content)) == "dynamic"

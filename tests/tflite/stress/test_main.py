@@ -1,0 +1,78 @@
+"""Odd inputs: that they are odd, and that a file which fails on one is found."""
+
+import json
+
+import numpy as np
+import pytest
+
+from care_keras.convert.conversion import convert_model
+from care_keras.convert.sidecar import describe
+from tests.care_keras.helpers import tiny_classifier
+from tests.care_keras.quantization.samples import RECORD, photos
+from tflite.benchmark_forms import both_forms
+from tflite.inputs.odd_inputs import FAMILIES, odd_input
+from tflite.stress import run
+
+
+def test_inputs_are_what_they_are_called():
+    images = photos(6)
+    found = {}
+    for index in range(40 * len(FAMILIES)):
+        name, image = odd_input(index, 0, images)
+        assert image.shape == images.shape[1:] and image.dtype == np.uint8
+        np.testing.assert_array_equal(image, odd_input(index, 0, images)[1])
+        found.setdefault(name, []).append(image)
+    assert {name: len(group) for name, group in found.items()} == dict.fromkeys(FAMILIES, 40)
+    assert all((image == image[0, 0]).all() for image in found["constant"])
+    assert [image[0, 0, 0] for image in found["constant"][:3]] == [0, 255, 128]
+    for image in found["single pixel"]:
+        values, counts = np.unique(image, return_counts=True)
+        assert values.tolist() == [0, 255] and counts.min() == 3
+    spread = [image.astype(float).std() for image in found["noise"]]
+    assert min(spread) < 1.0 and max(spread) > 100.0
+    np.testing.assert_array_equal(found["photo"][:6], images)
+    assert len(np.unique(found["photo"], axis=0)) == 40
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """An int8 file of each form, with its JSON."""
+    folder = tmp_path_factory.mktemp("forms")
+    model = tiny_classifier(classes=10, preprocessing=RECORD, classifier_activation=None)
+    converted = convert_model(model, RECORD, "int8", "rgb_uint8", calibration=iter(photos(16)))
+    deploy = folder / "deploy_uint8.tflite"
+    deploy.write_bytes(converted.content)
+    both_forms.write_forms(model, photos(16), folder)
+    kinds = {deploy: "rgb_uint8", folder / "training_int8.tflite": "float"}
+    for path, kind in kinds.items():
+        record = describe(path, path.name, kind, "int8", RECORD, None, None)
+        path.with_suffix(".json").write_text(json.dumps(record))
+    return list(kinds)
+
+
+def test_a_deploy_form_runs_on_all(files):
+    result = run.stress(files[0], "bundled", 400)
+    assert result.passed and not result.failures and not result.messages
+    assert result.inputs == dict.fromkeys(FAMILIES, 100)
+    assert result.photos == 100 and result.distinct_outputs > 50
+
+
+def test_a_kernel_that_gives_up_is_found(files):
+    """DIV of the training form, where every query of a pixel is the code of 0."""
+    path = files[1]
+    result = run.stress(path, "bundled", 40)
+    assert result.failures and not result.passed and "DIV" in result.messages[0]
+    assert sum(result.inputs.values()) == 40
+
+
+def test_a_process_that_dies_is_found(files):
+    wrong_size = np.zeros((3, 5, 7, 3), np.uint8)
+    job = (files[0], 1, "rgb_uint8", RECORD, wrong_size, 0, 9)
+    assert list(run._answers(job, 4)) == [(4, "the process ended with exit code 1", None)]
+
+
+def test_photos_that_all_look_alike_do_not_pass():
+    counts = dict.fromkeys(FAMILIES, 5)
+    same = run.StressResult(counts, {}, (), photos=5, distinct_outputs=1)
+    assert not same.passed
+    assert run.StressResult(counts, {}, (), photos=5, distinct_outputs=4).passed

@@ -1,0 +1,1 @@
+"""A .tflite file under the phones' instruction set: `python -m tflite.arm64`."""

@@ -1,0 +1,147 @@
+"""How far two runs of one .tflite file are apart, and whether that is far."""
+
+import dataclasses
+
+import numpy as np
+
+from tflite.arm64.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One run against another.
+
+    Attributes:
+        images: Images that ran on both sides.
+        values: Values of all their outputs.
+        equal: How many of them are equal.
+        largest_codes: Largest difference of integer outputs, `None` without any.
+        largest_relative: Largest difference of float outputs over the largest
+            value of that output and image; infinite where only one is finite.
+            `None` without any.
+        top1_agreement: Share of images with the same best class, `None` if the
+            file has several outputs or a single value.
+        worst_output: Name of the output that differs most, `None` if all are equal.
+        failures: For each image that did not run on both sides, what happened.
+        max_codes: Integers may differ by so much.
+        tolerance: Floats may differ by so much, relatively.
+    """
+
+    images: int
+    values: int
+    equal: int
+    largest_codes: int | None
+    largest_relative: float | None
+    top1_agreement: float | None
+    worst_output: str | None
+    failures: dict[int, str]
+    max_codes: int
+    tolerance: float
+
+    @property
+    def verdict(self) -> str:
+        """`"equal"`, `"within 2 codes"`, `"within 0.0001"`, `"wrong"` or `"failed"`."""
+        if self.failures or not self.images:
+            return "failed"
+        if self.equal == self.values:
+            return "equal"
+        codes, relative = self.largest_codes or 0, self.largest_relative or 0.0
+        if codes > self.max_codes or not relative <= self.tolerance:
+            return "wrong"
+        allowed = [f"{self.max_codes} codes"] if codes else []
+        allowed += [f"{self.tolerance:g}"] if relative else []
+        return f"within {' and '.join(allowed)}"
+
+    @property
+    def passed(self) -> bool:
+        """Whether the verdict is a good one."""
+        return self.verdict not in ("wrong", "failed")
+
+
+def compare(reference: Run, other: Run, max_codes: int, tolerance: float) -> Comparison:
+    """Compares the outputs of two runs on the same images.
+
+    Args:
+        reference: The one that is held to be right.
+        other: The other one.
+        max_codes: Integers may differ by so much.
+        tolerance: Floats may differ by so much, over the largest value.
+    """
+    both = sorted(reference.outputs.keys() & other.outputs.keys())
+    values = equal = 0
+    codes, relative = [], []
+    # By output: the worst difference in units of what is allowed.
+    worst: dict[int, float] = {}
+    for image in both:
+        pairs = zip(reference.outputs[image], other.outputs[image], strict=True)
+        for index, (first, second) in enumerate(pairs):
+            same = equal_values(first, second)
+            values += same.size
+            equal += int(same.sum())
+            if first.dtype.kind in "iub":
+                codes.append(code_difference(first, second))
+                excess = codes[-1] / max(max_codes, 1)
+            else:
+                relative.append(relative_difference(first, second))
+                excess = relative[-1] / max(tolerance, 1e-30)
+            if not same.all() and not excess <= worst.get(index, -1.0):
+                worst[index] = excess
+    failures = dict(other.failures)
+    for image, text in reference.failures.items():
+        failures[image] = f"on {'both sides' if image in failures else 'the host'}: {text}"
+    return Comparison(
+        images=len(both),
+        values=values,
+        equal=equal,
+        largest_codes=max(codes, default=None),
+        largest_relative=max(relative, default=None),
+        top1_agreement=_top1_agreement(reference, other, both),
+        worst_output=reference.names[max(worst, key=worst.get)] if worst else None,
+        failures=failures,
+        max_codes=max_codes,
+        tolerance=tolerance,
+    )
+
+
+def equal_values(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Where two arrays hold the same; one NaN is as good as another.
+
+    Raises:
+        ValueError: If they are not of the same shape and type.
+    """
+    if first.shape != second.shape or first.dtype != second.dtype:
+        raise ValueError(
+            "The same file must give outputs of the same shape and type. "
+            f"Received: {first.dtype} {first.shape} and {second.dtype} {second.shape}"
+        )
+    return (first == second) | ((first != first) & (second != second))
+
+
+def code_difference(first: np.ndarray, second: np.ndarray) -> int:
+    """Largest difference of two arrays of integers."""
+    return int(np.abs(first.astype(np.int64) - second.astype(np.int64)).max(initial=0))
+
+
+def relative_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Over the largest finite value; infinite where the two are not finite at the same places."""
+    differing = ~equal_values(first, second)
+    if not differing.any():
+        return 0.0
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    if not (np.isfinite(first[differing]).all() and np.isfinite(second[differing]).all()):
+        return float("inf")
+    scale = np.abs(first[np.isfinite(first)]).max()
+    difference = np.abs(first - second)[differing].max()
+    return float(difference / scale) if scale else float("inf")
+
+
+def _top1_agreement(reference, other, images):
+    if not images or len(reference.outputs[images[0]]) != 1:
+        return None
+    if reference.outputs[images[0]][0].size < 2:
+        return None
+    same = [
+        np.argmax(reference.outputs[image][0]) == np.argmax(other.outputs[image][0])
+        for image in images
+    ]
+    return float(np.mean(same))

@@ -1,0 +1,127 @@
+"""At which operators two runs of one .tflite file part."""
+
+import dataclasses
+
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+
+from care_keras.tflite_file import Graph, read_graph
+from tflite.arm64.compare import code_difference, equal_values, relative_difference
+from tflite.arm64.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Parting:
+    """All operators of one kind that were given the same on both sides.
+
+    Attributes:
+        operator: `"CONV_2D"`.
+        judged: Operators times images: how often the inputs were equal.
+        parted: How often the outputs were not.
+        values: Values of those outputs, of all that were judged.
+        differing: How many of them differ.
+        largest_codes: Largest difference of integers, `None` without any.
+        largest_relative: Largest difference of floats over the tensor's
+            largest value, `None` without any.
+    """
+
+    operator: str
+    judged: int
+    parted: int
+    values: int
+    differing: int
+    largest_codes: int | None
+    largest_relative: float | None
+
+
+def readable_tensors(graph: Graph) -> list[int]:
+    """The tensors that the operators of the main graph write, if NumPy has their type."""
+    return sorted(
+        tensor
+        for tensor in graph.main.producers
+        if graph.tensors[tensor].dtype.startswith(("int", "uint", "float", "bool"))
+    )
+
+
+def expose_tensors(content: bytes) -> bytes:
+    """A .tflite file of the same graph that has all `readable_tensors` for outputs.
+
+    The runtime's own switch for that (`experimental_preserve_all_tensors`) does
+    not keep it from writing an ADD over its input (seen with TensorFlow Lite
+    2.14); outputs are kept.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    tensors = readable_tensors(read_graph(content))
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model.subgraphs[0].outputs = tensors
+    model.signatureDefs = []
+    builder = flatbuffers.Builder(len(content) + 2**20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def same_outputs(graph: Graph, plain: Run, exposed: Run) -> bool:
+    """Whether a file gives with all tensors for outputs what it gives without.
+
+    Args:
+        graph: The file.
+        plain: Its run.
+        exposed: A run of it with `expose_tensors`, on the first images of them.
+    """
+    place = {tensor: index for index, tensor in enumerate(readable_tensors(graph))}
+    return all(
+        bool(equal_values(plain.outputs[image][index], outputs[place[tensor]]).all())
+        for image, outputs in exposed.outputs.items()
+        for index, tensor in enumerate(graph.main.outputs)
+        if image in plain.outputs and tensor in place
+    )
+
+
+def partings(graph: Graph, reference: Run, other: Run) -> list[Parting]:
+    """What each kind of operator does to equal inputs, the one that differs most often first.
+
+    What comes of unequal inputs says nothing of an operator and is left out.
+
+    Args:
+        graph: The file.
+        reference: A run of it with `expose_tensors`.
+        other: The other one.
+    """
+    place = {tensor: index for index, tensor in enumerate(readable_tensors(graph))}
+    found: dict[str, list[tuple[int, int, int | None, float | None]]] = {}
+    for image in sorted(reference.outputs.keys() & other.outputs.keys()):
+        first, second = reference.outputs[image], other.outputs[image]
+        equal = {
+            tensor: bool(equal_values(first[index], second[index]).all())
+            for tensor, index in place.items()
+        }
+        for operator in graph.main.operators:
+            # Constants and the input are no operator's outputs: they are the same.
+            if all(equal.get(tensor, True) for tensor in operator.inputs):
+                for tensor in place.keys() & set(operator.outputs):
+                    pair = first[place[tensor]], second[place[tensor]]
+                    found.setdefault(operator.label, []).append(_difference(*pair))
+    result = [_parting(operator, differences) for operator, differences in found.items()]
+    return sorted(result, key=lambda parting: (-parting.parted, -parting.judged))
+
+
+def _difference(first, second):
+    differing = int((~equal_values(first, second)).sum())
+    if first.dtype.kind in "iub":
+        return first.size, differing, code_difference(first, second), None
+    return first.size, differing, None, relative_difference(first, second)
+
+
+def _parting(operator, differences):
+    sizes, differing, codes, relative = zip(*differences, strict=True)
+    return Parting(
+        operator=operator,
+        judged=len(differences),
+        parted=sum(count > 0 for count in differing),
+        values=sum(sizes),
+        differing=sum(differing),
+        largest_codes=max((code for code in codes if code is not None), default=None),
+        largest_relative=max((one for one in relative if one is not None), default=None),
+    )

@@ -1,0 +1,1 @@
+"""What is in a .tflite file and what it needs: `python -m tflite.audit`."""

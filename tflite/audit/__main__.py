@@ -1,0 +1,119 @@
+"""What is in a .tflite file and what it needs: `python -m tflite.audit --model=M.tflite`.
+
+Operators with their multiply-accumulates and bytes, tensor types, memory, the
+oldest runtime, what XNNPACK runs, and warnings with what to do about each.
+Several `--model` are also set side by side. `--int8` checks that the files
+compute in integers only, `--portable` that no operator is known to give other
+numbers on another runtime or with more threads, `--gpu` that LiteRT's GPU
+accelerator runs all of them and gives the CPU's numbers: exit code 1 if one
+does not.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+from absl import flags
+
+from care_keras.console import cli
+from care_keras.files import write_atomically
+from care_keras.tflite_file import read_graph
+from care_keras.tflite_file.integer_audit import summarize, summarize_errors
+from tflite.audit.gpu.check import audit_gpu, check_no_custom_operators
+from tflite.audit.gpu.inputs import choose_inputs
+from tflite.audit.gpu.records import PRECISIONS
+from tflite.audit.gpu.text import gpu_failure
+from tflite.audit.report import Audit, audit_file, to_dict
+from tflite.audit.text import format_audit, format_summary
+from tflite.audit.warnings import PORTABILITY_RULES
+from tflite.inputs.flags import input_overrides
+
+_MODEL = flags.DEFINE_multi_string(
+    "model", None, "A .tflite file; give it several times to compare.", required=True
+)
+_INT8 = flags.DEFINE_bool("int8", False, "Check that the files compute in integers only.")
+_PORTABLE = flags.DEFINE_bool(
+    "portable",
+    False,
+    "Check that the files hold no operator that another runtime, or ARM64 with several threads, is "
+    "known to compute otherwise.",
+)
+_GPU = flags.DEFINE_bool("gpu", False, "Run the files on LiteRT's GPU accelerator, and check them.")
+_GPU_PRECISION = flags.DEFINE_enum(
+    "gpu_precision",
+    "float16",
+    PRECISIONS,
+    "What the GPU may compute in. float16: half precision where it can, as apps get it that do "
+    "not ask.",
+)
+_ALLOW_PARTIAL = flags.DEFINE_bool(
+    "allow_partial", False, "With --gpu, accept that operators are left to the CPU."
+)
+_GPU_TIMEOUT_SECONDS = flags.DEFINE_integer(
+    "gpu_timeout_seconds", 600, "Time for each file on the GPU.", lower_bound=1
+)
+_DATA = flags.DEFINE_string(
+    "data", "bundled", "Images to compare GPU and CPU on: DIR, tfds:NAME[:SPLIT] or bundled."
+)
+_SAMPLES = flags.DEFINE_integer("samples", 8, "How many inferences on the GPU.", lower_bound=1)
+_OPERATORS = flags.DEFINE_bool("operators", False, "List every operator.")
+_TENSORS = flags.DEFINE_bool("tensors", False, "List every tensor with its quantization.")
+_OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write all of it to, as JSON.")
+
+
+def main() -> None:
+    """The command."""
+    # TensorFlow's search for a GPU of its own prints errors.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    try:
+        if _GPU.value:
+            # Before minutes of work on the other files.
+            for path in _MODEL.value:
+                check_no_custom_operators(read_graph(path))
+        audits = [audit_file(path) for path in _MODEL.value]
+        if _GPU.value:
+            audits = [_with_gpu(audit) for audit in audits]
+    except ValueError as error:
+        raise cli.UserError(str(error)) from error
+    if _OUTPUT_JSON.value:
+        content = json.dumps([to_dict(audit) for audit in audits], indent=1) + "\n"
+        try:
+            write_atomically(_OUTPUT_JSON.value, content)
+        except OSError as error:
+            reason = error.strerror or error
+            raise cli.UserError(f"cannot write {_OUTPUT_JSON.value}: {reason}") from error
+    for audit in audits:
+        print(f"{format_audit(audit, _INT8.value, _OPERATORS.value, _TENSORS.value)}\n")
+    if len(audits) > 1:
+        print(f"{format_summary(audits)}\n")
+    if _OUTPUT_JSON.value:
+        print(f"wrote {_OUTPUT_JSON.value}")
+    failed = [reason for audit in audits for reason in _failures(audit)]
+    if failed:
+        raise cli.CheckError("; ".join(failed))
+
+
+def _with_gpu(audit: Audit) -> Audit:
+    overrides = input_overrides()
+    inputs = choose_inputs(audit.path, audit.graph, _DATA.value, _SAMPLES.value, overrides)
+    gpu = audit_gpu(
+        audit.path, audit.graph, inputs, _GPU_PRECISION.value, _GPU_TIMEOUT_SECONDS.value
+    )
+    return dataclasses.replace(audit, gpu=gpu)
+
+
+def _failures(audit):
+    name = pathlib.Path(audit.path).name
+    if _INT8.value and not audit.integer_only:
+        yield f"{name} is not integer-only: {summarize_errors(audit.integer_findings)}"
+    if _PORTABLE.value:
+        found = [finding for finding in audit.warnings if finding.rule in PORTABILITY_RULES]
+        if found:
+            yield f"{name} is not portable: {summarize(found)}"
+    if audit.gpu is not None and not audit.gpu.passed(_ALLOW_PARTIAL.value):
+        yield f"{name} on the GPU: {gpu_failure(audit.gpu, _ALLOW_PARTIAL.value)}"
+
+
+if __name__ == "__main__":
+    cli.run(main)

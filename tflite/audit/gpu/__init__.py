@@ -1,0 +1,1 @@
+"""What LiteRT's GPU accelerator makes of a .tflite file."""

@@ -1,0 +1,173 @@
+"""Runs a .tflite file on the CPU and on LiteRT's GPU accelerator, on the same inputs.
+
+`probe.py JOB`, a JSON file with
+
+- `model`: the .tflite file;
+- `inputs`: an .npz of arrays `(samples, *shape)` by the tensor's index;
+- `outputs`: the .npz to write, the same by `cpu/INDEX` and `gpu/INDEX`;
+- `precision`: what the GPU may compute in, `"float32"`, or `"float16"` where it can;
+- `log`, `report`: files for what LiteRT says and for how far it came, in lines of JSON;
+- `icd`: a Vulkan driver's description, `null` for those of the system;
+- `runtime_folder`: the folder of the accelerator's library, `null` for the runtime's.
+
+A program of its own, as a driver can crash or hang. It imports nothing but the
+runtime and NumPy.
+"""
+
+import json
+import os
+import sys
+
+import numpy as np
+
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+def main(job: dict) -> None:
+    """Runs it, stage by stage."""
+    if job["icd"]:
+        os.environ["VK_ICD_FILENAMES"] = job["icd"]
+    with np.load(job["inputs"], allow_pickle=False) as archive:
+        samples = {int(index): archive[index] for index in archive.files}
+    say = _Report(job["report"])
+    say("cpu")
+    try:
+        results = {f"cpu/{i}": values for i, values in _on_cpu(job["model"], samples).items()}
+        say("ranges")
+        say("ranges", ranges=_beyond_float16(job["model"], samples))
+    except (ValueError, RuntimeError) as error:
+        results = {}
+        say("cpu", cpu_error=_one_line(error))
+    say("compile")
+    compiled, alone = _compile(job["model"], job["precision"], job["runtime_folder"])
+    say("run", alone=alone)
+    values, unreadable = _on_gpu(compiled, samples)
+    np.savez(job["outputs"], **results, **{f"gpu/{i}": array for i, array in values.items()})
+    say("done", unreadable=unreadable)
+
+
+class _Report:
+    def __init__(self, path):
+        self._path = path
+
+    def __call__(self, stage, **facts):
+        with open(self._path, "a") as stream:
+            stream.write(json.dumps({"stage": stage, **facts}) + "\n")
+
+
+def _one_line(error):
+    return " ".join(str(error).split())
+
+
+def _on_cpu(model, samples):
+    """The outputs by index, as an app gets them: through XNNPACK."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=model, num_threads=1)
+    indices = [details["index"] for details in interpreter.get_output_details()]
+    results = {index: [] for index in indices}
+    for _ in _inferences(interpreter, samples):
+        for index in results:
+            results[index].append(interpreter.get_tensor(index))
+    return {index: np.stack(arrays) for index, arrays in results.items()}
+
+
+def _beyond_float16(model, samples):
+    """Largest magnitude of each float activation that half precision does not hold."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=model,
+        experimental_preserve_all_tensors=True,
+        # XNNPACK keeps what lies inside its partitions to itself.
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    native = interpreter._interpreter
+    written = [int(i) for node in range(native.NumNodes()) for i in native.NodeOutputs(node)]
+    floats = [i for i in written if i >= 0 and native.TensorType(i, 0) is np.float32]
+    del native  # The interpreter does not run while someone else holds it.
+    largest = dict.fromkeys(floats, 0.0)
+    if not floats:
+        return {}
+    for _ in _inferences(interpreter, samples):
+        for index in floats:
+            values = interpreter.get_tensor(index)
+            finite = np.abs(values[np.isfinite(values)])
+            largest[index] = max(largest[index], float(finite.max(initial=0.0)))
+    return {index: value for index, value in largest.items() if value > _FLOAT16_MAX}
+
+
+def _inferences(interpreter, samples):
+    interpreter.allocate_tensors()
+    for number in range(len(next(iter(samples.values())))):
+        for index, values in samples.items():
+            interpreter.set_tensor(index, values[number])
+        interpreter.invoke()
+        yield
+
+
+def _compile(model, precision, folder):
+    """The compiled model, and whether the GPU alone can run it.
+
+    With the CPU allowed beside it, a file counts as fully accelerated too where
+    XNNPACK runs the rest, or all of it: only the GPU alone says what the GPU
+    can do.
+    """
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.environment import Environment
+    from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+    from ai_edge_litert.options import CpuOptions, GpuOptions, Options
+
+    environment = Environment.create(runtime_path=folder)
+
+    def compile_for(hardware):
+        options = Options(
+            hardware_accelerators=hardware,
+            cpu_options=CpuOptions(num_threads=1),
+            gpu_options=GpuOptions(enforce_f32=precision == "float32"),
+        )
+        return CompiledModel.from_file(model, environment=environment, options=options)
+
+    try:
+        return compile_for(HardwareAccelerator.GPU), True
+    except RuntimeError as error:
+        if "Some ops are not accelerated" not in str(error):
+            raise
+    return compile_for(HardwareAccelerator.GPU | HardwareAccelerator.CPU), False
+
+
+def _on_gpu(compiled, samples):
+    """The outputs by index, and why those of some names cannot be read."""
+    key, names = next(iter(compiled.get_signature_list().items()))
+    inputs, outputs = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
+    input_details = compiled.get_input_tensor_details(key)
+    output_details = compiled.get_output_tensor_details(key)
+    results, unreadable = {}, {}
+    for number in range(len(next(iter(samples.values())))):
+        for name, buffer in zip(names["inputs"], inputs, strict=True):
+            buffer.write(samples[input_details[name]["index"]][number])
+        compiled.run_by_index(0, inputs, outputs)
+        values = {}
+        for name, buffer in zip(names["outputs"], outputs, strict=True):
+            details = output_details[name]
+            shape = details["shape"]
+            try:
+                array = buffer.read(int(np.prod(shape)), np.dtype(details["dtype"]))
+            except ValueError as error:
+                unreadable[name] = _one_line(error)
+                continue
+            values[details["index"]] = array.reshape(shape)
+        for index, array in values.items():
+            results.setdefault(index, []).append(array)
+    return {index: np.stack(arrays) for index, arrays in results.items()}, unreadable
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1]) as stream:
+        given = json.load(stream)
+    # The runtime and the driver print by themselves; whoever ends them still finds it there.
+    os.dup2(os.open(given["log"], os.O_WRONLY | os.O_CREAT, 0o600), 2)
+    try:
+        main(given)
+    except (ValueError, RuntimeError) as error:
+        _Report(given["report"])("error", error=_one_line(error))

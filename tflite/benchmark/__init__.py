@@ -1,0 +1,1 @@
+"""Latency of .tflite files on this machine: `python -m tflite.benchmark`."""

@@ -1,0 +1,1 @@
+"""What the deploy form gains: `python -m tflite.benchmark_forms`."""

@@ -1,0 +1,101 @@
+"""What the deploy form gains on this machine: `python -m tflite.benchmark_forms --model=s0`.
+
+Converts a CARE model four ways, the training form as it stands by TensorFlow's
+converter and the deploy form by ours, each in float32 and int8, and times the
+four files in interleaved rounds. With `--each_rewrite` it times the deploy form
+against itself with one of its rewrites turned off, or on, for each of them.
+"""
+
+import contextlib
+import pathlib
+import sys
+import tempfile
+
+from absl import flags
+
+from care_keras.console import cli
+from care_keras.convert.by_tensorflow import restart_under_tensorflow
+from care_keras.convert.images import open_calibration_and_held_out, read_pixels
+from care_keras.models import names_of_models
+from tflite.benchmark.engine import RoundPlan
+from tflite.benchmark.latency import make_candidates, measure
+from tflite.benchmark.litert_engine import LiteRTEngine
+from tflite.benchmark.machine import describe_machine, load_average
+from tflite.benchmark.tables import latency_table
+from tflite.benchmark_forms.both_forms import load_model, ratio_table, write_forms
+from tflite.benchmark_forms.rewrites import rewrite_table, write_rewrites
+
+_MODEL = flags.DEFINE_string(
+    "model",
+    "care_nano_cifar10",
+    f"A .keras file, a bundled model, or with random weights {names_of_models()}.",
+)
+_THREADS = flags.DEFINE_multi_integer(
+    "threads", [1, 2], "Threads of the CPU kernels; give several.", lower_bound=1
+)
+_ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds; a process per file in each.", lower_bound=3)
+_SECONDS = flags.DEFINE_float("round_seconds", 0.3, "Time of a round, at least.", lower_bound=0)
+_SAMPLES = flags.DEFINE_integer("samples", 16, "Calibration images.", lower_bound=1)
+_CALIBRATION = flags.DEFINE_string(
+    "calibration", "bundled", "Images of the int8 files: DIR, tfds:NAME, bundled."
+)
+_FOLDER = flags.DEFINE_string("folder", None, "Keep the files in this folder.")
+_EACH_REWRITE = flags.DEFINE_bool(
+    "each_rewrite", False, "Time what each rewrite of the deploy form gains."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, orders and bootstrap.", lower_bound=0)
+
+
+def main() -> None:
+    """The command."""
+    try:
+        with contextlib.ExitStack() as stack:
+            folder = _FOLDER.value or stack.enter_context(tempfile.TemporaryDirectory())
+            _run(pathlib.Path(folder))
+    except ValueError as error:
+        raise cli.UserError(str(error)) from error
+    except OSError as error:
+        raise cli.UserError(f"cannot write: {error}") from error
+
+
+def _run(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    model = load_model(_MODEL.value, _SEED.value)
+    images = _calibration_images(model.preprocessing)
+    write, table = (
+        (write_rewrites, rewrite_table) if _EACH_REWRITE.value else (write_forms, ratio_table)
+    )
+    paths = write(model, images, folder)
+    candidates = make_candidates(paths, list(dict.fromkeys(_THREADS.value)), {})
+    engine = LiteRTEngine(seed=_SEED.value)
+    candidates = [candidate for candidate in candidates if _runs(candidate, engine)]
+    plan = RoundPlan(seconds=_SECONDS.value)
+    latencies = measure(candidates, engine, plan, _ROUNDS.value, _SEED.value)
+    print(f"\n{latency_table(latencies)}\n\n{table(latencies, _SEED.value)}\n")
+    machine = describe_machine()
+    print(
+        f"{_MODEL.value}, {_ROUNDS.value} rounds, on {machine['cpu']} "
+        f"({machine['usable_cpus']} CPUs, load {load_average()})"
+    )
+
+
+def _runs(candidate, engine):
+    """Whether a file runs on random inputs: DIV of a plain int8 file gives up on some."""
+    try:
+        engine.check(candidate.run)
+        return True
+    except ValueError as error:
+        print(f"warning: left out: {error}", file=sys.stderr)
+        return False
+
+
+def _calibration_images(preprocessing):
+    source, _, _ = open_calibration_and_held_out(
+        _CALIBRATION.value, None, _SAMPLES.value, 1, _SEED.value
+    )
+    return read_pixels(source, preprocessing, f"reading {source.name}")[0]
+
+
+if __name__ == "__main__":
+    restart_under_tensorflow()
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""Attention's cost against the number of tokens: `python -m tflite.benchmark_tokens`."""

@@ -1,0 +1,1 @@
+"""TFLite's benchmark_model: where it is, and what it prints."""

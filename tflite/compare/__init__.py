@@ -1,0 +1,1 @@
+"""A .tflite file against its Keras model: `python -m tflite.compare`."""

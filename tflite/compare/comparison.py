@@ -1,0 +1,164 @@
+"""The comparison of a .tflite file with a Keras model: end to end and layer by layer."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from care_keras.console.progress import progress
+from care_keras.convert.conversion import is_care
+from care_keras.data.preprocessing import resize_and_crop
+from care_keras.data.sources import Source
+from care_keras.deploy import DeployModel, Rewrites, fuse
+from care_keras.quantization import is_quantized
+from tflite.compare.figures import Criterion
+from tflite.compare.graph import value_shapes
+from tflite.compare.layers import LayerComparisons, compare_layers
+from tflite.compare.names import count_named, match
+from tflite.compare.opened import Pair
+from tflite.compare.outputs import OutputComparison, compare_outputs, run_file
+from tflite.compare.tensors import TensorReader
+from tflite.compare.unfold import unfold
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What came of it.
+
+    Attributes:
+        output: End to end.
+        layers: Layer by layer, `None` if the Keras model is no graph of layers.
+        layer_images: Images that the layers were compared on.
+        layer_images_identical: How many of them gave, while tensors were read,
+            the output that the file gives otherwise, to the bit.
+        reference: What the layers are those of: `"deploy form"`.
+        criterion: When a layer counts as wrong.
+    """
+
+    output: OutputComparison
+    layers: LayerComparisons | None
+    layer_images: int
+    layer_images_identical: int
+    reference: str
+    criterion: Criterion
+
+
+def compare(
+    pair: Pair, source: Source, layer_images: int, min_snr_db: float | None = None
+) -> Comparison:
+    """Runs both on all images, and reads every layer on some of them.
+
+    Args:
+        pair: The models.
+        source: The images.
+        layer_images: How many of them, evenly spread, the layers are read on.
+        min_snr_db: Noise that makes a layer wrong, in place of the usual one.
+
+    Raises:
+        ValueError: If an image cannot be read, or a layer of the Keras model has
+            another shape in the file.
+        FileFailsError: If the file does not run on an image.
+    """
+    criterion = pair.criterion
+    if min_snr_db is not None:
+        criterion = dataclasses.replace(criterion, min_snr_db=min_snr_db)
+    spread = np.unique(np.linspace(0, len(source) - 1, layer_images).astype(int))
+    layers, identical, reference = _compare_layers(pair, source.take(spread), criterion)
+    chunks = progress(
+        _chunks(pair, source),
+        f"comparing outputs, batch of {pair.chunk_images}",
+        math.ceil(len(source) / pair.chunk_images),
+    )
+    output = compare_outputs(
+        pair.keras_model,
+        pair.keras_input,
+        pair.litert,
+        pair.file_input,
+        chunks,
+        len(source),
+        criterion,
+    )
+    return Comparison(output, layers, len(spread), identical, reference, criterion)
+
+
+def _compare_layers(pair, source, criterion):
+    """`(LayerComparisons, images whose output is the same to the bit, name of the form)`."""
+    reference, model, graph = _best_form(pair)
+    if graph is None:
+        return None, 0, reference
+    reader = TensorReader(pair.path, pair.litert.input.shape, 1)
+    batch = pair.litert.input.shape[0]
+    first = _whole_batches(next(_chunks(pair, source))[:batch], batch)
+    matching = match(
+        graph,
+        pair.file,
+        model,
+        lambda: value_shapes(graph, _keras_values(pair, first)),
+        reader.shapes(pair.file, pair.file_input.encode(first, pair.litert.input)),
+    )
+    tensors = sorted({one.tensor for one in matching.by_value.values()})
+    output = pair.file.main.outputs[0]
+    identical = {}
+
+    def batches():
+        for start, pixels in enumerate(_chunks(pair, source)):
+            images = len(pixels)
+            pixels = _whole_batches(pixels, batch)
+            encoded = pair.file_input.encode(pixels, pair.litert.input)
+            contents = reader.read(encoded, {*tensors, output})
+            shipped = run_file(pair.litert, pair.file_input, pixels)
+            same = [
+                a.tobytes() == b.tobytes() for a, b in zip(shipped, contents[output], strict=True)
+            ]
+            identical[start] = sum(same[:images])
+            yield _keras_values(pair, pixels), contents
+
+    print(f"comparing layers on {len(source)} images", flush=True)
+    layers = compare_layers(graph, pair.file, matching, batches, criterion)
+    return layers, sum(identical.values()), reference
+
+
+def _best_form(pair):
+    """The form of the Keras model that the file's tensors are named after: `(name, it, graph)`."""
+    model = pair.keras_model
+    if is_quantized(model):
+        name = "quantized form"
+    else:
+        name = "deploy form" if isinstance(model, DeployModel) else "graph"
+    forms = [(name, model)]
+    if is_care(model) and not isinstance(model, DeployModel):
+        forms = [
+            ("deploy form", fuse(model)),
+            ("deploy form of float32 files", fuse(model, Rewrites(few_taps=True))),
+            *forms,
+        ]
+    graphs = [(name, form, unfold(form)) for name, form in forms]
+    if any(graph is None for _, _, graph in graphs):
+        return graphs[0]
+    return max(graphs, key=lambda form: count_named(form[2], pair.file))
+
+
+def _keras_values(pair, pixels):
+    return pair.keras_input.values(pixels).astype(np.float32)
+
+
+def _whole_batches(pixels, batch):
+    filling = np.repeat(pixels[-1:], -len(pixels) % batch, axis=0)
+    return np.concatenate([pixels, filling])
+
+
+def _chunks(pair, source) -> Iterator[np.ndarray]:
+    """uint8 pixels, some images at a time."""
+    record = pair.file_input.preprocessing
+    for start in range(0, len(source), pair.chunk_images):
+        pixels = []
+        for index in range(start, min(start + pair.chunk_images, len(source))):
+            try:
+                pixels.append(resize_and_crop(source[index], record))
+            except ValueError as error:
+                raise ValueError(
+                    f"An image cannot be read. Received: {source.item_names[index]} of "
+                    f"{source.name} ({error})"
+                ) from error
+        yield np.stack(pixels)

@@ -1,0 +1,230 @@
+"""A comparison as text, as JSON, and as a verdict in one line."""
+
+import dataclasses
+import importlib.metadata
+import math
+import pathlib
+import platform
+
+import keras
+
+from care_keras.console.table import format_table
+from care_keras.litert.model import runtime_version
+from care_keras.metrics import finite_or_none
+from tflite.benchmark.machine import describe_machine, now
+from tflite.compare.comparison import Comparison
+from tflite.compare.layers import LayerComparison
+from tflite.compare.opened import Pair
+
+SCHEMA = "care_keras.tflite.comparison/1"
+_WORST = 10
+_EXACT_DB = 120.0
+
+
+def verdict(result: Comparison, min_agreement: float) -> str | None:
+    """What does not hold, in one line, the layer to look at first; `None` if all holds."""
+    output, layers = result.output, result.layers
+    reasons = []
+    if not math.isfinite(output.figures.max_difference):
+        reasons.append("the file gives values that are not finite")
+    if output.agreement is not None and output.agreement < min_agreement:
+        reasons.append(
+            f"the largest output agrees for {output.agreement:.2%} of the images, "
+            f"{min_agreement:.2%} are asked for"
+        )
+    wrong = layers and layers.first_wrong
+    if wrong:
+        reasons.append(f"the first layer that goes wrong is {_fault(wrong, result.criterion)}")
+    elif reasons and layers and layers.layers:
+        most = min(layers.layers, key=lambda layer: layer.lost_here_db)
+        reasons.append(
+            f"no layer computes wrongly, most is lost in {most.name} ({most.operator}, "
+            f"{_db(most.lost_here_db)})"
+        )
+    return ". ".join(reasons) or None
+
+
+def _fault(layer, criterion):
+    own = layer.own
+    text = (
+        f"{layer.name} ({layer.operator}, operator {layer.operator_index}): own SNR "
+        f"{_db(own.snr_db)}, {criterion.min_snr_db:g} dB are asked for"
+    )
+    if own.wrong_channels:
+        text += (
+            f"; {own.wrong_channels} of {own.channels} channels are wrong, the worst is "
+            f"{own.worst_channel} with {_db(own.worst_channel_snr_db)}"
+        )
+    return text
+
+
+def format_comparison(pair: Pair, result: Comparison, all_layers: bool) -> str:
+    """The tables, and what they are about."""
+    parts = [_output_table(pair, result)]
+    if result.layers is None:
+        parts.append("layers: not compared, as the Keras model is no graph of layers")
+        return "\n\n".join(parts)
+    layers = list(result.layers.layers)
+    title = f"all {len(layers)} layers, in the order they run"
+    if not all_layers:
+        first, count = result.layers.first_wrong, len(layers)
+        layers = sorted(layers, key=lambda layer: (layer.own.right, layer.lost_here_db))[:_WORST]
+        if first and first not in layers:
+            layers = [first, *layers[:-1]]
+        title = f"the {len(layers)} of {count} layers that lose most (--layers lists all)"
+    parts += [f"{title}\n{_layer_table(layers)}", _notes(pair, result)]
+    return "\n\n".join(parts)
+
+
+def _output_table(pair, result):
+    output = result.output
+    figures = output.figures
+    interval = output.agreement_interval
+    headers = ["output of", "images", "same largest", "95 % interval", "SNR", "largest difference"]
+    row = [
+        pathlib.Path(pair.path).name,
+        output.images,
+        None if output.agreement is None else f"{output.agreement:.2%}",
+        None if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}",
+        _db(figures.total_snr_db),
+        f"{figures.max_difference:.4g}",
+    ]
+    if figures.codes_equal is not None:
+        headers += ["in codes", "codes equal"]
+        row += [figures.max_code_difference, f"{figures.codes_equal:.2%}"]
+    return format_table(headers, [row])
+
+
+def _layer_table(layers):
+    quantized = any(layer.own.codes_equal is not None for layer in layers)
+    headers = ["layer", "operator", "own SNR", "largest difference"]
+    headers += ["in codes", "codes equal", "rounding SNR"] if quantized else []
+    rows = []
+    for layer in layers:
+        own = layer.own
+        row = [
+            layer.name + ("" if own.right else "  WRONG"),
+            f"{layer.operator_index} {layer.operator}",
+            _db(own.snr_db),
+            f"{own.max_difference:.4g}",
+        ]
+        if quantized:
+            equal = own.codes_equal
+            row += [
+                own.max_code_difference,
+                None if equal is None else f"{equal:.2%}",
+                None if own.rounding_snr_db is None else _rounding(own.rounding_snr_db),
+            ]
+        rows.append([*row, _db(layer.snr_db)])
+    return format_table([*headers, "SNR so far"], rows)
+
+
+def _notes(pair, result):
+    layers, images = result.layers, result.layer_images
+    lines = [
+        f"{len(layers.layers)} layers of the {result.reference} of {pair.keras_name}, on {images} "
+        "images. own: against the layer in",
+        "Keras, given what the file has before it and rounded as the file rounds; so far: against "
+        "Keras's own run",
+    ]
+    for names, what in (
+        (layers.decomposed_differently, "are decomposed differently in the file"),
+        (layers.misled, "have a tensor of their name that is another's"),
+        (layers.undecided, "differ from a tensor of their name, which may be another's"),
+    ):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            lines.append(f"not compared, as they {what}: {', '.join(names[:3])}{more}")
+    lines += [
+        f"XNNPACK runs {len(pair.delegation.delegated)} of {len(pair.file.operators)} operators. "
+        "For its tensors the file was run operator by operator:",
+        f"the same output to the bit on {result.layer_images_identical} of {images} images",
+    ]
+    return "\n".join(lines)
+
+
+def to_dict(pair: Pair, result: Comparison, settings: dict, failure: str | None) -> dict:
+    """Everything as plain JSON types.
+
+    Args:
+        pair: The models.
+        result: What came of it.
+        settings: How it was asked for.
+        failure: The verdict.
+    """
+    output, layers = result.output, result.layers
+    interval = output.agreement_interval
+    first = layers and layers.first_wrong
+    return {
+        "schema": SCHEMA,
+        "date": now(),
+        "machine": describe_machine(),
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "keras_backend": keras.backend.backend(),
+            "ai-edge-litert": runtime_version(),
+            "numpy": importlib.metadata.version("numpy"),
+        },
+        "settings": settings,
+        "kind": pair.kind,
+        "passed": failure is None,
+        "failure": failure,
+        "output": {
+            "images": output.images,
+            "agreement": output.agreement,
+            "agreement_interval_95": None if interval is None else list(interval),
+            **_figures(output.figures),
+        },
+        "criterion": dataclasses.asdict(result.criterion),
+        "xnnpack_operators": len(pair.delegation.delegated),
+        "operators": len(pair.file.operators),
+        "layer_images": result.layer_images,
+        "layer_images_with_identical_output": result.layer_images_identical,
+        "reference_form": result.reference,
+        "first_wrong_layer": first and first.name,
+        "layers": None if layers is None else [_layer(layer) for layer in layers.layers],
+        "decomposed_differently": list(layers.decomposed_differently) if layers else [],
+        "misleading_names": list(layers.misled) if layers else [],
+        "undecided": list(layers.undecided) if layers else [],
+    }
+
+
+def _layer(layer: LayerComparison):
+    return {
+        "name": layer.name,
+        "operator": layer.operator,
+        "operator_index": layer.operator_index,
+        "tensor": layer.tensor,
+        "dtype": layer.dtype,
+        "right": layer.own.right,
+        "snr_so_far_db": finite_or_none(layer.snr_db),
+        "own": _figures(layer.own),
+    }
+
+
+def _figures(figures):
+    rounding = figures.rounding_snr_db
+    return {
+        "snr_db": finite_or_none(figures.total_snr_db),
+        "snr_as_held_db": finite_or_none(figures.snr_db),
+        "rounding_snr_db": None if rounding is None else finite_or_none(rounding),
+        "max_difference": finite_or_none(figures.max_difference),
+        "max_difference_codes": figures.max_code_difference,
+        "codes_equal_share": figures.codes_equal,
+        "worst_channel": figures.worst_channel,
+        "worst_channel_snr_db": finite_or_none(figures.worst_channel_snr_db),
+        "channels": figures.channels,
+        "wrong_channels": figures.wrong_channels,
+    }
+
+
+def _rounding(value):
+    # A reference of codes, as a quantized form gives, is held but for float32's rounding.
+    return "exact" if value > _EXACT_DB else _db(value)
+
+
+def _db(value):
+    if math.isinf(value):
+        return "exact" if value > 0 else "no signal"
+    return f"{value:.1f} dB"

@@ -1,0 +1,88 @@
+"""What a model's outputs mean in terms of the classes that the data has."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tflite.evaluate.accuracy import NO_CLASS
+
+MATCHES = ("exact", "subset", "index")
+# Names that a message lists, at most.
+_SHOWN = 3
+
+
+def match_classes(
+    model: str,
+    outputs: int,
+    labels: Sequence[str] | None,
+    class_names: Sequence[str],
+    match: str = "exact",
+) -> np.ndarray:
+    """The data's class for each output of a model.
+
+    Where the model names its classes, they are matched by name; else output i
+    is class i.
+
+    Args:
+        model: Name in messages.
+        outputs: Number of the model's outputs.
+        labels: Their names, or `None`.
+        class_names: Names of the data's classes.
+        match: `"exact"`, the same names, in whatever order; `"subset"`, all of
+            the data's names are among the model's; `"index"`, names are not
+            looked at.
+
+    Returns:
+        int64 array `(outputs,)`: an index into `class_names`, `NO_CLASS` for a
+        class that the data lacks.
+
+    Raises:
+        ValueError: If they do not fit.
+    """
+    if labels is not None and len(labels) != outputs:
+        raise ValueError(
+            "The model's labels must name each of its classes. "
+            f"Received: {len(labels)} labels for the {outputs} outputs of {model}"
+        )
+    if labels is None or match == "index":
+        if outputs != len(class_names):
+            raise ValueError(
+                "The model's outputs are not the data's classes, by their number. "
+                f"Received: {outputs} outputs of {model} for {len(class_names)} classes"
+            )
+        return np.arange(outputs)
+    if tuple(labels) == tuple(class_names):
+        return np.arange(outputs)
+    _check_names(model, labels, class_names, match)
+    index = {name: i for i, name in enumerate(class_names)}
+    return np.asarray([index.get(label, NO_CLASS) for label in labels], np.int64)
+
+
+def _check_names(model, labels, class_names, match):
+    for names, whose in ((labels, f"labels of {model}"), (class_names, "classes of the data")):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                "Classes cannot be matched by name where two have the same one; "
+                f"--label_match=index takes them in their order. Received: {_list(twice)} twice "
+                f"in the {whose}"
+            )
+    unknown = [name for name in class_names if name not in set(labels)]
+    if unknown:
+        raise ValueError(
+            "The model does not know all of the data's classes, by name; --label_match=index "
+            f"takes them in their order. Received: {len(class_names)} classes, "
+            f"{len(labels)} labels of {model} without {_list(unknown)}"
+        )
+    missing = [label for label in labels if label not in set(class_names)]
+    if missing and match == "exact":
+        raise ValueError(
+            "The data lacks some of the model's classes; --label_match=subset accepts that. "
+            f"Received: {len(class_names)} classes without {_list(missing)} of the "
+            f"{len(labels)} labels of {model}"
+        )
+
+
+def _list(names):
+    text = ", ".join(repr(name) for name in names[:_SHOWN])
+    return text + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -1,0 +1,264 @@
+"""Classifiers ready to be evaluated: .tflite files and Keras models behind one interface."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pathlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from care_keras.console.native_output import captured_native_output
+from care_keras.data.preprocessing import resize_and_crop
+from care_keras.data.sources import Source
+from care_keras.litert.model import LiteRTModel
+from care_keras.models import PRESETS
+from care_keras.tflite_file import read_graph
+from tflite.benchmark import worker
+from tflite.benchmark.engine import ONE_RUN
+from tflite.child import program
+from tflite.inputs.model_inputs import (
+    InputOverrides,
+    ModelInput,
+    check_values_used,
+    is_keras,
+    keras_model_input,
+    load_keras,
+    tflite_input,
+)
+from tflite.thread_check import ThreadCheck, check_threads
+
+# From uint8 pixels `(images, height, width, 3)` to float32 scores `(images, outputs)`, and the
+# seconds that took.
+Scorer = Callable[[np.ndarray], tuple[np.ndarray, float]]
+_TRIAL_TIMEOUT_SECONDS = 300
+# Images that outputs of several threads are held against those of one on.
+_THREAD_CHECK_IMAGES = 8
+# Images from which on making a graph of a Keras model pays: it takes 3 to 30 s, and halves the
+# time of CARE-Nano, that of its quantized form by five.
+_GRAPH_IMAGES = 1000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EvaluatedModel:
+    """A classifier that was opened.
+
+    Attributes:
+        name: Its name among the others.
+        path: Its file.
+        form: `"tflite"` or `"keras"`.
+        input: How images are prepared for it.
+        input_type: Type of its input, `"int8"`.
+        batch: Images per inference; 1 for a Keras model, which takes any number.
+        outputs: Number of its classes.
+        new_scorer: Makes a function that runs the model, one for each thread;
+            takes the number of images it is for.
+        thread_check: From pixels to outputs with the model's threads against
+            those with one; `None` where it has one, or they are Keras's.
+    """
+
+    name: str
+    path: pathlib.Path
+    form: str
+    input: ModelInput
+    input_type: str
+    batch: int
+    outputs: int
+    new_scorer: Callable[[int], Scorer]
+    thread_check: Callable[[np.ndarray], ThreadCheck] | None = None
+
+    def sha256_and_size(self) -> tuple[str, int]:
+        """Of the file: its sum and its size in bytes."""
+        content = self.path.read_bytes()
+        return hashlib.sha256(content).hexdigest(), len(content)
+
+
+def open_models(
+    paths: Sequence[str], overrides: InputOverrides | None = None, num_threads: int = 1
+) -> list[EvaluatedModel]:
+    """Opens classifiers.
+
+    Args:
+        paths: .tflite files, .keras files or bundled models' names.
+        overrides: What the user says of their inputs.
+        num_threads: Threads of a .tflite file's kernels.
+
+    Raises:
+        ValueError: If one cannot be opened, is no classifier of images, or
+            nothing says how images are prepared for it; or one is given twice.
+    """
+    overrides = overrides or InputOverrides()
+    paths = [os.fspath(path) for path in paths]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ValueError(f"A model is given twice. Received: {path}")
+    names = [pathlib.Path(path).name for path in paths]
+    if len(set(names)) < len(names):
+        names = paths
+    models = []
+    for name, path in zip(names, paths, strict=True):
+        if is_keras(path):
+            models.append(_open_keras(name, path, overrides))
+        else:
+            models.append(_open_tflite(name, path, overrides, num_threads))
+    check_values_used([model.input for model in models], overrides)
+    return models
+
+
+def _open_tflite(name, path, overrides, num_threads):
+    model_input = tflite_input(path, overrides)
+    size = model_input.preprocessing
+    shape = (read_graph(path).inputs[0].shape[0], size.height, size.width, 3)
+
+    def open_file(threads=num_threads):
+        return LiteRTModel(path, threads, shape)
+
+    def new_scorer(images):
+        model = open_file()
+
+        def score(pixels):
+            started = time.perf_counter()
+            scores = model.predict(pixels, model_input.encode)
+            return scores.reshape(len(pixels), -1), time.perf_counter() - started
+
+        return score
+
+    def thread_check(pixels):
+        one, several = (
+            open_file(threads).predict(pixels, model_input.encode) for threads in (1, num_threads)
+        )
+        return check_threads(num_threads, [one], [several])
+
+    _try_apart(path, shape)
+    # Its C++ side prints of delegates, and of a damaged file more than the error says.
+    with captured_native_output():
+        model = open_file()
+    outputs = _classes(model.output.shape, shape[0], path)
+    return EvaluatedModel(
+        name,
+        pathlib.Path(path),
+        "tflite",
+        model_input,
+        model.input.dtype.name,
+        shape[0],
+        outputs,
+        new_scorer,
+        thread_check if num_threads > 1 else None,
+    )
+
+
+def check_threads_of(models: Sequence[EvaluatedModel], source: Source) -> list[str]:
+    """What models compute otherwise with several threads than with one, a line each.
+
+    Args:
+        models: From `open_models`.
+        source: Images, of which the first few that can be read are run.
+    """
+    images = []
+    for index in range(len(source)):
+        # Whether images that cannot be read may be left out is said by the pass over all.
+        with contextlib.suppress(ValueError):
+            images.append(source[index])
+        if len(images) == _THREAD_CHECK_IMAGES:
+            break
+    wrong = []
+    for model in models:
+        if model.thread_check and images:
+            record = model.input.preprocessing
+            pixels = np.stack([resize_and_crop(image, record) for image in images])
+            check = model.thread_check(pixels)
+            wrong += [] if check.passed else [f"{model.name} {check}"]
+    return wrong
+
+
+def _try_apart(path, shape):
+    """Runs the file once in a process of its own: a damaged one can end the process."""
+    request = {"model": path, "shapes": {"": shape}, **dataclasses.asdict(ONE_RUN)}
+    finished = program.run(
+        [sys.executable, "-P", worker.__file__], _TRIAL_TIMEOUT_SECONDS, json.dumps(request)
+    )
+    # What it says in words is left to the real input: random values may be none the model takes.
+    if finished.signal_name:
+        raise ValueError(f"LiteRT {finished.ending} while running the model. Received: {path}")
+
+
+def _open_keras(name, path, overrides):
+    with captured_native_output():
+        model = load_keras(path)
+    model_input = keras_model_input(model, path, overrides)
+    outputs = _classes(model.outputs[0].shape, None, path)
+    scorer = _KerasScorer(model, model_input)
+    file = PRESETS[path].file if path in PRESETS else pathlib.Path(path)
+    return EvaluatedModel(
+        name,
+        file,
+        "keras",
+        model_input,
+        str(model.inputs[0].dtype),
+        1,
+        outputs,
+        lambda images: scorer if images < _GRAPH_IMAGES else scorer.as_graph(),
+    )
+
+
+class _KerasScorer:
+    """Runs a Keras model, for all threads alike.
+
+    One at a time: Keras's backends spread the work over the cores themselves.
+    """
+
+    def __init__(self, model, model_input):
+        self._model = model
+        self._input = model_input
+        self._lock = threading.Lock()
+        self._graph = False
+        self._rows = 0
+
+    def as_graph(self):
+        """From now on as one graph, which takes some seconds to make."""
+        from care_keras.training.devices.grappler import leave_out_remapper
+
+        self._graph = True
+        leave_out_remapper()
+        return self
+
+    def __call__(self, pixels):
+        values = self._input.values(pixels)
+        with self._lock:
+            started = time.perf_counter()
+            scores = self._run(values.astype(np.float32))[: len(pixels)]
+            seconds = time.perf_counter() - started
+        return scores.reshape(len(pixels), -1), seconds
+
+    def _run(self, values):
+        if not self._graph:
+            import keras
+
+            outputs = keras.ops.convert_to_numpy(self._model(values, training=False))
+        else:
+            # Always as many rows: a graph is made anew for another number.
+            self._rows = max(self._rows, len(values))
+            filling = np.repeat(values[-1:], self._rows - len(values), axis=0)
+            outputs = self._model.predict_on_batch(np.concatenate([values, filling]))
+        return np.asarray(outputs, np.float32)
+
+
+def _classes(shape, batch, path):
+    """Number of classes that an output of this shape has scores for."""
+    shape = tuple(shape)
+    outputs = 0 if None in shape[1:] else math.prod(shape[1:])
+    # Singleton axes are no matter; two others would be a map of classes, or no classes at all.
+    wide = [size for size in shape[1:] if size != 1]
+    if len(shape) < 2 or shape[0] != batch or len(wide) != 1 or outputs < 2:
+        text = "x".join("?" if size is None else str(size) for size in shape) or "a scalar"
+        raise ValueError(
+            "The model must give a score for each class, (batch, classes). "
+            f"Received: an output of {text} in {path}"
+        )
+    return outputs

@@ -1,0 +1,1 @@
+"""How images become what a .tflite file takes, and which images."""

@@ -1,0 +1,52 @@
+"""The flags that say how images are prepared, for command modules alone.
+
+Importing it defines them: logic that other modules use must not. A command's
+`--help` lists them after `flags.adopt_module_key_flags(input_flags)`.
+"""
+
+from absl import flags
+
+from care_keras.console import cli
+from care_keras.console.flag_values import parse_channels, parse_size
+from tflite.inputs.model_inputs import InputOverrides
+
+_SIZE = flags.DEFINE_string(
+    "size", None, "Input size in pixels, N or HxW, of a model that takes any (default: its own)."
+)
+_MEAN = flags.DEFINE_list(
+    "mean",
+    None,
+    "R,G,B mean in units of full scale, of models that take normalized values (default: what the "
+    "model, or the JSON beside it, says).",
+)
+_STD = flags.DEFINE_list("std", None, "R,G,B standard deviation, likewise; 1/255 may stand so.")
+_INTERPOLATION = flags.DEFINE_enum(
+    "interpolation",
+    None,
+    ["bicubic", "bilinear", "nearest"],
+    "How images are resized (default: what the model or its JSON says, else bicubic).",
+)
+_CROP_RATIO = flags.DEFINE_float(
+    "crop_ratio",
+    None,
+    "Share of the resized image that is cut out (default: what the model or its JSON says, else "
+    "0.875).",
+)
+
+
+def input_overrides() -> InputOverrides:
+    """What the flags say.
+
+    Raises:
+        cli.UserError: If one is malformed.
+    """
+    ratio = _CROP_RATIO.value
+    if ratio is not None and not 0 < ratio <= 1:
+        raise cli.UserError(f"--crop_ratio must be above 0 and at most 1, not {ratio}")
+    return InputOverrides(
+        size=parse_size(_SIZE.value),
+        mean=parse_channels("mean", _MEAN.value),
+        std=parse_channels("std", _STD.value, positive=True),
+        interpolation=_INTERPOLATION.value,
+        crop_ratio=ratio,
+    )

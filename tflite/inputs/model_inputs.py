@@ -1,0 +1,201 @@
+"""How images become a model's input, for .tflite and .keras files alike."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from care_keras.convert.sidecar import sidecar_path
+from care_keras.models import PRESETS, Preprocessing
+from care_keras.tflite_file import read_graph
+from tflite.inputs.records import InputOverrides, ModelInput, read_sidecar
+
+# Largest pixel value: an integer type has to reach it to hold raw pixels.
+_WHITE = 255
+
+
+def read_model_input(
+    path: str | os.PathLike, overrides: InputOverrides | None = None
+) -> ModelInput:
+    """`read_model_inputs` of one model."""
+    return read_model_inputs([path], overrides)[0]
+
+
+def read_model_inputs(
+    paths: Sequence[str | os.PathLike], overrides: InputOverrides | None = None
+) -> list[ModelInput]:
+    """Finds out how images are prepared for models.
+
+    What `overrides` says holds for all of them; `mean` and `std` for those
+    that take normalized values. Else the JSON beside a .tflite file says it,
+    or the .keras model itself. A .tflite file without a JSON takes raw pixels
+    if its input is of an integer type that holds them, as it is; otherwise its
+    mean and std must be given.
+
+    Args:
+        paths: .tflite files, .keras files, or bundled models' names. .keras
+            files are loaded for it; see `keras_model_input` for a loaded one.
+        overrides: What the user says.
+
+    Raises:
+        ValueError: If a file cannot be read, takes no images, or nothing says
+            how they are prepared; or if `mean` or `std` is given and all
+            models take raw pixels.
+    """
+    overrides = overrides or InputOverrides()
+    inputs = []
+    for path in paths:
+        if is_keras(path):
+            inputs.append(keras_model_input(load_keras(path), path, overrides))
+        else:
+            inputs.append(tflite_input(path, overrides))
+    check_values_used(inputs, overrides)
+    return inputs
+
+
+def check_values_used(inputs: Sequence[ModelInput], overrides: InputOverrides) -> None:
+    """Raises ValueError if `mean` or `std` is given and no model has a use for it."""
+    if overrides.normalization() and all(one.kind == "rgb_uint8" for one in inputs):
+        raise ValueError(
+            "mean and std are of no use: raw pixels are the input. "
+            f"Received: {' and '.join(overrides.normalization())} for a model of kind rgb_uint8"
+        )
+
+
+def is_keras(path: str | os.PathLike) -> bool:
+    """Whether a model is Keras's, by its name."""
+    return os.fspath(path) in PRESETS or pathlib.Path(path).suffix == ".keras"
+
+
+def tflite_input(path: str | os.PathLike, overrides: InputOverrides | None = None) -> ModelInput:
+    """How images are prepared for a .tflite file; see `read_model_inputs`."""
+    path, overrides = pathlib.Path(path), overrides or InputOverrides()
+    tensor = _image_tensor(path)
+    described = read_sidecar(path)
+    height, width = _size(path, tensor.shape_signature or tensor.shape, described, overrides)
+    if described is not None:
+        kind, record, labels = described.kind, described.preprocessing, described.labels
+    else:
+        labels = None
+        kind = "rgb_uint8" if _takes_raw_pixels(tensor, overrides) else "float"
+        if kind == "float" and len(overrides.normalization()) < 2:
+            json_name = sidecar_path(path).name
+            raise _values_missing(
+                path, f"there is no {json_name} that says how images are prepared"
+            )
+        record = Preprocessing(height, width)
+    if kind == "float" and not tensor.scales and not tensor.dtype.startswith("float"):
+        raise ValueError(
+            f"Normalized values do not fit an input of {tensor.dtype} without a scale. "
+            f"Received: {path}"
+        )
+    record = dataclasses.replace(
+        record,
+        height=height,
+        width=width,
+        **overrides.geometry(),
+        **(overrides.normalization() if kind == "float" else {}),
+    )
+    return ModelInput(kind, record, labels)
+
+
+def load_keras(path: str | os.PathLike):
+    """Loads a .keras file of any form, or a bundled model by its name.
+
+    Raises:
+        ValueError: If it cannot be loaded; see `care_keras.models.loading.load_any`.
+    """
+    from care_keras.models.loading import load_any
+
+    return load_any(os.fspath(path))
+
+
+def keras_model_input(
+    model, name: str | os.PathLike, overrides: InputOverrides | None = None
+) -> ModelInput:
+    """How images are prepared for a loaded Keras model.
+
+    Args:
+        model: The `keras.Model`.
+        name: Its name in messages.
+        overrides: What the user says.
+
+    Raises:
+        ValueError: If it takes no images, not of that size, or nothing says how
+            they are prepared.
+    """
+    # The converter's rules for sizes and records are these models' rules here.
+    from care_keras.convert.preprocessing import model_preprocessing
+
+    overrides = overrides or InputOverrides()
+    if getattr(model, "preprocessing", None) is None and len(overrides.normalization()) < 2:
+        raise _values_missing(name, "the model does not say how its images are prepared")
+    try:
+        record = model_preprocessing(
+            model, overrides.size, overrides.mean, overrides.std, warnings=[]
+        )
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(name)}: {error}") from error
+    labels = getattr(model, "labels", None)
+    return ModelInput(
+        "float",
+        dataclasses.replace(record, **overrides.geometry()),
+        None if labels is None else tuple(labels),
+    )
+
+
+def _image_tensor(path):
+    """The one input of a .tflite file, `(batch, height, width, 3)`."""
+    graph = read_graph(path)
+    if len(graph.inputs) != 1:
+        raise ValueError(
+            f"The model must have one input. Received: {len(graph.inputs)} inputs in {path}"
+        )
+    tensor = graph.inputs[0]
+    shape = tensor.shape_signature or tensor.shape
+    if len(shape) != 4 or shape[-1] not in (3, -1):
+        text = "x".join("?" if size < 0 else str(size) for size in shape) or "a scalar"
+        raise ValueError(
+            "The model must take RGB images (batch, height, width, 3). "
+            f"Received: an input of {text} in {path}"
+        )
+    if not tensor.dtype.startswith(("float", "int", "uint")):
+        raise ValueError(f"The input must hold numbers. Received: {tensor.dtype} in {path}")
+    return tensor
+
+
+def _size(path, shape, described, overrides):
+    """Height and width of the images: what was said, else the file's."""
+    fixed = tuple(size if size > 0 else None for size in shape[1:3])
+    told = described and (described.preprocessing.height, described.preprocessing.width)
+    size = overrides.size or told or fixed
+    if None in size:
+        raise ValueError(f"The model takes any size: choose one with --size. Received: {path}")
+    if any(have not in (None, want) for want, have in zip(size, fixed, strict=True)):
+        text = "x".join("?" if have is None else str(have) for have in fixed)
+        source = "--size" if overrides.size else f"{sidecar_path(path).name} beside it"
+        raise ValueError(
+            f"The model takes images of {text} pixels only. "
+            f"Received: {size[0]}x{size[1]} by {source}, for {path}"
+        )
+    return size
+
+
+def _takes_raw_pixels(tensor, overrides):
+    """Whether an input that nothing describes takes pixels as they are."""
+    if tensor.dtype.startswith("float"):
+        return False
+    if not tensor.scales:
+        return np.iinfo(tensor.dtype).max >= _WHITE
+    return tensor.dtype == "uint8" and not overrides.normalization()
+
+
+def _values_missing(name, reason):
+    return ValueError(
+        f"{reason[0].upper()}{reason[1:]}: give --mean and --std "
+        "(in units of full scale: 0,0,0 and 1,1,1 for values from 0 to 1, 0,0,0 and "
+        "1/255,1/255,1/255 for those of pixels). "
+        f"Received: {os.fspath(name)}"
+    )

@@ -1,0 +1,66 @@
+"""Real and extreme images as a .tflite file takes them."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from care_keras.convert.images import read_pixels
+from care_keras.data.sources import open_source
+from care_keras.litert.model import TensorInfo
+from care_keras.tflite_file import read_graph
+from tflite.inputs.model_inputs import InputOverrides, read_model_input
+from tflite.inputs.odd_inputs import odd_input
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Inputs:
+    """Images for one file.
+
+    Attributes:
+        families: What each image is, `"photo"` or `"noise"`.
+        values: Array of shape `(images, height, width, 3)` in the input's type.
+        shape: The input's shape, with its batch.
+    """
+
+    families: tuple[str, ...]
+    values: np.ndarray
+    shape: tuple[int, ...]
+
+
+def make_inputs(
+    path: str | os.PathLike,
+    data: str,
+    count: int,
+    seed: int = 0,
+    overrides: InputOverrides | None = None,
+) -> Inputs:
+    """Makes `odd_input(0)` to `odd_input(count - 1)` for a file: a quarter of them are photos.
+
+    Args:
+        path: The file.
+        data: Photos: `DIR`, `tfds:NAME[:SPLIT]` or `bundled`.
+        count: How many images.
+        seed: Seed of what is drawn.
+        overrides: What the user says of how images are prepared.
+
+    Raises:
+        ValueError: If the file or the photos cannot be read, or nothing says how
+            images are prepared.
+    """
+    model_input = read_model_input(path, overrides)
+    record = model_input.preprocessing
+    source = open_source(data, "test").sample(count, seed)
+    photos = read_pixels(source, record, f"reading {source.name}")[0]
+    # Read from the file, not asked of an interpreter, which a damaged one can take down.
+    tensor = read_graph(path).inputs[0]
+    batch = max(1, (tensor.shape_signature or tensor.shape)[0])
+    info = TensorInfo(
+        name=tensor.name,
+        shape=(batch, record.height, record.width, 3),
+        dtype=np.dtype(tensor.dtype),
+        scale=float(tensor.scales[0]) if tensor.scales else 0.0,
+        zero_point=int(tensor.zero_points[0]) if tensor.zero_points else 0,
+    )
+    families, images = zip(*(odd_input(i, seed, photos) for i in range(count)), strict=True)
+    return Inputs(families, model_input.encode(np.stack(images), info), info.shape)

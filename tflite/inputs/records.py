@@ -1,0 +1,108 @@
+"""Records of how images become a model's input, and the JSON that holds one."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+
+from care_keras.convert.sidecar import sidecar_path
+from care_keras.data.preprocessing import normalize
+from care_keras.litert.model import TensorInfo
+from care_keras.models import Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOverrides:
+    """What the user says of the input, before all else; `None` is what is not said.
+
+    Attributes:
+        size: `(height, width)` in pixels.
+        mean: Per RGB channel, in units of full scale (pixel / 255).
+        std: Per RGB channel, in the same units.
+        interpolation: `"bicubic"`, `"bilinear"` or `"nearest"`.
+        crop_ratio: Crop size over resized size, in (0, 1].
+    """
+
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    interpolation: str | None = None
+    crop_ratio: float | None = None
+
+    def geometry(self) -> dict:
+        """What was said of resizing and cropping, as fields of `Preprocessing`."""
+        fields = {"interpolation": self.interpolation, "crop_ratio": self.crop_ratio}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def normalization(self) -> dict:
+        """What was said of mean and std, as fields of `Preprocessing`."""
+        return {
+            name: value
+            for name, value in (("mean", self.mean), ("std", self.std))
+            if value is not None
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInput:
+    """How images become the input of one model.
+
+    Attributes:
+        kind: `"float"`, normalized values (which a quantized input holds as
+            codes), or `"rgb_uint8"`, raw pixels.
+        preprocessing: Its record; `mean` and `std` are of no effect on raw pixels.
+        labels: Names of the classes, or `None`.
+    """
+
+    kind: str
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] | None = None
+
+    def values(self, pixels: np.ndarray) -> np.ndarray:
+        """What the model takes for uint8 pixels `(..., height, width, 3)`, as real values."""
+        return pixels if self.kind == "rgb_uint8" else normalize(pixels, self.preprocessing)
+
+    def encode(self, pixels: np.ndarray, tensor: TensorInfo) -> np.ndarray:
+        """The same as the content of an input tensor, in its type.
+
+        Raw pixels are the codes of a uint8 tensor, whatever scale it has: the
+        scale then says how the network reads them.
+        """
+        if self.kind == "rgb_uint8" and tensor.dtype == np.uint8:
+            return pixels
+        return tensor.quantize(self.values(pixels))
+
+
+def read_sidecar(model_path: str | os.PathLike) -> ModelInput | None:
+    """What the JSON beside a .tflite file says of its input, `None` if there is none.
+
+    Of what `care_keras.convert` writes it needs `input.kind` and
+    `preprocessing` with `height` and `width`; `labels` may be left out.
+
+    Raises:
+        ValueError: If the JSON is not such a description.
+    """
+    path = sidecar_path(model_path)
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"The description cannot be read. Received: {path} ({error})") from error
+    try:
+        content = json.loads(text)
+        fields = {field.name for field in dataclasses.fields(Preprocessing)}
+        record = {key: value for key, value in content["preprocessing"].items() if key in fields}
+        kind, labels = content["input"]["kind"], content.get("labels")
+        if kind not in ("float", "rgb_uint8"):
+            raise ValueError(f"the input's kind is {kind!r}")
+        if labels is not None and not (
+            isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        ):
+            raise TypeError("the labels are no list of texts")
+        return ModelInput(kind, Preprocessing(**record), None if labels is None else tuple(labels))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Not a description written by care_keras.convert. Received: {path} ({error!r})"
+        ) from error

@@ -1,0 +1,1 @@
+"""A .tflite file in OpenVINO's CPU plugin: `python -m tflite.openvino`."""

@@ -1,0 +1,178 @@
+"""A .tflite file in OpenVINO's CPU plugin: `python -m tflite.openvino --model=M.tflite`.
+
+Runs the file on images there and in LiteRT, and says how often both pick the
+same class: exit code 1 if too seldom. It reads a quantized file as real numbers
+that are rounded after each operator, so that an operator whose codes mean
+something else there shows. Needs the extra `openvino`.
+"""
+
+import dataclasses
+import os
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+from absl import flags
+
+from care_keras.console import cli
+from care_keras.console.native_output import captured_native_output
+from care_keras.console.optional import MissingDependencyError, require_installed
+from care_keras.console.table import format_table
+from care_keras.convert.images import read_pixels
+from care_keras.data.sources import open_source
+from care_keras.litert.model import LiteRTModel, runtime_version
+from care_keras.metrics import snr_db, top1_agreement
+from care_keras.tflite_file import read_graph
+from tflite.benchmark.machine import cpu_flags
+from tflite.child import program
+from tflite.inputs import flags as input_flags
+from tflite.inputs.model_inputs import read_model_input
+from tflite.openvino import worker
+
+_MODEL = flags.DEFINE_multi_string(
+    "model", None, "A classifier's .tflite file; give several.", required=True
+)
+_DATA = flags.DEFINE_string("data", "bundled", "Images: DIR, tfds:NAME[:SPLIT] or bundled.")
+_SAMPLES = flags.DEFINE_integer("samples", 200, "Images, at most.", lower_bound=2)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of their draw.", lower_bound=0)
+_MIN_AGREEMENT = flags.DEFINE_float(
+    "min_agreement",
+    0.95,
+    "Share of images that both must pick one class for.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+_TIMEOUT = flags.DEFINE_float("timeout", 600, "Seconds for each file.", lower_bound=0.1)
+# So that --help lists them.
+flags.adopt_module_key_flags(input_flags)
+
+# The real numbers that codes stand for, and kernels that work on codes.
+_MODES = ("real numbers", "int8 kernels")
+# Without it sums of two products saturate at 16 bits (oneDNN's developer guide, "Nuances of int8
+# Computations"), which OpenVINO computes with.
+_VNNI = {"avx512_vnni", "avx_vnni"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Agreement:
+    """One file in one mode."""
+
+    name: str
+    mode: str
+    images: int
+    agreement: float
+    snr_db: float
+    equal: float
+    judged: bool
+
+
+def main() -> None:
+    """The command."""
+    try:
+        # It is the worker that imports it.
+        require_installed("openvino", "openvino")
+        overrides = input_flags.input_overrides()
+        source = open_source(_DATA.value, "test").sample(_SAMPLES.value, _SEED.value)
+        found, about = [], ""
+        for path in dict.fromkeys(_MODEL.value):
+            results, about = _compare(pathlib.Path(path), source, overrides)
+            found += results
+    except (ValueError, MissingDependencyError) as error:
+        raise cli.UserError(str(error)) from error
+    headers = [
+        "model",
+        "OpenVINO computes in",
+        "images",
+        "same class",
+        "output SNR",
+        "equal values",
+    ]
+    rows = [
+        [
+            one.name,
+            one.mode,
+            one.images,
+            f"{one.agreement:.1%}",
+            f"{one.snr_db:.1f} dB",
+            f"{one.equal:.1%}",
+        ]
+        for one in found
+    ]
+    print(f"\n{format_table(headers, rows)}\n\n{about}")
+    if not all(one.judged for one in found):
+        print(
+            "int8 kernels are not judged: this CPU has no VNNI, and without it their sums of two "
+            "products saturate at 16 bits"
+        )
+    failed = [
+        f"{one.name}, {one.mode}: {one.agreement:.1%}"
+        for one in found
+        if one.judged and one.agreement < _MIN_AGREEMENT.value
+    ]
+    if failed:
+        raise cli.CheckError(
+            f"OpenVINO and LiteRT pick the same class too seldom: {'; '.join(failed)} "
+            "(tflite.audit --portable looks for the operator)"
+        )
+
+
+def _compare(path, source, overrides):
+    model_input = read_model_input(path, overrides)
+    record = model_input.preprocessing
+    pixels, _ = read_pixels(source, record, f"reading {source.name}")
+    shape = (read_graph(path).inputs[0].shape[0], record.height, record.width, 3)
+    with captured_native_output():
+        litert = LiteRTModel(path, input_shape=shape)
+    inputs = model_input.encode(pixels, litert.input)
+    expected = np.stack([litert.run(np.broadcast_to(image, shape))[0] for image in inputs])
+    if expected.ndim != 2 or expected.shape[1] < 2:
+        raise ValueError(
+            "The model must give a score for each class, (batch, classes). "
+            f"Received: an output of {expected.shape[1:]} in {path}"
+        )
+    outputs, about = _run_openvino(path, inputs, shape)
+    quantized = litert.output.scale > 0
+    return [
+        _Agreement(
+            name=path.name,
+            mode=mode,
+            images=len(pixels),
+            agreement=top1_agreement(given, expected),
+            snr_db=snr_db(litert.output.dequantize(given), litert.output.dequantize(expected)),
+            equal=float(np.mean(given == expected)),
+            judged=mode == _MODES[0] or bool(cpu_flags() & _VNNI),
+        )
+        for mode, given in outputs.items()
+        # A float file is computed in float in either mode.
+        if quantized or mode == _MODES[0]
+    ], about
+
+
+def _run_openvino(path, inputs, shape):
+    """Outputs by mode, and what ran."""
+    with tempfile.TemporaryDirectory(prefix="care_keras_openvino-") as name:
+        folder = pathlib.Path(name)
+        np.save(folder / "inputs.npy", inputs, allow_pickle=False)
+        request = {
+            "model": os.path.abspath(path),
+            "inputs": os.fspath(folder / "inputs.npy"),
+            "input_shape": [int(size) for size in shape],
+            "outputs": os.fspath(folder / "outputs of "),
+            "modes": _MODES,
+        }
+        print(f"running {path.name} in OpenVINO", file=sys.stderr, flush=True)
+        answer = program.ask_worker("OpenVINO", worker.__file__, request, _TIMEOUT.value)
+        if "error" in answer:
+            raise ValueError(f"OpenVINO cannot run the model. Received: {path} ({answer['error']})")
+        outputs = {
+            mode: np.load(folder / f"outputs of {mode}.npy", allow_pickle=False) for mode in _MODES
+        }
+    return outputs, (
+        f"OpenVINO {answer['version']} on {answer['device'].strip()}, "
+        f"against LiteRT {runtime_version()}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

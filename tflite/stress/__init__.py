@@ -1,0 +1,1 @@
+"""Whether a .tflite file runs on whatever a camera gives: `python -m tflite.stress`."""
