@@ -1,38 +1,20 @@
 """CARE Transformer in Keras 3: layers, models, training and conversion to TFLite.
 
 Importing the package registers its classes, so that
-`keras.models.load_model("model.keras")` needs no `custom_objects`.
+`keras.models.load_model("model.keras")` needs no `custom_objects`. The
+project's own commands import what they need when they need it: they answer
+before Keras is loaded.
 """
 
-from care_keras.console.startup_messages import quiet_commands
+import lazy_loader
 
-quiet_commands()  # Before the first import of Keras.
-
-from care_keras import layers, models  # noqa: E402
-from care_keras.models import (  # noqa: E402
-    CARE_S0,
-    CARE_S1,
-    CARE_S2,
-    CARE_Nano,
-    CAREBackbone,
-    CAREClassifier,
-    decode_predictions,
-    load_preset,
-    preprocess_input,
-)
+from care_keras.console.startup_messages import is_command, quiet_commands
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CAREBackbone",
-    "CAREClassifier",
-    "CARE_Nano",
-    "CARE_S0",
-    "CARE_S1",
-    "CARE_S2",
-    "decode_predictions",
-    "layers",
-    "load_preset",
-    "models",
-    "preprocess_input",
-]
+# The names are in __init__.pyi, each loaded when it is first asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+quiet_commands()  # Before the first import of Keras.
+if not is_command():
+    import care_keras.loading  # noqa: F401

@@ -80,3 +80,35 @@ def paired_difference_interval(
     difference = (c - b) / n
     half = z * math.sqrt((b + c) - (c - b) ** 2 / n) / n
     return max(-1.0, difference - half), min(1.0, difference + half)
+
+
+def equal_values(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Where two arrays hold the same; one NaN is as good as another.
+
+    Raises:
+        ValueError: If they are not of the same shape and type.
+    """
+    if first.shape != second.shape or first.dtype != second.dtype:
+        raise ValueError(
+            "The same file must give outputs of the same shape and type. "
+            f"Received: {first.dtype} {first.shape} and {second.dtype} {second.shape}"
+        )
+    return (first == second) | ((first != first) & (second != second))
+
+
+def code_difference(first: np.ndarray, second: np.ndarray) -> int:
+    """Largest difference of two arrays of integers."""
+    return int(np.abs(first.astype(np.int64) - second.astype(np.int64)).max(initial=0))
+
+
+def relative_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Over the largest finite value; infinite where the two are not finite at the same places."""
+    differing = ~equal_values(first, second)
+    if not differing.any():
+        return 0.0
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    if not (np.isfinite(first[differing]).all() and np.isfinite(second[differing]).all()):
+        return float("inf")
+    scale = np.abs(first[np.isfinite(first)]).max()
+    difference = np.abs(first - second)[differing].max()
+    return float(difference / scale) if scale else float("inf")

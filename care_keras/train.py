@@ -175,7 +175,7 @@ _integer("process_id", -1, "Likewise, the number of this process, from 0.")
 
 def main() -> None:
     """The command."""
-    from care_keras.training.images.throughput import measure_input
+    from care_keras.training.throughput import measure_input
     from care_keras.training.trainer import train
 
     config = config_of_flags()

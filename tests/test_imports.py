@@ -46,8 +46,8 @@ def report():
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def test_adds_no_package_to_those_of_keras(report):
-    assert report["added"] == ["care_keras"]
+def test_adds_next_to_no_package_to_those_of_keras(report):
+    assert report["added"] == ["care_keras", "lazy_loader"]
 
 
 def test_adds_next_to_no_time(report):

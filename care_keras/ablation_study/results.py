@@ -8,9 +8,9 @@ import re
 
 from care_keras.ablation_study.runs import BASE, VARIANTS, model_name, read_result
 from care_keras.console.cli import UserError
+from care_keras.loading import load_any
 from care_keras.models import ABLATIONS
 from care_keras.models.complexity import Complexity, complexity
-from care_keras.models.loading import load_any
 from care_keras.training.config import TrainingConfig
 from care_keras.training.run.folder import FREE_SETTINGS
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from care_keras.console.cli import UserError
 from care_keras.models import ABLATIONS, BASE_CONFIGS
 from care_keras.training.config import TrainingConfig
+from care_keras.training.result import command_of
 from care_keras.training.run.folder import RunFolder
-from care_keras.training.run.result import command_of
 
 BASE = "base"
 VARIANTS = (BASE, *ABLATIONS)

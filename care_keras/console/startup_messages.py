@@ -33,13 +33,13 @@ def quiet_commands() -> None:
     nothing for those who use the package as a library. What else TensorFlow
     writes to stderr while it is imported comes out after the import.
     """
-    if _is_command() and "tensorflow" not in sys.modules:
+    if is_command() and "tensorflow" not in sys.modules:
         os.environ[_MARK] = "1"
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         sys.meta_path.insert(0, _Finder())
 
 
-def _is_command():
+def is_command() -> bool:
     """Whether this process is `python -m` of one of our modules, or started by such."""
     if _MARK in os.environ:
         return True

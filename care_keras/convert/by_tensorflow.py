@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from care_keras.data.preprocessing import normalization, normalize
-from care_keras.models import Preprocessing
+from care_keras.data.record import Preprocessing
 
 
 def restart_under_tensorflow() -> None:

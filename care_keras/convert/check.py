@@ -8,10 +8,10 @@ import numpy as np
 
 from care_keras.console.progress import progress
 from care_keras.data.preprocessing import normalize
-from care_keras.deploy import DeployModel
+from care_keras.data.record import Preprocessing
 from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import finite_or_none, snr_db, top1_agreement, top_k
-from care_keras.models import Preprocessing
+from care_keras.primitives.deploy_model import DeployModel
 
 # Pixels of one batch of the Keras model: 32 images of 224x224; of one made of primitives, whose
 # every intermediate tensor stays in memory until the batch is done, an eighth of that.

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
-from care_keras.deploy import DeployModel, Rewrites, fuse
+from care_keras.data.record import Preprocessing
+from care_keras.deploy import Rewrites, fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.graph import functional_form
 from care_keras.layers import CAREBlock
-from care_keras.models import Preprocessing
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import QuantizationConfig, calibrate, is_quantized, quantize
 from care_keras.quantization.quantize import describe_operations, without_int8
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from care_keras.console.progress import progress
 from care_keras.data.preprocessing import resize_and_crop
+from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source, open_source
-from care_keras.models import Preprocessing
 
 # Largest share of one source that calibration may take where nothing else is held out.
 _CALIBRATION_SHARE = 0.8

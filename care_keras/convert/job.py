@@ -18,14 +18,15 @@ from care_keras.convert.conversion import check_int8, convert_model, deploy_form
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.convert.report import write_report
-from care_keras.convert.sidecar import activation_name, describe, sidecar_path
+from care_keras.convert.sidecar import activation_name, describe
 from care_keras.convert.verdict import FailedCheckError, calibration_warning, judge
-from care_keras.deploy import DeployModel
+from care_keras.data.sidecar import sidecar_path
 from care_keras.files import atomic_path, write_atomically
 from care_keras.litert.layer_runner import LayerDifference
+from care_keras.loading import load_any
 from care_keras.metrics import top_k
 from care_keras.models import PRESETS
-from care_keras.models.loading import load_any
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
 from care_keras.quantization.quantize import find_precisions
 from care_keras.tflite_file.integer_audit import (

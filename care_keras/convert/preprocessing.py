@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from care_keras.models import Preprocessing
+from care_keras.data.record import Preprocessing
 
 
 def model_preprocessing(

@@ -10,11 +10,11 @@ import numpy as np
 
 from care_keras.console.optional import require
 from care_keras.console.table import format_table
-from care_keras.deploy import DeployModel
 from care_keras.emit.network import emit_tflite
 from care_keras.files import atomic_path, write_atomically
 from care_keras.litert.layer_runner import LayerDifference, LayerRunner, layer_differences
 from care_keras.metrics import finite_or_none
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization.quantize import KEEPS_VALUES
 from care_keras.tflite_file.finding import Finding
 

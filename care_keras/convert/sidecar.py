@@ -9,15 +9,10 @@ import platform
 
 import keras
 
+from care_keras.data.record import Preprocessing
 from care_keras.litert.model import LiteRTModel, TensorInfo
-from care_keras.models import Preprocessing
 
 _PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")
-
-
-def sidecar_path(model_path: str | os.PathLike) -> pathlib.Path:
-    """`model.tflite` -> `model.json`."""
-    return pathlib.Path(model_path).with_suffix(".json")
 
 
 def describe(

@@ -11,7 +11,7 @@ import os
 import numpy as np
 from PIL import ExifTags, Image
 
-from care_keras.models.config import Preprocessing
+from care_keras.data.record import Preprocessing
 
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.deploy import DeployModel
 from care_keras.emit.rules import find_rule
 from care_keras.graph import unfold
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.primitives.folding import array, fold_affine_before_conv
 from care_keras.quantization import FakeQuant
 from care_keras.tflite_file.writer import Quantization, TensorHandle, Writer

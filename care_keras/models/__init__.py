@@ -1,29 +1,6 @@
 """CARE models: configs, backbone, classifier and the functions that build them."""
 
-from care_keras.models.ablations import ABLATIONS, CONFIGS, names_of_models
-from care_keras.models.care_backbone import CAREBackbone
-from care_keras.models.care_classifier import CAREClassifier
-from care_keras.models.config import BASE_CONFIGS, CAREConfig, Preprocessing
-from care_keras.models.factories import CARE_S0, CARE_S1, CARE_S2, CARE_Nano, build_model
-from care_keras.models.predictions import decode_predictions, preprocess_input
-from care_keras.models.presets import PRESETS, load_preset
+import lazy_loader
 
-__all__ = [
-    "ABLATIONS",
-    "BASE_CONFIGS",
-    "CONFIGS",
-    "PRESETS",
-    "CAREBackbone",
-    "CAREClassifier",
-    "CAREConfig",
-    "CARE_Nano",
-    "CARE_S0",
-    "CARE_S1",
-    "CARE_S2",
-    "Preprocessing",
-    "build_model",
-    "decode_predictions",
-    "load_preset",
-    "names_of_models",
-    "preprocess_input",
-]
+# The names are in __init__.pyi, each loaded when it is first asked for: records need no Keras.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,9 +2,9 @@
 
 import keras
 
+from care_keras.data.record import Preprocessing
 from care_keras.layers import DualClassifierHead, SingleClassifierHead
 from care_keras.models.care_backbone import CAREBackbone
-from care_keras.models.config import Preprocessing
 
 _HEADS = {1: SingleClassifierHead, 2: DualClassifierHead}
 

@@ -8,7 +8,7 @@ import keras
 from care_keras.models import config as configs
 from care_keras.models.care_backbone import CAREBackbone
 from care_keras.models.care_classifier import CAREClassifier
-from care_keras.models.loading import load_any
+from care_keras.models.keras_file import load_keras_file
 from care_keras.models.presets import PRESETS, load_preset
 
 
@@ -82,7 +82,7 @@ def _load_weights(model, backbone, config, weights):
         with _mismatch_named(weights, config):
             model.load_weights(weights)
         return
-    source = load_preset(preset.name) if preset else load_any(weights)
+    source = load_preset(preset.name) if preset else load_keras_file(weights)
     source_backbone = source if isinstance(source, CAREBackbone) else _backbone_of(source)
     if source_backbone is None:
         raise ValueError(f"The file holds no CARE model. Received: weights={weights!r}")

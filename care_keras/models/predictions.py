@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from care_keras.models.config import CARE_S0, Preprocessing
+from care_keras.data.record import Preprocessing
+from care_keras.models.config import CARE_S0
 
 
 def preprocess_input(x, preprocessing: Preprocessing | None = None):

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import pathlib
+from typing import TYPE_CHECKING
 
-import keras
+if TYPE_CHECKING:
+    import keras
 
 ASSETS = pathlib.Path(__file__).parent.parent / "assets"
 
@@ -35,7 +37,7 @@ PRESETS = {
 }
 
 
-def load_preset(name: str) -> keras.Model:
+def load_preset(name: str) -> "keras.Model":
     """Loads a bundled model by name, ready for inference.
 
     Raises:
@@ -43,7 +45,6 @@ def load_preset(name: str) -> keras.Model:
     """
     if name not in PRESETS:
         raise ValueError(f"`name` must be one of {sorted(PRESETS)}. Received: name={name!r}")
-    if PRESETS[name].quantized:
-        # Keras finds its classes once this is imported.
-        import care_keras.quantization  # noqa: F401
+    import keras
+
     return keras.models.load_model(PRESETS[name].file, compile=False)

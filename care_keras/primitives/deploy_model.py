@@ -2,7 +2,7 @@
 
 import keras
 
-from care_keras.models.config import Preprocessing
+from care_keras.data.record import Preprocessing
 
 # Modules of the primitives and of their quantized kinds.
 _OWN = ("care_keras.primitives", "care_keras.quantization")

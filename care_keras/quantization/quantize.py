@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from care_keras import primitives as p
-from care_keras.deploy import DeployModel
 from care_keras.graph import unfold
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.primitives.folding import array, fold_affine_before_conv
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant

@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
-from care_keras.deploy import DeployModel
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import TensorInfo
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import is_quantized
 from care_keras.reference.program import compile_graph, keeps_images_apart, run_steps
 from care_keras.tflite_file import Graph, Tensor, read_graph

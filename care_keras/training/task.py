@@ -10,16 +10,10 @@ import numpy as np
 from care_keras.console.cli import UserError
 from care_keras.console.flag_values import parse_size
 from care_keras.data.preprocessing import resize_and_crop
+from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source, open_source
-from care_keras.models import (
-    CONFIGS,
-    CAREClassifier,
-    CAREConfig,
-    Preprocessing,
-    build_model,
-    names_of_models,
-)
-from care_keras.models.loading import load_any
+from care_keras.loading import load_any
+from care_keras.models import CONFIGS, CAREClassifier, CAREConfig, build_model, names_of_models
 from care_keras.quantization import layer_overrides
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution

@@ -6,14 +6,10 @@ import keras
 
 from care_keras.console.cli import UserError
 from care_keras.training.config import TrainingConfig
-from care_keras.training.devices.distribution import (
-    Distribution,
-    Hosts,
-    create_distribution,
-    example_batch,
-)
+from care_keras.training.devices.create import create_distribution
+from care_keras.training.devices.distribution import Distribution, Hosts, example_batch
 from care_keras.training.devices.grappler import leave_out_remapper
-from care_keras.training.images.throughput import images_per_second
+from care_keras.training.result import finish, save_trained
 from care_keras.training.run.checkpoint import Position
 from care_keras.training.run.checkpointing import BestModel, Checkpointing
 from care_keras.training.run.epoch_log import EpochLog
@@ -21,7 +17,6 @@ from care_keras.training.run.folder import RunFolder
 from care_keras.training.run.loop import run_epochs
 from care_keras.training.run.loss_watch import LossWatch
 from care_keras.training.run.progress import Progress
-from care_keras.training.run.result import finish, save_trained
 from care_keras.training.run.seeding import EpochSeeds
 from care_keras.training.run.tensorboard import tensorboard_callbacks
 from care_keras.training.task import (
@@ -38,6 +33,7 @@ from care_keras.training.teaching.weight_averages import (
     WeightAverages,
     keep_weights_after_fit,
 )
+from care_keras.training.throughput import images_per_second
 
 
 def train(config: TrainingConfig) -> dict:

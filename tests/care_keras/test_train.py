@@ -11,9 +11,9 @@ from absl import flags
 from care_keras import train as command
 from care_keras.console.cli import UserError
 from care_keras.training.config import TrainingConfig
-from care_keras.training.images.throughput import measure_input
 from care_keras.training.recipe import PRESETS
-from care_keras.training.run.result import command_of
+from care_keras.training.result import command_of
+from care_keras.training.throughput import measure_input
 from tests.care_keras.training.runs import write_images
 
 NO_SETTINGS = {"preset", "measure_input"}

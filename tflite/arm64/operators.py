@@ -5,8 +5,8 @@ import dataclasses
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
+from care_keras.metrics import code_difference, equal_values, relative_difference
 from care_keras.tflite_file import Graph, read_graph
-from tflite.arm64.compare import code_difference, equal_values, relative_difference
 from tflite.arm64.run import Run
 
 

@@ -31,8 +31,8 @@ from tflite.benchmark.report import (
     sidecar_top1,
 )
 from tflite.benchmark.tables import comparison_table, latency_table, profile_table, start_table
+from tflite.benchmark.thread_check import check_candidates
 from tflite.benchmark_tool.binary import find_benchmark_model
-from tflite.thread_check import check_candidates
 
 _MODEL = flags.DEFINE_multi_string(
     "model", None, "A .tflite file; give several. The first is what ratios are to.", required=True

@@ -13,8 +13,8 @@ from tflite.benchmark.engine import Engine, RoundPlan
 from tflite.benchmark.latency import Candidate, Latency
 from tflite.benchmark.machine import describe_machine, load_average, now
 from tflite.benchmark.statistics import Estimate, unpaired_ratio
+from tflite.benchmark.thread_check import ThreadCheck
 from tflite.benchmark_tool.profile import OpProfile
-from tflite.thread_check import ThreadCheck
 
 SCHEMA = "care_keras.tflite.latency/1"
 

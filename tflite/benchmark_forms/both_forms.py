@@ -10,8 +10,8 @@ from care_keras.console.native_output import captured_native_output
 from care_keras.console.table import format_table
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.convert.conversion import convert_model
+from care_keras.loading import load_any
 from care_keras.models import CONFIGS, build_model
-from care_keras.models.loading import load_any
 from tflite.benchmark.latency import Latency
 from tflite.benchmark.statistics import paired_ratio
 from tflite.benchmark.tables import interval

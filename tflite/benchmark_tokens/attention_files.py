@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from care_keras.deploy import DeployModel, Rewrites
+from care_keras.deploy import Rewrites
 from care_keras.deploy.care_layers import lower_attention
 from care_keras.deploy.lowering import Builder
 from care_keras.emit.network import emit_tflite
 from care_keras.layers import LinearAttention
 from care_keras.models.config import CAREConfig
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.tflite_file.reader import read_graph
 from tflite.audit.cost import operator_cost
 from tflite.benchmark_tokens.softmax_attention import SoftmaxAttention, lower_softmax_attention

@@ -10,7 +10,8 @@ from care_keras.console.progress import progress
 from care_keras.convert.conversion import is_care
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source
-from care_keras.deploy import DeployModel, Rewrites, fuse
+from care_keras.deploy import Rewrites, fuse
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import is_quantized
 from tflite.compare.figures import Criterion
 from tflite.compare.graph import value_shapes

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import keras
 
-from care_keras.deploy import DeployModel
 from care_keras.primitives import DepthwiseConv2D
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.tflite_file import Graph, Operator
 from tflite.compare.graph import KerasGraph, Step
 from tflite.compare.unfold import SCOPE_VISITS

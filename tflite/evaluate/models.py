@@ -22,6 +22,7 @@ from care_keras.models import PRESETS
 from care_keras.tflite_file import read_graph
 from tflite.benchmark import worker
 from tflite.benchmark.engine import ONE_RUN
+from tflite.benchmark.thread_check import ThreadCheck, check_threads
 from tflite.child import program
 from tflite.inputs.model_inputs import (
     InputOverrides,
@@ -32,7 +33,6 @@ from tflite.inputs.model_inputs import (
     load_keras,
     tflite_input,
 )
-from tflite.thread_check import ThreadCheck, check_threads
 
 # From uint8 pixels `(images, height, width, 3)` to float32 scores `(images, outputs)`, and the
 # seconds that took.

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from care_keras.convert.sidecar import sidecar_path
-from care_keras.models import PRESETS, Preprocessing
+from care_keras.data.record import Preprocessing
+from care_keras.data.sidecar import sidecar_path
+from care_keras.models import PRESETS
 from care_keras.tflite_file import read_graph
 from tflite.inputs.records import InputOverrides, ModelInput, read_sidecar
 
@@ -105,9 +106,9 @@ def load_keras(path: str | os.PathLike):
     """Loads a .keras file of any form, or a bundled model by its name.
 
     Raises:
-        ValueError: If it cannot be loaded; see `care_keras.models.loading.load_any`.
+        ValueError: If it cannot be loaded; see `care_keras.loading.load_any`.
     """
-    from care_keras.models.loading import load_any
+    from care_keras.loading import load_any
 
     return load_any(os.fspath(path))
 

@@ -6,10 +6,10 @@ import os
 
 import numpy as np
 
-from care_keras.convert.sidecar import sidecar_path
 from care_keras.data.preprocessing import normalize
+from care_keras.data.record import Preprocessing
+from care_keras.data.sidecar import sidecar_path
 from care_keras.litert.model import TensorInfo
-from care_keras.models import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)

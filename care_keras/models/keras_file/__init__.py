@@ -1,5 +1,6 @@
-"""What a `.keras` file may hold, checked before Keras reads it."""
+"""A `.keras` file: what it may hold, checked before Keras reads it, and the model in it."""
 
 from care_keras.models.keras_file.archive import check_keras_file
+from care_keras.models.keras_file.load import load_keras_file
 
-__all__ = ["check_keras_file"]
+__all__ = ["check_keras_file", "load_keras_file"]

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from care_keras.data.preprocessing import normalization
-from care_keras.models.config import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from care_keras.data.record import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from care_keras.training.images.rand_augment import RandAugment
 
 CROPS = ("none", "padded", "resized")

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from care_keras.console.cli import UserError
+from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
-from care_keras.models.config import Preprocessing
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.input_pipeline import EvaluationPipeline, tensorflow_for_data
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from care_keras.console.cli import UserError
 from care_keras.data.preprocessing import normalize, resize_and_crop
+from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
-from care_keras.models.config import Preprocessing
 from care_keras.training.images.augmentation import Augmentation, Augmenter, GroupSeeds, random_key
 from care_keras.training.images.crops import padded_crops, random_resized_crop
 from care_keras.training.images.image_reader import ImageReader

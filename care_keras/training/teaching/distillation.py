@@ -10,8 +10,9 @@ from keras import ops
 
 from care_keras.console.cli import UserError
 from care_keras.convert.preprocessing import model_preprocessing
-from care_keras.models import CAREClassifier, Preprocessing
-from care_keras.models.loading import load_any
+from care_keras.data.record import Preprocessing
+from care_keras.loading import load_any
+from care_keras.models import CAREClassifier
 
 KINDS = ("hard", "soft")
 

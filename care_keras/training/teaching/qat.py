@@ -7,9 +7,10 @@ import numpy as np
 
 from care_keras.console.cli import UserError
 from care_keras.data.preprocessing import normalize
-from care_keras.deploy import DeployModel, fuse
+from care_keras.deploy import fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import calibrate, int8_qat, is_quantized, quantize
 
 _CALIBRATION_BATCH = 32

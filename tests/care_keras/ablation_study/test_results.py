@@ -5,8 +5,8 @@ import pytest
 
 from care_keras.ablation_study.results import collect, command_of_study
 from care_keras.console.cli import UserError
+from care_keras.loading import load_any
 from care_keras.models.complexity import complexity
-from care_keras.models.loading import load_any
 
 TOP1 = {
     "nano-0": 0.80,

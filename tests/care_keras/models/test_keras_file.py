@@ -20,8 +20,8 @@ from keras.src.saving import serialization_lib
 
 import care_keras.deploy
 import care_keras.quantization  # noqa: F401  (its classes are known before memory is measured)
+from care_keras.loading import load_any
 from care_keras.models.keras_file import config as allowed
-from care_keras.models.loading import load_any
 
 MIB = 2**20
 

@@ -10,8 +10,8 @@ import pytest
 from keras import layers, ops
 
 from care_keras.deploy import fuse
+from care_keras.loading import load_any
 from care_keras.models.keras_file import check_keras_file
-from care_keras.models.loading import load_any
 from care_keras.models.presets import PRESETS
 from care_keras.quantization import is_quantized
 from tests.care_keras.helpers import TINY, numpy_of, tiny_backbone, tiny_classifier

@@ -14,7 +14,7 @@ from care_keras.deploy import fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.layer_runner import LayerRunner, layer_differences
 from care_keras.litert.model import LiteRTModel
-from care_keras.models.loading import load_any
+from care_keras.loading import load_any
 from care_keras.quantization import QuantizationConfig, calibrate, quantize
 from care_keras.reference import IntegerModel
 from tests.care_keras.helpers import infer, numpy_of, tiny_backbone

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from care_keras.console.native_output import captured_native_output
 from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
-from care_keras.models.loading import load_any
+from care_keras.loading import load_any
 
 FILES = ("nano_float32", "nano_int8", "mobilenet_int8")
 

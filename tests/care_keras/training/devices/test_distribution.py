@@ -10,7 +10,8 @@ import keras
 import pytest
 
 from care_keras.console.cli import UserError
-from care_keras.training.devices.distribution import DISTRIBUTIONS, Hosts, create_distribution
+from care_keras.training.devices.create import create_distribution
+from care_keras.training.devices.distribution import DISTRIBUTIONS, Hosts
 from tests.care_keras.training import runs
 
 BACKEND = keras.backend.backend()

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from care_keras.console.optional import MissingDependencyError
+from care_keras.training.result import _draw
 from care_keras.training.run.curves import draw_curves
 from care_keras.training.run.folder import RunFolder
-from care_keras.training.run.result import _draw
 from tests.care_keras.training.runs import settings
 
 ROWS = [

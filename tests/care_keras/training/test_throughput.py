@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from care_keras.training.images.throughput import images_per_second
+from care_keras.training.throughput import images_per_second
 
 
 class Slow:

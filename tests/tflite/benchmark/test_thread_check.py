@@ -13,7 +13,7 @@ from tflite.benchmark.engine import ModelRun
 from tflite.benchmark.latency import make_candidates
 from tflite.benchmark.litert_engine import LiteRTEngine
 from tflite.benchmark.native_engine import BenchmarkModelEngine
-from tflite.thread_check import check_candidates, check_threads
+from tflite.benchmark.thread_check import check_candidates, check_threads
 
 # A benchmark_model whose float outputs are 1, those of two threads what `second` says.
 WRITES_OUTPUTS = """

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from care_keras.metrics import finite_or_none
-from tflite.arm64.compare import code_difference, equal_values, relative_difference
+from care_keras.metrics import code_difference, equal_values, finite_or_none, relative_difference
 from tflite.benchmark.engine import Engine
 from tflite.benchmark.latency import Candidate
 

@@ -1,0 +1,17 @@
+from .ablations import ABLATIONS as ABLATIONS
+from .ablations import CONFIGS as CONFIGS
+from .ablations import names_of_models as names_of_models
+from .care_backbone import CAREBackbone as CAREBackbone
+from .care_classifier import CAREClassifier as CAREClassifier
+from .config import BASE_CONFIGS as BASE_CONFIGS
+from .config import CAREConfig as CAREConfig
+from .config import Preprocessing as Preprocessing
+from .factories import CARE_S0 as CARE_S0
+from .factories import CARE_S1 as CARE_S1
+from .factories import CARE_S2 as CARE_S2
+from .factories import CARE_Nano as CARE_Nano
+from .factories import build_model as build_model
+from .predictions import decode_predictions as decode_predictions
+from .predictions import preprocess_input as preprocess_input
+from .presets import PRESETS as PRESETS
+from .presets import load_preset as load_preset
