@@ -12,8 +12,6 @@ compare   one run against another: faster, slower, or no difference beyond noise
 import importlib
 import sys
 
-from absl import flags
-
 _WORDS = ("doctor", "devices", "run", "report", "compare")
 
 
@@ -30,8 +28,7 @@ def main() -> None:
         )
         sys.exit(2)
     command = importlib.import_module(f"android_bench.commands.{word}")
-    # For --help: the words and flags of that command.
-    flags.adopt_module_key_flags(command)
+    # For --help.
     sys.modules["__main__"].__doc__ = command.__doc__
     del sys.argv[1]
     command.start()

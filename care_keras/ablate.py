@@ -14,13 +14,13 @@ from absl import flags
 
 from care_keras import train
 from care_keras.console import cli
+from care_keras.training.recipe import check_names
 
 _VARIANTS = flags.DEFINE_list(
     "variants", None, "base and names of ablations, comma separated (default: all)."
 )
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1"], "A run of each variant for each.")
 _TABLE_ONLY = flags.DEFINE_bool("table_only", False, "Train nothing; write the table again.")
-flags.adopt_module_key_flags(train)
 
 # Flags of the trainer that are not for all runs alike.
 _REFUSED = ("seed", "from", "qat", "measure_input", "process_id")
@@ -36,6 +36,7 @@ def main() -> None:
             f"--seeds must be whole numbers, comma separated, not {','.join(_SEEDS.value)!r}"
         )
     config = train.config_of_flags()
+    check_names(config)
     folder = pathlib.Path(flags.FLAGS["run_dir"].value or f"runs/ablations_{config.model}")
     try:
         _train_and_report(config, folder)

@@ -1,7 +1,5 @@
 """A model of any form by its bundled name or from a `.keras` file."""
 
-import os
-
 import keras
 
 # Keras finds the classes of a file once these are imported.
@@ -9,7 +7,7 @@ import care_keras.deploy
 import care_keras.layers
 import care_keras.quantization  # noqa: F401
 from care_keras.models.keras_file import load_keras_file
-from care_keras.models.presets import PRESETS, load_preset
+from care_keras.models.presets import PRESETS, check_name_or_path, load_preset
 
 
 def load_any(name_or_path: str) -> keras.Model:
@@ -24,11 +22,7 @@ def load_any(name_or_path: str) -> keras.Model:
     Raises:
         ValueError: If there is no such file, or `load_keras_file` refuses it.
     """
+    check_name_or_path(name_or_path)
     if name_or_path in PRESETS:
         return load_preset(name_or_path)
-    if not os.path.exists(name_or_path):
-        raise ValueError(
-            f"No such model file, nor a bundled model ({', '.join(sorted(PRESETS))}). "
-            f"Received: {name_or_path!r}"
-        )
     return load_keras_file(name_or_path)

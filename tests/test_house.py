@@ -10,8 +10,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 # From the ground up: a unit imports only what stands before it. A package that is named here
 # as a whole is one unit; of the others each module is.
 ORDER = [
-    "care_keras.console",
     "care_keras.files",
+    "care_keras.console",
     "care_keras.metrics",
     "care_keras.data",
     "care_keras.tflite_file",

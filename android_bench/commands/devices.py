@@ -10,7 +10,6 @@ from android_bench.phone.connection import Phone
 from android_bench.phone.device import describe
 from android_bench.phone.errors import PhoneError
 from care_keras.console import cli
-from care_keras.console.optional import MissingDependencyError
 from care_keras.console.table import format_table
 
 _PORT = flags.DEFINE_integer("adb_port", None, "Port of the adb server (default: adb's own).")
@@ -19,14 +18,11 @@ _JSON = flags.DEFINE_bool("json", False, "Print JSON instead of text.")
 
 def main() -> None:
     """The command."""
-    try:
-        server = AdbServer(_PORT.value)
-        listed = server.phones()
-        if not listed:
-            server.choose(None)
-        devices = [describe(Phone(server, one.serial)) for one in listed if one.state == "device"]
-    except (PhoneError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
+    server = AdbServer(_PORT.value)
+    listed = server.phones()
+    if not listed:
+        server.choose(None)
+    devices = [describe(Phone(server, one.serial)) for one in listed if one.state == "device"]
     others = [one for one in listed if one.state != "device"]
     if _JSON.value:
         print(json.dumps([dataclasses.asdict(device) for device in devices], indent=2))
@@ -54,4 +50,4 @@ def main() -> None:
 
 def start() -> None:
     """Runs it as the program."""
-    cli.run(main)
+    cli.run(main, input_errors=(PhoneError,))

@@ -1,15 +1,12 @@
 """Reports a run: `python -m android_bench report run.jsonl --html=run.html`."""
 
-import pathlib
-
 from absl import flags
 
 from android_bench.records import read_records
 from android_bench.report.contents import as_csv, as_json, evaluate, text
 from android_bench.report.page import page
 from care_keras.console import cli
-from care_keras.console.optional import MissingDependencyError
-from care_keras.files import write_atomically
+from care_keras.console.outputs import write_output
 
 _HTML = flags.DEFINE_string("html", None, "Also write one self-contained HTML page, with pictures.")
 _CSV = flags.DEFINE_string("csv", None, "Also write a CSV file, a line for each cell.")
@@ -18,23 +15,18 @@ _JSON = flags.DEFINE_string("json", None, "Also write everything as JSON.")
 
 def main(path: str) -> None:
     """The command."""
-    try:
-        records = read_records(path)
-        report = evaluate(records)
-        print(text(report))
-        for flag, make in (
-            (_HTML, lambda: page(report, records)),
-            (_CSV, lambda: as_csv(report)),
-            (_JSON, lambda: as_json(report)),
-        ):
-            if flag.value:
-                write_atomically(pathlib.Path(flag.value), make())
-                print(f"\nwritten: {flag.value}", end="")
-        print()
-    except (ValueError, OSError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
+    records = read_records(path)
+    report = evaluate(records)
+    print(f"{text(report)}\n")
+    for flag, make in (
+        (_HTML, lambda: page(report, records)),
+        (_CSV, lambda: as_csv(report)),
+        (_JSON, lambda: as_json(report)),
+    ):
+        if flag.value:
+            write_output(flag.value, make())
 
 
 def start() -> None:
     """Runs it as the program."""
-    cli.run(main, ["the file of a run"])
+    cli.run(main, ["the file of a run"], input_errors=(ValueError,))

@@ -10,21 +10,10 @@ import pathlib
 from absl import flags
 
 from android_bench.commands.verification_flags import verification
-from android_bench.phone.adb import AdbServer
-from android_bench.phone.connection import Phone
-from android_bench.phone.device import describe
 from android_bench.phone.errors import NotReadyError, PhoneError, PhoneLostError
-from android_bench.phone.readiness import Limits
-from android_bench.run.binary import find_binary
-from android_bench.run.delegation import DelegateOptions
-from android_bench.run.head import head, open_file
-from android_bench.run.one_cell import RunLength
+from android_bench.run.folder import WORK_FOLDER, check_folder
 from android_bench.run.plan import DELEGATES, read_models
-from android_bench.run.prepare import WORK_FOLDER, Luggage, check_folder
-from android_bench.run.request import Request, check_request
-from android_bench.run.session import Session
 from care_keras.console import cli
-from care_keras.console.optional import MissingDependencyError
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; may be repeated.", required=True)
 _OUTPUT = flags.DEFINE_string("output", "android_bench.jsonl", "File of the records.")
@@ -87,17 +76,23 @@ _KEEP = flags.DEFINE_bool("keep", False, "Leave the folder on the phone.")
 
 def main() -> None:
     """The command."""
-    try:
-        request = _request()
-        server = AdbServer(_PORT.value)
-        phones = [Phone(server, serial) for serial in server.choose(_DEVICE.value)]
-        devices = [describe(phone) for phone in phones]
-        for device in devices:
-            check_request(device, request)
-        output = pathlib.Path(_OUTPUT.value)
-        file, done = open_file(output, _RESUME.value, head(request))
-    except (ValueError, OSError, PhoneError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
+    check_folder(_FOLDER.value)
+    models = read_models(_MODEL.value)
+    # Flags and files are looked at before what takes half a second to load.
+    from android_bench.phone.adb import AdbServer
+    from android_bench.phone.connection import Phone
+    from android_bench.phone.device import describe
+    from android_bench.run.head import head, open_file
+    from android_bench.run.request import check_request
+
+    request = _request(models)
+    server = AdbServer(_PORT.value)
+    phones = [Phone(server, serial) for serial in server.choose(_DEVICE.value)]
+    devices = [describe(phone) for phone in phones]
+    for device in devices:
+        check_request(device, request)
+    output = pathlib.Path(_OUTPUT.value)
+    file, done = open_file(output, _RESUME.value, head(request))
     problems = []
     with file:
         for phone, device in zip(phones, devices, strict=True):
@@ -110,6 +105,8 @@ def main() -> None:
 def _measure(phone, device, request, file, done):
     """Measures on one phone; what went wrong, in words."""
     print(f"{phone.serial}: {device.manufacturer} {device.model}, Android {device.android}")
+    from android_bench.run.session import Session
+
     session = Session(phone, device, request, file, done, _say)
     file.append("device", serial=phone.serial, device=dataclasses.asdict(device))
     try:
@@ -125,9 +122,14 @@ def _say(text):
     print(text, flush=True)
 
 
-def _request():
-    check_folder(_FOLDER.value)
-    models = read_models(_MODEL.value)
+def _request(models):
+    from android_bench.phone.readiness import Limits
+    from android_bench.run.binary import find_binary
+    from android_bench.run.delegation import DelegateOptions
+    from android_bench.run.one_cell import RunLength
+    from android_bench.run.prepare import Luggage
+    from android_bench.run.request import Request
+
     unknown = set(_PARTIAL.value) - set(DELEGATES)
     if unknown:
         raise ValueError(f"There is no such delegate. Received: --allow_partial={min(unknown)}")
@@ -170,4 +172,4 @@ def _request():
 
 def start() -> None:
     """Runs it as the program."""
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError, OSError, PhoneError))

@@ -1,13 +1,14 @@
 """The flags of `run` that say what is checked about outputs."""
 
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from android_bench.run.plan import Model
-from android_bench.run.verify import Verification
-from care_keras.convert.images import read_pixels
-from care_keras.data.sources import open_source
 from tflite.inputs.flags import input_overrides
-from tflite.inputs.model_inputs import check_values_used, tflite_input
+
+if TYPE_CHECKING:
+    from android_bench.run.verify import Verification
 
 _VERIFY = flags.DEFINE_bool(
     "verify", False, "Compare outputs on real images with those of LiteRT on this machine."
@@ -24,7 +25,7 @@ _CODES = flags.DEFINE_integer(
 )
 
 
-def verification(models: list[Model]) -> Verification | None:
+def verification(models: list[Model]) -> "Verification | None":
     """What the flags ask for.
 
     Raises:
@@ -33,6 +34,11 @@ def verification(models: list[Model]) -> Verification | None:
     """
     if not _VERIFY.value:
         return None
+    from android_bench.run.verify import Verification
+    from care_keras.convert.images import read_pixels
+    from care_keras.data.sources import open_source
+    from tflite.inputs.model_inputs import check_values_used, tflite_input
+
     overrides = input_overrides()
     inputs = {model.sha256: tflite_input(model.path, overrides) for model in models}
     check_values_used(list(inputs.values()), overrides)

@@ -11,10 +11,10 @@ from android_bench.phone.device import Device, mask_of, parse_numbers
 from android_bench.phone.errors import CommandError, PhoneError
 from android_bench.run.binary import check_abi
 from android_bench.run.delegation import DelegateOptions
+from android_bench.run.folder import check_folder
 from android_bench.run.one_cell import Tools, end_processes
 from android_bench.run.plan import Model
 
-WORK_FOLDER = "/data/local/tmp/care_keras_bench"
 LOCK = "/data/local/tmp/.care_keras_bench.lock"
 _STAY_ON = "stay_on_while_plugged_in"
 
@@ -36,25 +36,6 @@ class Luggage:
     models: Sequence[Model]
     external: pathlib.Path | None = None
     options: DelegateOptions = dataclasses.field(default_factory=DelegateOptions)
-
-
-def check_folder(folder: str) -> None:
-    """Refuses a work folder that could not be cleaned up, or that benchmark_model misreads.
-
-    Raises:
-        ValueError: If it is no folder of its own below `/data/local/tmp`.
-    """
-    path = pathlib.PurePosixPath(folder)
-    parent = pathlib.PurePosixPath("/data/local/tmp")
-    if parent not in path.parents or ".." in path.parts:
-        raise ValueError(
-            f"The work folder must be a folder of its own below {parent}. Received: {folder!r}"
-        )
-    # They separate files in --input_layer_value_files.
-    if set(folder) & set(",:\0\n"):
-        raise ValueError(
-            f"The work folder's name must have no comma, colon or line end. Received: {folder!r}"
-        )
 
 
 def bring(phone: Phone, luggage: Luggage, cores: dict[str, tuple[int, ...]]) -> Tools:

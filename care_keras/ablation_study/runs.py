@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from care_keras.console.cli import UserError
-from care_keras.models import ABLATIONS, BASE_CONFIGS
+from care_keras.models import ABLATIONS
+from care_keras.models.config import BASE_CONFIGS
 from care_keras.training.config import TrainingConfig
 from care_keras.training.result import command_of
 from care_keras.training.run.folder import RunFolder

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+from care_keras.console.optional import MissingDependencyError
+from care_keras.console.startup_messages import PACKAGES
+
 
 class UserError(Exception):
     """A mistake of the user's: one line that names the thing and the way out."""
@@ -18,22 +21,33 @@ class CheckError(Exception):
     """What the command checks did not hold."""
 
 
-def run(main: Callable[..., None], arguments: Sequence[str] = ()) -> None:
+def run(
+    main: Callable[..., None],
+    arguments: Sequence[str] = (),
+    input_errors: tuple[type[Exception], ...] = (),
+) -> None:
     """Parses the flags and runs `main()`, turning its errors into exit codes.
 
     What is no flag is given to `main`: as many words as `arguments` names.
 
-    `UserError` and a bad flag are one line on stderr and exit code 2,
-    `CheckError` one line and exit code 1. Anything else is a bug of ours and
-    keeps its traceback.
+    `UserError`, `input_errors`, a package that is not installed and a bad flag
+    are one line on stderr and exit code 2, `CheckError` one line and exit
+    code 1. Anything else is a bug of ours and keeps its traceback.
+
+    Args:
+        main: The command.
+        arguments: What the words are that it takes besides flags.
+        input_errors: What the library raises where the command's input is at
+            fault, `ValueError` for one.
     """
     app.run(
-        lambda words: _guarded(functools.partial(main, *words[1:])),
+        lambda words: guarded(functools.partial(main, *words[1:]), input_errors),
         flags_parser=functools.partial(_parse_flags, arguments=arguments),
     )
 
 
 def _parse_flags(argv, arguments):
+    _show_own_flags_in_help(argv[0])
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -52,13 +66,22 @@ def _parse_flags(argv, arguments):
     return rest
 
 
-def _guarded(main):
+def _show_own_flags_in_help(program):
+    """Of flags that are defined in other modules, --help would say nothing."""
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        if module.partition(".")[0] in PACKAGES:
+            for flag in defined:
+                flags.FLAGS.register_key_flag_for_module(program, flag)
+
+
+def guarded(main: Callable[[], None], input_errors: tuple[type[Exception], ...] = ()) -> None:
+    """Runs a command whose flags are parsed; the process ends where it fails."""
     try:
         main()
-    except UserError as error:
-        _fail(str(error), 2)
     except CheckError as error:
         _fail(str(error), 1)
+    except (UserError, MissingDependencyError, *input_errors) as error:
+        _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
 

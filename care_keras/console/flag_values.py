@@ -1,10 +1,8 @@
-"""What flags of several commands mean: sizes, values of a channel, files to write.
+"""What flags of several commands mean: sizes, values of a channel, counts.
 
 Nothing here defines a flag, so that any module may import it.
 """
 
-import os
-import pathlib
 from collections.abc import Sequence
 
 from care_keras.console.cli import UserError
@@ -47,6 +45,21 @@ def parse_channels(
     return channels
 
 
+def parse_range(flag: str, values: Sequence[str]) -> tuple[float, float]:
+    """Two numbers.
+
+    Raises:
+        UserError: If they are not.
+    """
+    try:
+        low, high = map(float, values)
+    except ValueError as error:
+        raise UserError(
+            f"--{flag} must be two numbers LOW,HIGH, not {','.join(values)!r}"
+        ) from error
+    return low, high
+
+
 def parse_counts(flag: str, values: Sequence[str]) -> list[int]:
     """`["1", "2", "4"]` as numbers above 0, each once.
 
@@ -61,28 +74,3 @@ def parse_counts(flag: str, values: Sequence[str]) -> list[int]:
 def _number(text):
     numerator, slash, denominator = text.partition("/")
     return float(numerator) / float(denominator) if slash else float(numerator)
-
-
-def output_file(flag: str, value: str | None, suffixes: Sequence[str]) -> pathlib.Path | None:
-    """The path of a file that a command will write, looked at before its work.
-
-    Args:
-        flag: Name of the flag.
-        value: What was given, or `None`.
-        suffixes: Endings that the command can write.
-
-    Raises:
-        UserError: If the ending is another, or the file could not be written.
-    """
-    if value is None:
-        return None
-    path = pathlib.Path(value)
-    if path.suffix not in suffixes:
-        raise UserError(f"--{flag} must end in {' or '.join(suffixes)}, not {value!r}")
-    if path.is_dir():
-        raise UserError(f"--{flag}={value} is a folder")
-    if not path.parent.is_dir():
-        raise UserError(f"--{flag}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"--{flag}: the folder {path.parent} cannot be written to")
-    return path

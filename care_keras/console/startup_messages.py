@@ -23,7 +23,7 @@ _NOISE = re.compile(
 )
 # What a command tells the processes that it starts.
 _MARK = "CARE_KERAS_COMMAND"
-_PACKAGES = ("care_keras", "tflite", "android_bench")
+PACKAGES = ("care_keras", "tflite", "android_bench")
 
 
 def quiet_commands() -> None:
@@ -45,7 +45,7 @@ def is_command() -> bool:
         return True
     words = sys.orig_argv
     after = words[words.index("-m") + 1 :][:1] if "-m" in words else []
-    return bool(after) and after[0].partition(".")[0] in _PACKAGES
+    return bool(after) and after[0].partition(".")[0] in PACKAGES
 
 
 class _Finder(importlib.abc.MetaPathFinder):

@@ -14,10 +14,13 @@ import sys
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.flag_values import output_file, parse_channels, parse_size
-from care_keras.console.optional import MissingDependencyError
+from care_keras.console.flag_values import parse_channels, parse_size
+from care_keras.console.outputs import output_file
 from care_keras.console.table import format_table
-from care_keras.convert.by_tensorflow import restart_under_tensorflow
+from care_keras.convert.backend import restart_under_tensorflow
+from care_keras.convert.job import ConversionJob
+from care_keras.data.sources import check_source
+from care_keras.models.presets import check_name_or_path
 
 _MODEL = flags.DEFINE_string(
     "model", "care_nano_cifar10", "A .keras file or a bundled model's name."
@@ -81,15 +84,6 @@ _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_
 
 def main() -> None:
     """The command."""
-    # A converter has no use for a GPU, and TensorFlow's search for one prints errors.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    # A tenth of the time went into looking through Keras's and TensorFlow's objects for garbage,
-    # of which a conversion makes next to none.
-    gc.disable()
-    from care_keras.convert.job import ConversionJob, run_job
-    from care_keras.convert.verdict import FailedCheckError
-    from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
-
     precision = "int8" if _INT8.value else _PRECISION.value
     if _INT8.value and flags.FLAGS["precision"].present and _PRECISION.value != "int8":
         raise cli.UserError(f"--int8 and --precision={_PRECISION.value} contradict each other")
@@ -114,6 +108,24 @@ def main() -> None:
         int16_layers=tuple(_INT16_LAYERS.value),
         min_agreement=_MIN_AGREEMENT.value,
     )
+    check_name_or_path(_MODEL.value)
+    for spec in {_CALIBRATION.value, _EVALUATION.value} - {None}:
+        check_source(spec)
+    # A converter has no use for a GPU, and TensorFlow's search for one prints errors.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    # A tenth of the time went into looking through Keras's and TensorFlow's objects for garbage,
+    # of which a conversion makes next to none.
+    gc.disable()
+    # For models that are not CARE's, which TensorFlow's converter takes.
+    restart_under_tensorflow()
+    _convert(job)
+
+
+def _convert(job):
+    from care_keras.convert.run import run_job
+    from care_keras.convert.verdict import FailedCheckError
+    from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
+
     try:
         result = run_job(job)
     except NotIntegerOnlyError as error:
@@ -121,8 +133,6 @@ def main() -> None:
     except FailedCheckError as error:
         _report(job, error.result)
         raise cli.CheckError(str(error)) from error
-    except (ValueError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
     except OSError as error:
         path = error.filename or job.output
         raise cli.UserError(f"cannot write {path}: {error.strerror or error}") from error
@@ -166,6 +176,4 @@ def _percent(share):
 
 
 if __name__ == "__main__":
-    # For models that are not CARE's, which TensorFlow's converter takes.
-    restart_under_tensorflow()
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

@@ -1,7 +1,5 @@
 """TensorFlow's converter: any Keras model as it is to a .tflite file."""
 
-import os
-import sys
 from collections.abc import Callable, Iterable
 
 import keras
@@ -9,15 +7,6 @@ import numpy as np
 
 from care_keras.data.preprocessing import normalization, normalize
 from care_keras.data.record import Preprocessing
-
-
-def restart_under_tensorflow() -> None:
-    """Starts a command again with Keras on TensorFlow, unless it is.
-
-    A .keras file loads the same in every backend.
-    """
-    if keras.backend.backend() != "tensorflow":
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, "KERAS_BACKEND": "tensorflow"})
 
 
 def convert_by_tensorflow(

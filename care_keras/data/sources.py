@@ -69,6 +69,17 @@ class Source:
         return self.take(np.sort(order))
 
 
+def check_source(spec: str) -> None:
+    """Raises ValueError if images are named that are not there, as far as a look tells.
+
+    A data set of TFDS is looked at when it is opened.
+    """
+    if not spec:
+        raise ValueError("Name a folder, tfds:NAME or bundled. Received: ''")
+    if spec != "bundled" and not spec.startswith("tfds:") and not os.path.isdir(spec):
+        raise ValueError(f"No such folder of images. Received: {spec!r}")
+
+
 def open_source(spec: str, split: str = "test") -> Source:
     """Opens labelled images.
 

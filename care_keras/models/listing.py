@@ -1,14 +1,16 @@
 """The models and what they cost, as tables."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_size
 from care_keras.console.table import format_table
 from care_keras.models.ablations import ABLATIONS, CONFIGS, names_of_models
-from care_keras.models.complexity import Complexity, complexity
 from care_keras.models.config import BASE_CONFIGS, CAREConfig
-from care_keras.models.factories import build_model
+
+if TYPE_CHECKING:
+    from care_keras.models.complexity import Complexity
 
 _COUNTS = ("input", "parameters", "GMACs conv + dense", "GMACs attention")
 
@@ -59,14 +61,17 @@ def _check_sizes(config, sizes):
             )
 
 
-def _count(config: CAREConfig, sizes) -> list[Complexity]:
+def _count(config: CAREConfig, sizes) -> list["Complexity"]:
     """What a model costs at each size, or at its own."""
+    from care_keras.models.complexity import complexity
+    from care_keras.models.factories import build_model
+
     own = (config.preprocessing.height, config.preprocessing.width)
     network = build_model(config)
     return [complexity(network, size) for size in sizes or [own]]
 
 
-def _row(counts: Complexity):
+def _row(counts: "Complexity"):
     height, width, _ = counts.image_shape
     return (
         f"{height}x{width}",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,15 @@ PRESETS = {
     name: Preset(name, ASSETS / f"{name}.keras", ASSETS / f"{name}.json", quantized)
     for name, quantized in (("care_nano_cifar10", False), ("care_nano_cifar10_qat", True))
 }
+
+
+def check_name_or_path(name_or_path: str) -> None:
+    """Raises ValueError if there is neither such a bundled model nor such a file."""
+    if name_or_path not in PRESETS and not os.path.exists(name_or_path):
+        raise ValueError(
+            f"No such model file, nor a bundled model ({', '.join(sorted(PRESETS))}). "
+            f"Received: {name_or_path!r}"
+        )
 
 
 def load_preset(name: str) -> "keras.Model":

@@ -1,91 +1,136 @@
 """What a training run depends on."""
 
 import dataclasses
+import functools
 import pathlib
 
-from care_keras.training.devices.distribution import Hosts
+from care_keras.console.flag_values import parse_channels
+from care_keras.console.options import option, to_flags
+from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
 from care_keras.training.images.augmentation import Augmentation
-from care_keras.training.images.input_pipeline import DEFAULT_CACHE_MEGABYTES
+
+DISTILLATION_KINDS = ("hard", "soft")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """Everything a run depends on; the flags of `care_keras.train` name and explain the fields.
+class TrainingConfig(Augmentation):
+    """Everything a run depends on, how its images are augmented included.
 
     The defaults are those of the recipe for small images (`recipe.PRESETS`).
     """
 
-    model: str
-    data: str
-    run_dir: pathlib.Path
-    train_split: str = "train"
-    eval_split: str = "test"
-    eval_every: int = 1
-    epochs: int = 30
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    base_batch_size: int = 0
-    warmup_epochs: float = 1.0
-    warmup_learning_rate: float = 0.0
-    min_learning_rate: float = 0.0
-    weight_decay: float = 0.05
-    clipnorm: float = 0.0
-    global_clipnorm: float = 0.0
-    clipvalue: float = 0.0
-    gradient_accumulation_steps: int = 1
-    ema_momentum: float = 0.0
-    dtype: str = "float32"
-    label_smoothing: float = 0.1
-    drop_path: float = 0.0
-    low_resolution: int = 0
-    low_resolution_epochs: int = 0
-    crop: str = Augmentation.crop
-    crop_scale: tuple[float, float] = Augmentation.crop_scale
-    crop_ratio: tuple[float, float] = Augmentation.crop_ratio
-    crop_interpolation: str = Augmentation.crop_interpolation
-    flip: bool = Augmentation.flip
-    rand_augment: float = Augmentation.rand_augment
-    rand_augment_std: float = Augmentation.rand_augment_std
-    rand_augment_ops: int = Augmentation.rand_augment_ops
-    color_jitter: float = Augmentation.color_jitter
-    random_erasing: float = Augmentation.random_erasing
-    mixup: float = Augmentation.mixup
-    cutmix: float = Augmentation.cutmix
-    mix_switch: float = Augmentation.mix_switch
-    start_from: str = ""
-    teacher: str = ""
-    teacher_size: str = ""
-    teacher_mean: tuple[float, ...] = ()
-    teacher_std: tuple[float, ...] = ()
-    distillation_kind: str = "hard"
-    distillation: float = 1.0
-    distillation_temperature: float = 1.0
-    qat: bool = False
-    float_layers: tuple[str, ...] = ()
-    int16_layers: tuple[str, ...] = ()
-    seed: int = 0
-    checkpoint_steps: int = 0
-    tensorboard: bool = True
-    distribute: str = "none"
-    sync_batch_norm: bool = True
-    coordinator_address: str = Hosts.coordinator_address
-    num_processes: int = Hosts.num_processes
-    process_id: int = Hosts.process_id
-    cache_megabytes: int = DEFAULT_CACHE_MEGABYTES
+    # What is trained, and on what.
+    model: str = option("Name of the config: s0, s1, s2, nano, or of an ablation.")
+    data: str = option("tfds:NAME, a folder of class folders, bundled.")
+    run_dir: pathlib.Path = option("Folder of the run (default: runs/MODEL).")
+    train_split: str = option("Split to train on.", "train")
+    eval_split: str = option("Split to evaluate on; never trained on.", "test")
+    start_from: str = option("A .keras file whose weights the run starts from.", "", flag="from")
+    seed: int = option("Seed of weights, order and augmentation.", 0)
+    epochs: int = option("Epochs in all, with those of the warm-up.", 30, low=1)
+    batch_size: int = option("Images per step, of all devices together.", 128, low=1)
+    eval_every: int = option("Epochs between evaluations.", 1, low=1)
+
+    # Optimizer: AdamW.
+    learning_rate: float = option("Peak learning rate.", 2e-3, low=0.0)
+    base_batch_size: int = option(
+        "The images per update that --learning_rate is for: it is scaled linearly to those of "
+        "--batch_size and --gradient_accumulation_steps. 0: not scaled.",
+        0,
+        low=0,
+    )
+    warmup_epochs: float = option("Epochs of linear warm-up.", 1.0, low=0.0)
+    warmup_learning_rate: float = option(
+        "Rate that the warm-up starts at; 0: 1/100 of its end.", 0.0, low=0.0
+    )
+    min_learning_rate: float = option("Rate that the cosine ends at.", 0.0, low=0.0)
+    weight_decay: float = option("Decoupled decay of conv and dense kernels.", 0.05, low=0.0)
+    clipnorm: float = option("Largest norm of each gradient; 0: any.", 0.0, low=0.0)
+    global_clipnorm: float = option("Largest norm of all gradients together; 0: any.", 0.0, low=0.0)
+    clipvalue: float = option("Largest absolute value in a gradient; 0: any.", 0.0, low=0.0)
+    gradient_accumulation_steps: int = option(
+        "Steps whose gradients are averaged for one update.", 1, low=1
+    )
+    ema_momentum: float = option(
+        "Momentum of moving averages of the weights, which are then evaluated and saved; 0: none.",
+        0.0,
+        low=0.0,
+        high=0.999999,
+    )
+    dtype: str = option(
+        "Precision of the computation.",
+        "float32",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+
+    # Regularization; what is done to images is `Augmentation`'s.
+    label_smoothing: float = option("Label smoothing.", 0.1, low=0.0, high=0.99)
+    drop_path: float = option("Stochastic depth at the last block.", 0.0, low=0.0, high=0.99)
+    low_resolution: int = option(
+        "Size of the images in the first epochs, where steps are cheaper.", 0, low=0
+    )
+    low_resolution_epochs: int = option(
+        "How many epochs train on images of --low_resolution.", 0, low=0
+    )
+
+    # Distillation.
+    teacher: str = option("A .keras file that teaches the distillation head.", "")
+    teacher_size: str = option(
+        "N or HxW: size of the teacher's images, if its file does not say.", ""
+    )
+    teacher_mean: tuple[float, ...] = option(
+        "R,G,B in units of full scale: likewise.", (), parse=parse_channels
+    )
+    teacher_std: tuple[float, ...] = option(
+        "R,G,B: likewise.", (), parse=functools.partial(parse_channels, positive=True)
+    )
+    distillation_kind: str = option(
+        "Learn the teacher's best class or its distribution.", "hard", choices=DISTILLATION_KINDS
+    )
+    distillation: float = option(
+        "Weight of the teacher against that of the labels (default: 0.5; with --qat, where the "
+        "float model is the teacher, 1).",
+        1.0,
+        low=0.0,
+        high=1.0,
+    )
+    distillation_temperature: float = option("Of soft distillation.", 1.0, low=0.001)
+
+    # Quantization-aware training.
+    qat: bool = option("Train the quantized form of --from, for int8.", False)
+    float_layers: tuple[str, ...] = option(
+        "With --qat: layers, by a shell pattern of their names, that stay in float32.", ()
+    )
+    int16_layers: tuple[str, ...] = option("Likewise, layers that get 16-bit activations.", ())
+
+    # How it is run.
+    checkpoint_steps: int = option(
+        "Steps between checkpoints within an epoch; 0: none within.", 0, low=0
+    )
+    tensorboard: bool = option("Write a log for TensorBoard.", True)
+    distribute: str = option(
+        "Devices to train on: one; all there are; by JAX (data_parallel); by TensorFlow, of this "
+        "process (mirrored) or of all workers in TF_CONFIG (multi_worker).",
+        "none",
+        choices=DISTRIBUTIONS,
+    )
+    sync_batch_norm: bool = option(
+        "With --distribute under TensorFlow: statistics of BatchNorm over the whole batch, not "
+        "over each device's share. Under JAX they always are.",
+        True,
+    )
+    coordinator_address: str = option(
+        "With --distribute=data_parallel on several hosts: HOST:PORT of process 0.",
+        Hosts.coordinator_address,
+    )
+    num_processes: int = option("Likewise, the number of processes.", Hosts.num_processes, low=0)
+    process_id: int = option(
+        "Likewise, the number of this process, from 0.", Hosts.process_id, low=-1
+    )
+    cache_megabytes: int = option(
+        "Decoded images are kept in memory if all fit in this.", 2048, low=0
+    )
 
     def to_dict(self) -> dict:
         """The flags of `care_keras.train` by name, with their values as JSON has them."""
-        values = {key: _flag_value(value) for key, value in dataclasses.asdict(self).items()}
-        # Python keeps the flag's name, `from`, to itself.
-        values["from"] = values.pop("start_from")
-        return values
-
-
-def _flag_value(value):
-    if isinstance(value, pathlib.Path):
-        return str(value)
-    if not isinstance(value, tuple):
-        return value
-    # Numbers are one flag, names are one flag each.
-    numbers = value and all(isinstance(item, float) for item in value)
-    return ",".join(map(repr, value)) if numbers else list(value)
+        return to_flags(self)

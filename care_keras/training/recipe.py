@@ -1,12 +1,14 @@
 """Recipes: settings that belong together, each by the name that `--preset` takes."""
 
-import dataclasses
 import pathlib
 from collections.abc import Mapping
 
 from care_keras.console.cli import UserError
+from care_keras.data.sources import check_source
+from care_keras.models.ablations import CONFIGS, names_of_models
+from care_keras.models.config import CAREConfig
+from care_keras.models.presets import check_name_or_path
 from care_keras.training.config import TrainingConfig
-from care_keras.training.images.augmentation import Augmentation
 
 # How much a teacher counts, if nothing else is said: the paper's share for a model that learns
 # labels too; quantization-aware training is best taught by the float model alone.
@@ -77,20 +79,33 @@ def training_config(preset: str, given: Mapping) -> TrainingConfig:
     settings.setdefault("run_dir", pathlib.Path(f"runs/{settings['model']}"))
     taught = bool(settings.get("teacher"))
     settings.setdefault("distillation", _DISTILLATION if taught else _DISTILLATION_QAT)
-    config = TrainingConfig(**settings)
-    augmentation(config)
-    return config
+    try:
+        return TrainingConfig(**settings)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
-def augmentation(config: TrainingConfig) -> Augmentation:
-    """What a run does to its images.
+def model_config(config: TrainingConfig) -> CAREConfig:
+    """The config that `--model` names.
 
     Raises:
-        UserError: If a value is out of its range.
+        UserError: If there is none.
     """
-    names = {field.name for field in dataclasses.fields(Augmentation)}
-    values = dataclasses.asdict(config)
+    if config.model not in CONFIGS:
+        raise UserError(f"--model must be {names_of_models()}, not {config.model!r}")
+    return CONFIGS[config.model]
+
+
+def check_names(config: TrainingConfig) -> None:
+    """Looks for what the settings name, before anything heavy is loaded.
+
+    Raises:
+        UserError: If the model, the images or a file are not there.
+    """
+    model_config(config)
     try:
-        return Augmentation(**{name: values[name] for name in names & values.keys()})
+        check_source(config.data)
+        for name in filter(None, (config.start_from, config.teacher)):
+            check_name_or_path(name)
     except ValueError as error:
-        raise UserError(f"{error}") from error
+        raise UserError(str(error)) from error

@@ -13,13 +13,13 @@ from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source, open_source
 from care_keras.loading import load_any
-from care_keras.models import CONFIGS, CAREClassifier, CAREConfig, build_model, names_of_models
+from care_keras.models import CAREClassifier, build_model
 from care_keras.quantization import layer_overrides
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.evaluation import Evaluation
 from care_keras.training.images.input_pipeline import TrainingPipeline, reading_errors
-from care_keras.training.recipe import augmentation
+from care_keras.training.recipe import model_config
 from care_keras.training.run.loop import TrainingData
 from care_keras.training.teaching.distillation import TaughtClassifier, load_teacher
 from care_keras.training.teaching.qat import (
@@ -59,17 +59,6 @@ class Task:
     def reading_errors(self) -> contextlib.AbstractContextManager:
         """Makes an image that cannot be read one line that names it."""
         return reading_errors(*self.pipelines)
-
-
-def model_config(config: TrainingConfig) -> CAREConfig:
-    """The config that `--model` names.
-
-    Raises:
-        UserError: If there is none.
-    """
-    if config.model not in CONFIGS:
-        raise UserError(f"--model must be {names_of_models()}, not {config.model!r}")
-    return CONFIGS[config.model]
 
 
 def open_sources(config: TrainingConfig) -> tuple[Source, Source]:
@@ -197,7 +186,7 @@ def training_pipeline(
         source,
         preprocessing,
         config.batch_size,
-        augmentation(config),
+        config,
         seed=config.seed,
         low_resolution=config.low_resolution,
         low_resolution_epochs=config.low_resolution_epochs,

@@ -5,7 +5,8 @@ import time
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.input_pipeline import TrainingPipeline, reading_errors
-from care_keras.training.task import model_config, open_train_source, training_pipeline
+from care_keras.training.recipe import model_config
+from care_keras.training.task import open_train_source, training_pipeline
 
 
 def images_per_second(pipeline: TrainingPipeline, epoch: int = 0, seconds: float = 3.0) -> float:

@@ -7,8 +7,10 @@ import keras
 from care_keras.console.cli import UserError
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.create import create_distribution
-from care_keras.training.devices.distribution import Distribution, Hosts, example_batch
+from care_keras.training.devices.distribution import Distribution, example_batch
 from care_keras.training.devices.grappler import leave_out_remapper
+from care_keras.training.devices.hosts import Hosts
+from care_keras.training.recipe import model_config
 from care_keras.training.result import finish, save_trained
 from care_keras.training.run.checkpoint import Position
 from care_keras.training.run.checkpointing import BestModel, Checkpointing
@@ -19,13 +21,7 @@ from care_keras.training.run.loss_watch import LossWatch
 from care_keras.training.run.progress import Progress
 from care_keras.training.run.seeding import EpochSeeds
 from care_keras.training.run.tensorboard import tensorboard_callbacks
-from care_keras.training.task import (
-    Task,
-    float_task,
-    model_config,
-    open_sources,
-    quantized_task,
-)
+from care_keras.training.task import Task, float_task, open_sources, quantized_task
 from care_keras.training.teaching.optimizer import create_optimizer
 from care_keras.training.teaching.weight_averages import (
     STATISTICS_STEPS,

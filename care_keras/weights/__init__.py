@@ -1,18 +1,6 @@
 """Published PyTorch checkpoints -> Keras; `python -m care_keras.weights` is its command."""
 
-from care_keras.weights.checkpoint import load_checkpoint
-from care_keras.weights.importer import (
-    ImportSummary,
-    import_checkpoint,
-    import_weights,
-)
-from care_keras.weights.names import Entry, checkpoint_entries
+import lazy_loader
 
-__all__ = [
-    "Entry",
-    "ImportSummary",
-    "checkpoint_entries",
-    "import_checkpoint",
-    "import_weights",
-    "load_checkpoint",
-]
+# The names are in __init__.pyi, each loaded when it is first asked for.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,8 +11,7 @@ import os
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.optional import MissingDependencyError
-from care_keras.weights.importer import import_checkpoint
+from care_keras.weights.files import import_checkpoint
 
 _ARCH = flags.DEFINE_string("arch", None, "Name of the config: s0, s1, s2, nano.", required=True)
 _CHECKPOINT = flags.DEFINE_string(
@@ -34,8 +33,6 @@ def main() -> None:
     """Imports the checkpoint that the flags name, and says what was taken."""
     try:
         summary = import_checkpoint(_ARCH.value, _CHECKPOINT.value, _OUTPUT.value, _CLASSES.value)
-    except (ValueError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
     except OSError as error:
         # A write goes to a temporary file, whose name would tell the user nothing.
         is_read = str(error.filename) == _CHECKPOINT.value
@@ -50,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

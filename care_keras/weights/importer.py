@@ -1,34 +1,14 @@
 """Assigns a PyTorch state dict to a Keras model, all of it or nothing."""
 
-import dataclasses
 import math
-import os
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
-from care_keras.files import atomic_path
-from care_keras.models import CONFIGS, CAREClassifier, build_model, names_of_models
-from care_keras.weights.checkpoint import is_floating, load_checkpoint
+from care_keras.models.care_classifier import CAREClassifier
+from care_keras.weights.checkpoint import is_floating
 from care_keras.weights.names import Entry, checkpoint_entries
-
-
-@dataclasses.dataclass(frozen=True)
-class ImportSummary:
-    """What an import did.
-
-    Attributes:
-        arrays: Number of arrays taken from the checkpoint.
-        parameters: Trainable entries in them.
-        statistics: BatchNorm's moving statistics in them.
-        new_heads: Whether the heads were left as they were initialised.
-    """
-
-    arrays: int
-    parameters: int
-    statistics: int
-    new_heads: bool
+from care_keras.weights.summary import ImportSummary
 
 
 def import_weights(
@@ -93,64 +73,6 @@ def import_weights(
         statistics=statistics,
         new_heads=skip_heads,
     )
-
-
-def import_checkpoint(
-    arch: str,
-    checkpoint: str | os.PathLike,
-    output: str | os.PathLike,
-    classes: int | None = None,
-) -> ImportSummary:
-    """Turns a PyTorch checkpoint into a `.keras` file of a `CAREClassifier`.
-
-    The model is not compiled, returns logits, takes images of any size and
-    carries the config's preprocessing. The file is written whole or not at all.
-
-    Args:
-        arch: Name of the config, `"s0"`.
-        checkpoint: The PyTorch checkpoint, see `load_checkpoint`.
-        output: The `.keras` file to write, in a folder that exists.
-        classes: Number of classes, by default the config's. If the checkpoint
-            has another number, the backbone is taken from it and the heads are
-            newly initialised; without `classes` that is an error.
-
-    Returns:
-        What was taken from the checkpoint.
-
-    Raises:
-        ValueError: If an argument is bad, or the checkpoint cannot be read or
-            does not fit.
-        MissingDependencyError: If the package that reads it is not installed.
-        OSError: If a file cannot be opened or written.
-    """
-    if arch not in CONFIGS:
-        raise ValueError(f"`arch` must be {names_of_models()}. Received: arch={arch!r}")
-    if classes is not None and classes < 1:
-        raise ValueError(f"`classes` must be positive. Received: classes={classes}")
-    output = _checked_output(output)
-    state_dict = load_checkpoint(checkpoint)
-    model = build_model(CONFIGS[arch], classes=classes, classifier_activation=None)
-    summary = import_weights(model, state_dict, new_heads=classes is not None)
-    with atomic_path(output) as temporary:
-        model.save(temporary)
-    return summary
-
-
-def _checked_output(output):
-    """The output's path, refused before any work is done for it."""
-    output = pathlib.Path(output)
-    folder = output.parent
-    if output.suffix != ".keras":
-        problem = "The output must end in .keras"
-    elif output.is_dir():
-        problem = "The output is a folder"
-    elif not folder.is_dir():
-        problem = "The output's folder does not exist"
-    elif not os.access(folder, os.W_OK | os.X_OK):
-        problem = "The output's folder cannot be written to"
-    else:
-        return output
-    raise ValueError(f"{problem}. Received: output={str(output)!r}")
 
 
 def _class_count(entries: list[Entry], arrays) -> int | None:

@@ -115,7 +115,8 @@ def nano_files(tmp_path_factory) -> dict[str, pathlib.Path]:
 
     if keras.backend.backend() != "tensorflow":
         pytest.skip("only the TensorFlow backend makes a .tflite")
-    from care_keras.convert.job import ConversionJob, run_job
+    from care_keras.convert.job import ConversionJob
+    from care_keras.convert.run import run_job
 
     folder = tmp_path_factory.mktemp("nano")
     files = {"float32": folder / "nano.tflite", "int8": folder / "nano_int8.tflite"}

@@ -6,10 +6,11 @@ import pathlib
 from android_bench.phone.device import describe
 from android_bench.phone.readiness import Limits
 from android_bench.records import RecordFile
+from android_bench.run.folder import WORK_FOLDER
 from android_bench.run.head import head, open_file
 from android_bench.run.one_cell import RunLength
 from android_bench.run.plan import order, read_models
-from android_bench.run.prepare import WORK_FOLDER, Luggage
+from android_bench.run.prepare import Luggage
 from android_bench.run.request import Request
 from android_bench.run.session import Session
 

@@ -14,9 +14,6 @@ from tflite.arm64.cache import Cache
 from tflite.arm64.setup import find_python, find_qemu, find_runtime, find_system, missing
 from tflite.child.program import last_line, run
 
-# An in-order core of many cheap phones, a fast one of 2018 with dot products, and all that qemu
-# knows of (matrix multiplication, bfloat16, SVE2).
-DEFAULT_CORES = ("cortex-a53", "cortex-a76", "max")
 # qemu 7.2 gave wrong results with SME kernels that 10.0 runs right (LiteRT 2.1.6 to 2.3.0); what is
 # between was not tried.
 _OLDEST_QEMU_WITH_SME = 10

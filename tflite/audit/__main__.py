@@ -17,7 +17,7 @@ import pathlib
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.files import write_atomically
+from care_keras.console.outputs import output_file, write_output
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.integer_audit import summarize, summarize_errors
 from tflite.audit.gpu.check import audit_gpu, check_no_custom_operators
@@ -66,29 +66,21 @@ def main() -> None:
     """The command."""
     # TensorFlow's search for a GPU of its own prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    try:
-        if _GPU.value:
-            # Before minutes of work on the other files.
-            for path in _MODEL.value:
-                check_no_custom_operators(read_graph(path))
-        audits = [audit_file(path) for path in _MODEL.value]
-        if _GPU.value:
-            audits = [_with_gpu(audit) for audit in audits]
-    except ValueError as error:
-        raise cli.UserError(str(error)) from error
-    if _OUTPUT_JSON.value:
-        content = json.dumps([to_dict(audit) for audit in audits], indent=1) + "\n"
-        try:
-            write_atomically(_OUTPUT_JSON.value, content)
-        except OSError as error:
-            reason = error.strerror or error
-            raise cli.UserError(f"cannot write {_OUTPUT_JSON.value}: {reason}") from error
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    if _GPU.value:
+        # Before minutes of work on the other files.
+        for path in _MODEL.value:
+            check_no_custom_operators(read_graph(path))
+    audits = [audit_file(path) for path in _MODEL.value]
+    if _GPU.value:
+        audits = [_with_gpu(audit) for audit in audits]
     for audit in audits:
         print(f"{format_audit(audit, _INT8.value, _OPERATORS.value, _TENSORS.value)}\n")
     if len(audits) > 1:
         print(f"{format_summary(audits)}\n")
-    if _OUTPUT_JSON.value:
-        print(f"wrote {_OUTPUT_JSON.value}")
+    if output_json:
+        content = json.dumps([to_dict(audit) for audit in audits], indent=1)
+        write_output(output_json, content + "\n")
     failed = [reason for audit in audits for reason in _failures(audit)]
     if failed:
         raise cli.CheckError("; ".join(failed))
@@ -116,4 +108,4 @@ def _failures(audit):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

@@ -13,9 +13,8 @@ import sys
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.flag_values import output_file
-from care_keras.console.optional import MissingDependencyError, require
-from care_keras.files import write_atomically
+from care_keras.console.optional import require
+from care_keras.console.outputs import PICTURES, output_file, write_output
 from tflite.benchmark import chart
 from tflite.benchmark.engine import RoundPlan
 from tflite.benchmark.latency import make_candidates, measure
@@ -79,15 +78,8 @@ _TIMEOUT = flags.DEFINE_float("timeout", 300, "Seconds that a process may take."
 
 def main() -> None:
     """The command."""
-    try:
-        _run()
-    except (ValueError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
-
-
-def _run():
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
-    picture = output_file("picture", _PICTURE.value, chart.FORMATS)
+    picture = output_file("picture", _PICTURE.value, PICTURES)
     if picture:
         # Before minutes of measuring, not after.
         require("matplotlib", "report")
@@ -124,15 +116,10 @@ def _run():
     content = report(latencies, accuracies, profiles, engine, plan, settings, checks)
     note = _note(content)
     print(f"\n{note}")
-    try:
-        if output_json:
-            write_atomically(output_json, json.dumps(content, indent=2) + "\n")
-            print(f"wrote {output_json}")
-        if picture:
-            chart.draw(latencies, accuracies, picture, note)
-            print(f"wrote {picture}")
-    except OSError as error:
-        raise cli.UserError(f"cannot write: {error}") from error
+    if output_json:
+        write_output(output_json, json.dumps(content, indent=2) + "\n")
+    if picture:
+        write_output(picture, lambda: chart.draw(latencies, accuracies, picture, note))
     wrong = [f"{label} {check}" for (label, _), check in checks.items() if not check.passed]
     if wrong:
         raise cli.CheckError(
@@ -228,4 +215,4 @@ def _compare(latencies, old):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

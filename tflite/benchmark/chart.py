@@ -9,7 +9,6 @@ from tflite.benchmark.latency import Latency
 
 # Okabe and Ito's colours, told apart by readers who see no red or no green.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
-FORMATS = (".png", ".svg", ".pdf")
 
 
 def draw(
@@ -23,7 +22,7 @@ def draw(
     Args:
         latencies: What to show: a bar each, with its 95 % interval.
         accuracies: Top-1 shares by the files' names; without any, no second panel.
-        path: File that ends in one of `FORMATS`.
+        path: File that ends in .png, .svg or .pdf.
         note: Line below: machine and runtime.
 
     Raises:

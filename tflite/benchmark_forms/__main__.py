@@ -14,16 +14,16 @@ import tempfile
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.convert.by_tensorflow import restart_under_tensorflow
+from care_keras.convert.backend import restart_under_tensorflow
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
-from care_keras.models import names_of_models
+from care_keras.data.sources import check_source
+from care_keras.models.ablations import CONFIGS, names_of_models
+from care_keras.models.presets import check_name_or_path
 from tflite.benchmark.engine import RoundPlan
 from tflite.benchmark.latency import make_candidates, measure
 from tflite.benchmark.litert_engine import LiteRTEngine
 from tflite.benchmark.machine import describe_machine, load_average
 from tflite.benchmark.tables import latency_table
-from tflite.benchmark_forms.both_forms import load_model, ratio_table, write_forms
-from tflite.benchmark_forms.rewrites import rewrite_table, write_rewrites
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -48,17 +48,22 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, orders and bootstrap."
 
 def main() -> None:
     """The command."""
+    if _MODEL.value not in CONFIGS:
+        check_name_or_path(_MODEL.value)
+    check_source(_CALIBRATION.value)
+    restart_under_tensorflow()
     try:
         with contextlib.ExitStack() as stack:
             folder = _FOLDER.value or stack.enter_context(tempfile.TemporaryDirectory())
             _run(pathlib.Path(folder))
-    except ValueError as error:
-        raise cli.UserError(str(error)) from error
     except OSError as error:
         raise cli.UserError(f"cannot write: {error}") from error
 
 
 def _run(folder):
+    from tflite.benchmark_forms.both_forms import load_model, ratio_table, write_forms
+    from tflite.benchmark_forms.rewrites import rewrite_table, write_rewrites
+
     folder.mkdir(parents=True, exist_ok=True)
     model = load_model(_MODEL.value, _SEED.value)
     images = _calibration_images(model.preprocessing)
@@ -97,5 +102,4 @@ def _calibration_images(preprocessing):
 
 
 if __name__ == "__main__":
-    restart_under_tensorflow()
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

@@ -15,23 +15,14 @@ import numpy as np
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.flag_values import output_file
-from care_keras.console.optional import MissingDependencyError, require
-from care_keras.files import write_atomically
-from care_keras.models import BASE_CONFIGS
-from tflite.benchmark import chart as latency_chart
+from care_keras.console.optional import require
+from care_keras.console.outputs import PICTURES, output_file, write_output
+from care_keras.models.config import BASE_CONFIGS
 from tflite.benchmark.engine import RoundPlan
 from tflite.benchmark.latency import make_candidates, measure
 from tflite.benchmark.litert_engine import LiteRTEngine
 from tflite.benchmark.report import report, runtime
 from tflite.benchmark_tokens import chart
-from tflite.benchmark_tokens.attention_files import (
-    KINDS,
-    attention_shape,
-    file_macs,
-    parse_sides,
-    write_files,
-)
 from tflite.benchmark_tokens.scaling import (
     growth,
     growth_table,
@@ -40,6 +31,7 @@ from tflite.benchmark_tokens.scaling import (
     whole_model_macs,
     work_table,
 )
+from tflite.benchmark_tokens.shape import KINDS, attention_shape, parse_sides
 
 SCHEMA = "care_keras.tflite.tokens/1"
 
@@ -65,21 +57,21 @@ def main() -> None:
         with contextlib.ExitStack() as stack:
             folder = _FOLDER.value or stack.enter_context(tempfile.TemporaryDirectory())
             _run(pathlib.Path(folder))
-    except (ValueError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
     except OSError as error:
         raise cli.UserError(f"cannot write: {error}") from error
 
 
 def _run(folder):
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
-    picture = output_file("picture", _PICTURE.value, latency_chart.FORMATS)
+    picture = output_file("picture", _PICTURE.value, PICTURES)
     if picture:
         # Before minutes of measuring, not after.
         require("matplotlib", "report")
     config = BASE_CONFIGS[_MODEL.value]
     shape = attention_shape(config, _STAGE.value)
     sides = parse_sides(_SIZE.value, config, shape)
+    from tflite.benchmark_tokens.attention_files import file_macs, write_files
+
     folder.mkdir(parents=True, exist_ok=True)
     paths = {
         (side, kind): path
@@ -127,11 +119,9 @@ def _run(folder):
     note = _note(content)
     print(f"\n{title}\n{note}")
     if output_json:
-        write_atomically(output_json, json.dumps(content, indent=2) + "\n")
-        print(f"wrote {output_json}")
+        write_output(output_json, json.dumps(content, indent=2) + "\n")
     if picture:
-        chart.draw(counts, fit, picture, title, note)
-        print(f"wrote {picture}")
+        write_output(picture, lambda: chart.draw(counts, fit, picture, title, note))
 
 
 def _entry(count, model):
@@ -158,4 +148,4 @@ def _note(content):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

@@ -7,8 +7,8 @@ from math import exp, log
 from care_keras.console.optional import require
 from care_keras.files import atomic_path
 from tflite.benchmark.chart import COLORS
-from tflite.benchmark_tokens.attention_files import KINDS
 from tflite.benchmark_tokens.scaling import Growth, TokenCount
+from tflite.benchmark_tokens.shape import KINDS
 
 _NAMES = {"linear": "CARE's linear attention", "softmax": "softmax attention"}
 _DASHES = (0, (5, 3))
@@ -22,7 +22,7 @@ def draw(
     Args:
         counts: What was measured, the smallest size first.
         fit: The exponents, drawn as lines through the sizes that they were fitted to.
-        path: File that ends in one of `tflite.benchmark.chart.FORMATS`.
+        path: File that ends in .png, .svg or .pdf.
         title: What was measured.
         note: Line below: machine and runtime.
 

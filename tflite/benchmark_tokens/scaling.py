@@ -6,13 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from care_keras.console.table import format_table
-from care_keras.models.complexity import complexity
 from care_keras.models.config import CAREConfig
-from care_keras.models.factories import build_model
 from tflite.benchmark.latency import Latency
 from tflite.benchmark.statistics import Estimate, paired_ratio
 from tflite.benchmark.tables import interval
-from tflite.benchmark_tokens.attention_files import KINDS
+from tflite.benchmark_tokens.shape import KINDS
 
 _RESAMPLES = 2000
 
@@ -112,6 +110,9 @@ def whole_model_macs(config: CAREConfig, sides: Sequence[int]) -> list[dict[str,
     Softmax attention's two products take `2 N^2 C` in place of `2 N C head_dim`;
     all else is the same.
     """
+    from care_keras.models.complexity import complexity
+    from care_keras.models.factories import build_model
+
     model = build_model(config)
     head_dims = {f"stage{i + 1}": size for i, size in enumerate(config.head_dims)}
     result = []

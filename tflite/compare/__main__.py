@@ -12,8 +12,10 @@ import pathlib
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.flag_values import output_file
-from care_keras.files import write_atomically
+from care_keras.console.outputs import output_file, write_output
+from care_keras.data.sources import check_source
+from care_keras.models.presets import check_name_or_path
+from care_keras.tflite_file.reader import read_graph
 from tflite.inputs.flags import input_overrides
 
 _KERAS = flags.DEFINE_string(
@@ -56,6 +58,12 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write all of 
 
 def main() -> None:
     """The command."""
+    # Before minutes of work, not after.
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    check_name_or_path(_KERAS.value)
+    overrides = input_overrides()
+    read_graph(_MODEL.value)
+    check_source(_DATA.value)
     # There is no use for a GPU, and TensorFlow's search for one prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     from care_keras.data.sources import open_source
@@ -64,17 +72,13 @@ def main() -> None:
     from tflite.compare.tensors import FileFailsError
     from tflite.compare.text import format_comparison, to_dict, verdict
 
-    # Before minutes of work, not after.
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
     try:
-        pair = open_pair(_KERAS.value, _MODEL.value, input_overrides(), _THREADS.value)
+        pair = open_pair(_KERAS.value, _MODEL.value, overrides, _THREADS.value)
         source = open_source(_DATA.value, "test")
         source = source.sample(_SAMPLES.value or pair.affordable_images, _SEED.value)
         result = compare(pair, source, _LAYER_SAMPLES.value, _MIN_SNR_DB.value)
     except FileFailsError as error:
         raise cli.CheckError(f"{_MODEL.value}: {error}") from error
-    except ValueError as error:
-        raise cli.UserError(str(error)) from error
     failure = verdict(result, _MIN_AGREEMENT.value)
     print(f"\n{format_comparison(pair, result, _LAYERS.value)}")
     print(f"{source.name}; {_versions()}")
@@ -87,13 +91,8 @@ def main() -> None:
             "threads": _THREADS.value,
             "min_agreement": _MIN_AGREEMENT.value,
         }
-        content = json.dumps(to_dict(pair, result, settings, failure), indent=1) + "\n"
-        try:
-            write_atomically(output_json, content)
-        except OSError as error:
-            reason = error.strerror or error
-            raise cli.UserError(f"cannot write {output_json}: {reason}") from error
-        print(f"wrote {output_json}")
+        content = json.dumps(to_dict(pair, result, settings, failure), indent=1)
+        write_output(output_json, content + "\n")
     if failure:
         raise cli.CheckError(f"{pathlib.Path(_MODEL.value).name}: {failure}")
 
@@ -110,4 +109,4 @@ def _versions():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

@@ -18,7 +18,8 @@ from tflite.inputs.model_inputs import (
     load_keras,
     tflite_input,
 )
-from tflite.inputs.records import InputOverrides, ModelInput, read_sidecar
+from tflite.inputs.overrides import InputOverrides
+from tflite.inputs.records import ModelInput, read_sidecar
 
 # Images that are compared by default: at most this many pixels in all, within bounds.
 _PIXELS, _IMAGES = 2_500_000, (50, 5000)

@@ -14,19 +14,13 @@ import numpy as np
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.flag_values import output_file
-from care_keras.console.optional import MissingDependencyError, require
-from care_keras.data.sources import open_source
-from care_keras.files import write_atomically
+from care_keras.console.optional import require
+from care_keras.console.outputs import PICTURES, output_file, write_output
+from care_keras.data.sources import check_source, open_source
 from care_keras.litert.model import runtime_version
 from tflite.benchmark.machine import cpu_name, describe_machine
-from tflite.evaluate import confusion_picture
 from tflite.evaluate.classes import MATCHES
-from tflite.evaluate.evaluation import evaluate
-from tflite.evaluate.models import check_threads_of, open_models
-from tflite.evaluate.report import to_dict, to_json
-from tflite.evaluate.tables import accuracy_table, class_table, comparison_table
-from tflite.inputs import flags as input_flags
+from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string(
     "model",
@@ -62,27 +56,27 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "File for all figures.")
 _PICTURE = flags.DEFINE_string(
     "picture", None, "File for a picture of the confusion matrices: .png, .svg or .pdf."
 )
-# So that --help lists them.
-flags.adopt_module_key_flags(input_flags)
 
 
 def main() -> None:
     """The command."""
-    # There is no use for a GPU, and TensorFlow's search for one prints errors.
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    try:
-        _run()
-    except (ValueError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
-
-
-def _run():
     # Before minutes of work, not after.
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
-    picture = output_file("picture", _PICTURE.value, confusion_picture.FORMATS)
+    picture = output_file("picture", _PICTURE.value, PICTURES)
     if picture:
         require("matplotlib", "report")
-    overrides = input_flags.input_overrides()
+    overrides = input_overrides()
+    from tflite.evaluate.models import check_model_file, check_threads_of, open_models
+
+    for name in _MODEL.value:
+        check_model_file(name)
+    check_source(_DATA.value)
+    # There is no use for a GPU, and TensorFlow's search for one prints errors.
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    from tflite.evaluate.evaluation import evaluate
+    from tflite.evaluate.report import to_dict, to_json
+    from tflite.evaluate.tables import accuracy_table, class_table, comparison_table
+
     workers = _WORKERS.value or max(1, describe_machine()["usable_cpus"] // _THREADS.value)
     models = open_models(_MODEL.value, overrides, _THREADS.value)
     source = open_source(_DATA.value, "test")
@@ -110,20 +104,13 @@ def _run():
         "skip_unreadable": _SKIP_UNREADABLE.value,
     }
     if picture:
-        _write(picture, lambda: confusion_picture.draw(evaluation, picture, note))
+        from tflite.evaluate import confusion_picture
+
+        write_output(picture, lambda: confusion_picture.draw(evaluation, picture, note))
     if output_json:
-        content = to_json(to_dict(evaluation, settings)) + "\n"
-        _write(output_json, lambda: write_atomically(output_json, content))
+        write_output(output_json, to_json(to_dict(evaluation, settings)) + "\n")
     if wrong:
         raise cli.CheckError(f"{'; '.join(wrong)} (tflite.audit --portable looks for the operator)")
-
-
-def _write(path, write):
-    try:
-        write()
-    except OSError as error:
-        raise cli.UserError(f"cannot write {path}: {error.strerror or error}") from error
-    print(f"wrote {path}")
 
 
 def _warn(evaluation):
@@ -161,4 +148,4 @@ def _runtimes(models):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

@@ -8,7 +8,6 @@ from care_keras.console.optional import require
 from care_keras.files import atomic_path
 from tflite.evaluate.evaluation import Evaluation
 
-FORMATS = (".png", ".svg", ".pdf")
 # Classes up to which a cell holds its count, and up to which classes are named.
 _COUNTS, _NAMES = 20, 60
 # Classes from which on a cell is too small to be seen, and a dot stands for it.
@@ -23,7 +22,7 @@ def draw(evaluation: Evaluation, path: str | os.PathLike, note: str) -> None:
 
     Args:
         evaluation: What to show.
-        path: File that ends in one of `FORMATS`.
+        path: File that ends in .png, .svg or .pdf.
         note: Line below: data, machine, runtime.
 
     Raises:

@@ -18,14 +18,13 @@ from care_keras.console.native_output import captured_native_output
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source
 from care_keras.litert.model import LiteRTModel
-from care_keras.models import PRESETS
+from care_keras.models.presets import PRESETS, check_name_or_path
 from care_keras.tflite_file import read_graph
 from tflite.benchmark import worker
 from tflite.benchmark.engine import ONE_RUN
 from tflite.benchmark.thread_check import ThreadCheck, check_threads
 from tflite.child import program
 from tflite.inputs.model_inputs import (
-    InputOverrides,
     ModelInput,
     check_values_used,
     is_keras,
@@ -33,6 +32,7 @@ from tflite.inputs.model_inputs import (
     load_keras,
     tflite_input,
 )
+from tflite.inputs.overrides import InputOverrides
 
 # From uint8 pixels `(images, height, width, 3)` to float32 scores `(images, outputs)`, and the
 # seconds that took.
@@ -151,6 +151,14 @@ def _open_tflite(name, path, overrides, num_threads):
         new_scorer,
         thread_check if num_threads > 1 else None,
     )
+
+
+def check_model_file(name: str) -> None:
+    """Raises ValueError if `open_models` could not find the model, without loading it."""
+    if name.endswith(".tflite"):
+        read_graph(name)
+    else:
+        check_name_or_path(name)
 
 
 def check_threads_of(models: Sequence[EvaluatedModel], source: Source) -> list[str]:

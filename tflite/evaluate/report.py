@@ -4,8 +4,6 @@ import importlib.metadata
 import json
 import platform
 
-import keras
-
 from tflite.benchmark.machine import describe_machine, now
 from tflite.evaluate.accuracy import Share
 from tflite.evaluate.evaluation import Evaluation
@@ -25,6 +23,8 @@ def to_dict(evaluation: Evaluation, settings: dict) -> dict:
     """
     packages = list(_PACKAGES)
     if any(model.form == "keras" for model in evaluation.models):
+        import keras
+
         packages += ["keras", _BACKENDS[keras.backend.backend()]]
     names = [model.name for model in evaluation.models]
     return {

@@ -1,14 +1,13 @@
 """The flags that say how images are prepared, for command modules alone.
 
-Importing it defines them: logic that other modules use must not. A command's
-`--help` lists them after `flags.adopt_module_key_flags(input_flags)`.
+Importing it defines them: logic that other modules use must not.
 """
 
 from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_channels, parse_size
-from tflite.inputs.model_inputs import InputOverrides
+from tflite.inputs.overrides import InputOverrides
 
 _SIZE = flags.DEFINE_string(
     "size", None, "Input size in pixels, N or HxW, of a model that takes any (default: its own)."

@@ -9,9 +9,10 @@ import numpy as np
 
 from care_keras.data.record import Preprocessing
 from care_keras.data.sidecar import sidecar_path
-from care_keras.models import PRESETS
+from care_keras.models.presets import PRESETS
 from care_keras.tflite_file import read_graph
-from tflite.inputs.records import InputOverrides, ModelInput, read_sidecar
+from tflite.inputs.overrides import InputOverrides
+from tflite.inputs.records import ModelInput, read_sidecar
 
 # Largest pixel value: an integer type has to reach it to hold raw pixels.
 _WHITE = 255

@@ -9,8 +9,9 @@ from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
 from care_keras.litert.model import TensorInfo
 from care_keras.tflite_file import read_graph
-from tflite.inputs.model_inputs import InputOverrides, read_model_input
+from tflite.inputs.model_inputs import read_model_input
 from tflite.inputs.odd_inputs import odd_input
+from tflite.inputs.overrides import InputOverrides
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.native_output import captured_native_output
-from care_keras.console.optional import MissingDependencyError, require_installed
+from care_keras.console.optional import require_installed
 from care_keras.console.table import format_table
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
@@ -26,7 +26,7 @@ from care_keras.metrics import snr_db, top1_agreement
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.machine import cpu_flags
 from tflite.child import program
-from tflite.inputs import flags as input_flags
+from tflite.inputs.flags import input_overrides
 from tflite.inputs.model_inputs import read_model_input
 from tflite.openvino import worker
 
@@ -44,8 +44,6 @@ _MIN_AGREEMENT = flags.DEFINE_float(
     upper_bound=1.0,
 )
 _TIMEOUT = flags.DEFINE_float("timeout", 600, "Seconds for each file.", lower_bound=0.1)
-# So that --help lists them.
-flags.adopt_module_key_flags(input_flags)
 
 # The real numbers that codes stand for, and kernels that work on codes.
 _MODES = ("real numbers", "int8 kernels")
@@ -69,17 +67,14 @@ class _Agreement:
 
 def main() -> None:
     """The command."""
-    try:
-        # It is the worker that imports it.
-        require_installed("openvino", "openvino")
-        overrides = input_flags.input_overrides()
-        source = open_source(_DATA.value, "test").sample(_SAMPLES.value, _SEED.value)
-        found, about = [], ""
-        for path in dict.fromkeys(_MODEL.value):
-            results, about = _compare(pathlib.Path(path), source, overrides)
-            found += results
-    except (ValueError, MissingDependencyError) as error:
-        raise cli.UserError(str(error)) from error
+    # It is the worker that imports it.
+    require_installed("openvino", "openvino")
+    overrides = input_overrides()
+    source = open_source(_DATA.value, "test").sample(_SAMPLES.value, _SEED.value)
+    found, about = [], ""
+    for path in dict.fromkeys(_MODEL.value):
+        results, about = _compare(pathlib.Path(path), source, overrides)
+        found += results
     headers = [
         "model",
         "OpenVINO computes in",
@@ -175,4 +170,4 @@ def _run_openvino(path, inputs, shape):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

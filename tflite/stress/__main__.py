@@ -26,12 +26,7 @@ def main() -> None:
     """The command."""
     failed = []
     for name in _MODEL.value:
-        try:
-            result = stress(
-                pathlib.Path(name), _DATA.value, _INPUTS.value, _SEED.value, _THREADS.value
-            )
-        except ValueError as error:
-            raise cli.UserError(str(error)) from error
+        result = stress(pathlib.Path(name), _DATA.value, _INPUTS.value, _SEED.value, _THREADS.value)
         _print(name, result)
         if not result.passed:
             failed.append(name)
@@ -53,4 +48,4 @@ def _print(name: str, result: StressResult) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

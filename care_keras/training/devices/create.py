@@ -3,7 +3,8 @@
 import keras
 
 from care_keras.console.cli import UserError
-from care_keras.training.devices.distribution import DISTRIBUTIONS, Distribution, Hosts
+from care_keras.training.devices.distribution import Distribution
+from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
 
 _ONE_HOST = Hosts()
 

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from care_keras.console.cli import UserError
-from care_keras.training.devices.distribution import Distribution, Hosts
+from care_keras.training.devices.distribution import Distribution
+from care_keras.training.devices.hosts import Hosts
 
 
 class DataParallel(Distribution):

@@ -11,14 +11,14 @@ from care_keras.console.cli import UserError
 from care_keras.data.preprocessing import normalize, resize_and_crop
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
-from care_keras.training.images.augmentation import Augmentation, Augmenter, GroupSeeds, random_key
+from care_keras.training.images.augmentation import Augmentation
+from care_keras.training.images.augmenter import Augmenter, GroupSeeds, random_key
 from care_keras.training.images.crops import padded_crops, random_resized_crop
 from care_keras.training.images.image_reader import ImageReader
 
 # Images that are augmented together, in one task of one thread. Mixing partners are of one group.
 _GROUP = 32
 _MEGABYTE = 2**20
-DEFAULT_CACHE_MEGABYTES = 2048
 
 
 class TrainingPipeline:
@@ -61,7 +61,7 @@ class TrainingPipeline:
         low_resolution_epochs: int = 0,
         shard_index: int = 0,
         shard_count: int = 1,
-        cache_megabytes: int = DEFAULT_CACHE_MEGABYTES,
+        cache_megabytes: int = 2048,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         if len(source) < batch_size:
@@ -214,7 +214,7 @@ class EvaluationPipeline:
         source: Source,
         preprocessing: Preprocessing,
         batch_size: int = 250,
-        cache_megabytes: int = DEFAULT_CACHE_MEGABYTES,
+        cache_megabytes: int = 2048,
     ):
         self.source = source
         self.preprocessing = preprocessing

@@ -13,8 +13,7 @@ from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.data.record import Preprocessing
 from care_keras.loading import load_any
 from care_keras.models import CAREClassifier
-
-KINDS = ("hard", "soft")
+from care_keras.training.config import DISTILLATION_KINDS
 
 
 class KerasTeacher:
@@ -137,8 +136,8 @@ class TaughtClassifier(CAREClassifier):
             alpha: Weight of the distillation, from 0 to 1.
             temperature: Of soft distillation.
         """
-        if kind not in KINDS:
-            raise ValueError(f"`kind` must be one of {KINDS}. Received: kind={kind!r}")
+        if kind not in DISTILLATION_KINDS:
+            raise ValueError(f"`kind` must be one of {DISTILLATION_KINDS}. Received: kind={kind!r}")
         loss = _hard_loss if kind == "hard" else _soft_loss(temperature)
         # A function, as Keras would take a model for a part of this one.
         self._teach = lambda images, outputs: loss(teacher.logits(images), outputs)

@@ -1,15 +1,19 @@
 """The commands as a user types them, on a fake phone."""
 
 import json
+import os
+import pathlib
 import subprocess
 import sys
 import time
 
 import pytest
 
-import care_keras.console.cli
 from android_bench.records import of_kind, read_records
+from care_keras.console import startup_messages
 from tests.android_bench.made_records import write_run
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -89,13 +93,8 @@ def test_a_word_that_is_no_command(command):
     assert "doctor    what is missing" in command("--help").stdout
 
 
-# Loads the module by its path, as importing the package would import Keras first.
 WORDS = """
-import importlib.util, sys
-
-spec = importlib.util.spec_from_file_location("cli", sys.argv.pop(1))
-cli = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(cli)
+from care_keras.console import cli
 cli.run(lambda *words: print(words), ["the old file", "the new file"])
 """
 
@@ -110,7 +109,8 @@ cli.run(lambda *words: print(words), ["the old file", "the new file"])
 )
 def test_words_that_are_no_flags(words, output):
     finished = subprocess.run(
-        [sys.executable, "-c", WORDS, care_keras.console.cli.__file__, *words],
+        [sys.executable, "-c", WORDS, *words],
+        env=os.environ | {"PYTHONPATH": os.fspath(ROOT), startup_messages._MARK: "1"},
         capture_output=True,
         text=True,
     )

@@ -7,7 +7,8 @@ from android_bench.phone.readiness import Limits
 from android_bench.records import of_kind, read_records
 from android_bench.report.statistics import cell_statistics
 from android_bench.run.delegation import DelegateOptions
-from android_bench.run.prepare import WORK_FOLDER, check_folder, check_pinning
+from android_bench.run.folder import WORK_FOLDER, check_folder
+from android_bench.run.prepare import check_pinning
 from tests.android_bench.sessions import make_request, make_session, run_session
 from tests.android_bench.stand_in_benchmark_model import elf_bytes
 from tests.tflite.benchmark_tool.test_log import LOGS

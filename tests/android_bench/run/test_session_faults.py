@@ -7,7 +7,8 @@ from android_bench.phone import errors
 from android_bench.phone.lock import lock
 from android_bench.phone.readiness import Limits
 from android_bench.records import measured, of_kind, read_records
-from android_bench.run.prepare import LOCK, WORK_FOLDER
+from android_bench.run.folder import WORK_FOLDER
+from android_bench.run.prepare import LOCK
 from tests.android_bench.sessions import make_request, make_session, run_session
 
 ODD_FOLDER = "/data/local/tmp/it's a; $(reboot) ä folder"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from android_bench.records import of_kind, read_records
-from android_bench.run.prepare import WORK_FOLDER
+from android_bench.run.folder import WORK_FOLDER
 from android_bench.run.single_runs import RUNS, single_flags, times_of
 from tests.android_bench.sessions import make_request, run_session
 from tests.tflite.benchmark_tool.test_log import LOGS

@@ -9,7 +9,8 @@ import sys
 from care_keras import ablate, train
 from care_keras.ablation_study import runs
 from care_keras.console import cli
-from care_keras.models import ABLATIONS, BASE_CONFIGS, CONFIGS
+from care_keras.models import ABLATIONS, CONFIGS
+from care_keras.models.config import BASE_CONFIGS
 from tests.care_keras.helpers import TINY
 from tests.care_keras.training.runs import write_images
 

@@ -6,18 +6,14 @@ import sys
 
 import pytest
 
-import care_keras.console.cli
+from care_keras.console import startup_messages
 
 ROOT = pathlib.Path(__file__).parents[3]
 
-# Loads the module by its path, as importing the package would import Keras first.
 COMMAND = """
-import importlib.util, os, signal, sys
+import os, signal
 from absl import flags, logging
-
-spec = importlib.util.spec_from_file_location("cli", sys.argv.pop(1))
-cli = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(cli)
+from care_keras.console import cli
 
 COUNT = flags.DEFINE_integer("count", 1, "How many.", lower_bound=1)
 ACTION = flags.DEFINE_enum("action", "none", ["none", "user", "check", "bug", "signal"], "What.")
@@ -44,7 +40,8 @@ cli.run(main)
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-c", COMMAND, care_keras.console.cli.__file__, *arguments],
+        [sys.executable, "-c", COMMAND, *arguments],
+        env=os.environ | {"PYTHONPATH": os.fspath(ROOT), startup_messages._MARK: "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -5,7 +5,8 @@ import pathlib
 import pytest
 
 from care_keras.console.cli import UserError
-from care_keras.console.flag_values import output_file, parse_channels, parse_counts, parse_size
+from care_keras.console.flag_values import parse_channels, parse_counts, parse_size
+from care_keras.console.outputs import output_file
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_a_question_for_tensorflow_is_no_import():
 def test_nothing_changes_for_those_who_import_the_package():
     code = (
         "import sys\n"
-        "from care_keras import startup_messages\n"
+        "from care_keras.console import startup_messages\n"
         "print(any(isinstance(x, startup_messages._Finder) for x in sys.meta_path))"
     )
     done = run("-c", code, KERAS_BACKEND=os.environ.get("KERAS_BACKEND", "tensorflow"))

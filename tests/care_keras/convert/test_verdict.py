@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from care_keras.convert.check import CheckResult
-from care_keras.convert.job import run_job
+from care_keras.convert.run import run_job
 from care_keras.convert.verdict import FailedCheckError, calibration_warning, judge
 from tests.care_keras.convert.test_job import foreign_model, small_job
 

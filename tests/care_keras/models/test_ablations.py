@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from care_keras.layers import CAREBlock
-from care_keras.models import ABLATIONS, BASE_CONFIGS, CONFIGS, CAREBackbone, build_model
+from care_keras.models import ABLATIONS, CONFIGS, CAREBackbone, build_model
 from care_keras.models.complexity import complexity
+from care_keras.models.config import BASE_CONFIGS
 from tests.care_keras.helpers import (
     COMPILE,
     TINY_ABLATIONS,

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from care_keras.data.record import IMAGENET_MEAN, IMAGENET_STD
-from care_keras.models import BASE_CONFIGS, CONFIGS, Preprocessing
+from care_keras.models import CONFIGS, Preprocessing
+from care_keras.models.config import BASE_CONFIGS
 
 
 def test_preprocessing_survives_json():

@@ -13,7 +13,8 @@ from care_keras.data.sources import open_source
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import top1_agreement, top_k
-from care_keras.models import PRESETS, load_preset
+from care_keras.models import load_preset
+from care_keras.models.presets import PRESETS
 from care_keras.quantization import is_quantized
 
 

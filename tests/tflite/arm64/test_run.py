@@ -10,7 +10,7 @@ from care_keras.litert.model import LiteRTModel
 from tests.tflite.tiny_models import tiny_model
 from tflite.arm64.emulator import host_command
 from tflite.arm64.run import run_images
-from tflite.inputs.model_inputs import InputOverrides
+from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
 
 PLAIN = InputOverrides(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))

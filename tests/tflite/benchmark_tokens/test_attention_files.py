@@ -8,14 +8,12 @@ from care_keras.models import CONFIGS
 from care_keras.tflite_file.reader import read_graph
 from tests.care_keras.helpers import infer, numpy_of
 from tflite.benchmark_tokens.attention_files import (
-    AttentionShape,
     attention_file,
-    attention_shape,
     file_macs,
-    parse_sides,
     random_layers,
     write_files,
 )
+from tflite.benchmark_tokens.shape import AttentionShape, attention_shape, parse_sides
 
 
 @pytest.mark.parametrize(

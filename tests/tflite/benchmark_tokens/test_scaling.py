@@ -9,7 +9,6 @@ from PIL import Image
 from care_keras.models import CONFIGS, build_model
 from care_keras.models.complexity import complexity
 from tests.tflite.latencies import made_up
-from tflite.benchmark_tokens.attention_files import KINDS
 from tflite.benchmark_tokens.chart import draw
 from tflite.benchmark_tokens.scaling import (
     TokenCount,
@@ -21,6 +20,7 @@ from tflite.benchmark_tokens.scaling import (
     whole_model_macs,
     work_table,
 )
+from tflite.benchmark_tokens.shape import KINDS
 
 SIDES = (112, 224, 336, 448, 672, 896)
 

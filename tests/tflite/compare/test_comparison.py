@@ -17,7 +17,7 @@ from tflite.compare.comparison import compare
 from tflite.compare.opened import file_kind, open_pair
 from tflite.compare.tensors import FileFailsError
 from tflite.compare.text import verdict
-from tflite.inputs.records import InputOverrides
+from tflite.inputs.overrides import InputOverrides
 
 SAID = InputOverrides(mean=RECORD.mean, std=RECORD.std)
 

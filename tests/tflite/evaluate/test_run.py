@@ -20,7 +20,7 @@ from tests.tflite.tiny_classifiers import (
 from tflite.evaluate import models as models_module
 from tflite.evaluate.evaluation import evaluate
 from tflite.evaluate.models import open_models
-from tflite.inputs.model_inputs import InputOverrides
+from tflite.inputs.overrides import InputOverrides
 
 NAMES = tuple("abcdef")
 GIVEN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std, crop_ratio=1.0)

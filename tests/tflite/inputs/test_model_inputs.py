@@ -7,16 +7,17 @@ import pytest
 
 from care_keras.data.preprocessing import normalize
 from care_keras.litert.model import LiteRTModel
-from care_keras.models import PRESETS, Preprocessing
+from care_keras.models import Preprocessing
+from care_keras.models.presets import PRESETS
 from tests.tflite.tiny_classifiers import PREPROCESSING, expected_scores, tiny_classifier
 from tests.tflite.tiny_models import tiny_model
 from tflite.inputs.model_inputs import (
-    InputOverrides,
     keras_model_input,
     read_model_input,
     read_model_inputs,
     read_sidecar,
 )
+from tflite.inputs.overrides import InputOverrides
 
 GIVEN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std)
 LABELS = ["a", "b", "c", "d", "e", "f"]

@@ -10,7 +10,8 @@ from care_keras.data.sources import open_source
 from care_keras.litert.model import TensorInfo
 from care_keras.tflite_file import Graph, Tensor
 from tflite.inputs.model_inputs import tflite_input
-from tflite.inputs.records import InputOverrides, read_sidecar
+from tflite.inputs.overrides import InputOverrides
+from tflite.inputs.records import read_sidecar
 
 _SEED = 0
 

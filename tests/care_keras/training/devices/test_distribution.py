@@ -11,7 +11,7 @@ import pytest
 
 from care_keras.console.cli import UserError
 from care_keras.training.devices.create import create_distribution
-from care_keras.training.devices.distribution import DISTRIBUTIONS, Hosts
+from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
 from tests.care_keras.training import runs
 
 BACKEND = keras.backend.backend()

@@ -19,7 +19,7 @@ from tflite.audit.gpu.check import NoAcceleratorError, audit_gpu, check_no_custo
 from tflite.audit.gpu.drivers import find_swiftshader, vulkan_devices
 from tflite.audit.gpu.inputs import choose_inputs
 from tflite.audit.gpu.text import format_gpu, gpu_cell, gpu_failure
-from tflite.inputs.records import InputOverrides
+from tflite.inputs.overrides import InputOverrides
 
 FOREIGN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std)
 

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from care_keras.convert.job import ConversionJob, run_job
+from care_keras.convert.job import ConversionJob
+from care_keras.convert.run import run_job
 from care_keras.deploy import fuse
 from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import calibrate, quantize

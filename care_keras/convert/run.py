@@ -1,0 +1,324 @@
+"""The conversion job: load, convert, check, and only then leave files behind."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import resource
+import tempfile
+import time
+
+import numpy as np
+
+from care_keras.console.native_output import captured_native_output
+from care_keras.console.optional import require
+from care_keras.console.progress import progress
+from care_keras.convert.check import CheckResult, check_file, is_constant, keras_outputs
+from care_keras.convert.conversion import check_int8, convert_model, deploy_form, is_care
+from care_keras.convert.images import open_calibration_and_held_out, read_pixels
+from care_keras.convert.job import ConversionJob
+from care_keras.convert.preprocessing import model_preprocessing
+from care_keras.convert.report import write_report
+from care_keras.convert.sidecar import activation_name, describe
+from care_keras.convert.verdict import FailedCheckError, calibration_warning, judge
+from care_keras.data.sidecar import sidecar_path
+from care_keras.files import atomic_path, write_atomically
+from care_keras.litert.layer_runner import LayerDifference
+from care_keras.loading import load_any
+from care_keras.metrics import top_k
+from care_keras.models.presets import PRESETS
+from care_keras.primitives.deploy_model import DeployModel
+from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
+from care_keras.quantization.quantize import find_precisions
+from care_keras.tflite_file.integer_audit import (
+    NotIntegerOnlyError,
+    audit_integer_only,
+    require_integer_only,
+    summarize_errors,
+)
+from care_keras.tflite_file.reader import read_graph
+from care_keras.tflite_file.runtime_version import oldest_runtime
+
+# How many images are used by default, so that a model of 224x224 takes no minute: at most this
+# many pixels in all, within bounds on the number of images.
+_CALIBRATION_PIXELS, _CALIBRATION_IMAGES = 800_000, (16, 100)
+_CHECK_PIXELS, _CHECK_IMAGES = 2_500_000, (50, 5000)
+# Images that a report compares layers on.
+_REPORT_IMAGES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionResult:
+    """What came of it.
+
+    Attributes:
+        checks: One row per file that was run, the written one last.
+        keras_top1: Of the Keras model on the same images, or `None`.
+        warnings: Lines for the user.
+        integer_only: Whether an int8 file is, `None` for another.
+        worst_layers: Of the report, the worst first; `None` without one.
+        runtime: The oldest TFLite runtime that has the file's operators, or
+            `None` if that is not known.
+        seconds: Wall time of the whole job.
+        peak_memory_bytes: Largest resident memory of the process.
+    """
+
+    checks: list[CheckResult]
+    keras_top1: float | None
+    warnings: list[str]
+    integer_only: bool | None
+    worst_layers: list[LayerDifference] | None
+    runtime: str | None
+    seconds: float
+    peak_memory_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Calibration:
+    """Images that set int8 ranges."""
+
+    name: str
+    pixels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class _HeldOut:
+    """Images that nothing was fitted to, with the Keras model's outputs for them."""
+
+    name: str
+    pixels: np.ndarray
+    labels: np.ndarray | None
+    reference: np.ndarray
+
+
+def run_job(job: ConversionJob) -> ConversionResult:
+    """Converts, checks what was written on real images, and writes the sidecar.
+
+    A float32 file is made and checked beside any other precision, to compare
+    with, and removed again.
+
+    Raises:
+        ValueError: If anything given cannot be used; no file is left then.
+        FailedCheckError: If the file does not do what the model does; none is
+            left either.
+        OSError: If the output cannot be written.
+    """
+    started = time.monotonic()
+    warnings: list[str] = []
+    print(f"loading {job.model}", flush=True)
+    model = load_any(job.model)
+    preprocessing = model_preprocessing(model, job.size, job.mean, job.std, warnings)
+    if job.report:
+        _check_report(job, model)
+    quantization = _quantization(job, model)
+    deployed = deploy_form(model, preprocessing, job.precision)
+    # What int8 has no form of, and a pattern that names nothing, are found before minutes of work.
+    if job.precision == "int8" and isinstance(deployed, DeployModel) and not is_quantized(model):
+        check_int8(deployed)
+    if quantization:
+        find_precisions(deployed, quantization.overrides)
+    calibration, held_out = _read_images(job, model, preprocessing, warnings)
+
+    def convert_and_check(precision, input_kind, path):
+        print(f"converting to {precision}", flush=True)
+        with captured_native_output():
+            converted = convert_model(
+                deployed,
+                preprocessing,
+                precision,
+                input_kind,
+                job.batch,
+                calibration and progress(calibration.pixels, "calibrating, image"),
+                quantization,
+            )
+            path.write_bytes(converted.content)
+            check = check_file(
+                precision,
+                path,
+                input_kind,
+                converted.preprocessing,
+                held_out.pixels,
+                held_out.labels,
+                held_out.reference,
+            )
+        return check, converted
+
+    checks = []
+    if job.precision != "float32" and not is_quantized(model):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "float32.tflite"
+            checks.append(convert_and_check("float32", "float", path)[0])
+    with atomic_path(job.output) as written:
+        check, converted = convert_and_check(job.precision, job.input_kind, written)
+        checks.append(check)
+        graph = read_graph(written)
+        integer_only = _audit(graph, job, warnings) if job.precision == "int8" else None
+        worst_layers = _report(job, converted, graph, held_out) if job.report else None
+        result = ConversionResult(
+            checks=checks,
+            keras_top1=_keras_top1(held_out),
+            warnings=warnings,
+            integer_only=integer_only,
+            worst_layers=worst_layers,
+            runtime=oldest_runtime(graph).version,
+            seconds=time.monotonic() - started,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+        judgement = judge(
+            check, is_constant(held_out.reference), _advice(job, model), job.min_agreement
+        )
+        warnings += judgement.warnings
+        if judgement.failures:
+            raise FailedCheckError(f"{'; '.join(judgement.failures)}: no file is left", result)
+        sidecar = describe(
+            written,
+            job.output.name,
+            job.input_kind,
+            job.precision,
+            converted.preprocessing,
+            getattr(model, "labels", None),
+            activation_name(model),
+        )
+        sidecar |= _figures(job, calibration, held_out, result)
+        write_atomically(sidecar_path(job.output), json.dumps(sidecar, indent=2) + "\n")
+    return result
+
+
+def _advice(job, model):
+    """What to do about a file that has lost too much, by how it was made."""
+    if job.precision != "int8" or is_quantized(model):
+        command = f"python -m tflite.compare --keras={job.model} --model={job.output}"
+        return f"{command} names the layers that part"
+    images = "--calibration=DIR with images like the app's may give better ranges"
+    return f"{images}, --report=DIR names the layers that lose most" if is_care(model) else images
+
+
+def _check_report(job, model):
+    """Finds what stands in the way of a report before minutes of work, not after."""
+    if job.precision != "int8" or not is_care(model):
+        raise ValueError(
+            "A report compares the layers of a CARE model in int8 with float32. "
+            f"Received: model={job.model!r}, precision={job.precision!r}"
+        )
+    require("matplotlib", "report")
+    job.report.mkdir(parents=True, exist_ok=True)
+
+
+def _quantization(job, model):
+    """How the model is quantized, found wrong before minutes of work, not after."""
+    overrides = layer_overrides(job.float_layers, job.int16_layers)
+    if not overrides:
+        return None
+    if job.precision != "int8" or not is_care(model) or is_quantized(model):
+        raise ValueError(
+            "--float_layers and --int16_layers are for a CARE model on its way to int8. "
+            f"Received: model={job.model!r}, precision={job.precision!r}"
+        )
+    if not job.allow_float_fallback:
+        raise ValueError(
+            "With --float_layers or --int16_layers the file is not integer-only: "
+            f"--allow_float_fallback accepts that. Received: {overrides[0][0]!r}"
+        )
+    return int8_ptq(overrides=overrides)
+
+
+def _report(job, converted, graph, held_out):
+    images = held_out.pixels[:_REPORT_IMAGES]
+    print(f"comparing layers on {len(images)} images", flush=True)
+    return write_report(
+        job.report,
+        job.output.name,
+        converted.quantized_form,
+        audit_integer_only(graph),
+        images,
+    )
+
+
+def _audit(graph, job, warnings):
+    """Whether an int8 file is integer-only."""
+    try:
+        require_integer_only(graph)
+        return True
+    except NotIntegerOnlyError as error:
+        summary = summarize_errors(error.findings)
+        if not job.allow_float_fallback:
+            raise NotIntegerOnlyError(
+                f"The int8 file would not be integer-only: {summary}. "
+                f"--allow_float_fallback accepts it. Received: model={job.model!r}",
+                error.findings,
+            ) from error
+        warnings.append(f"the file is not integer-only: {summary}")
+        return False
+
+
+def _read_images(job, model, preprocessing, warnings):
+    """The calibration images, or `None` unless int8; and the held-out ones."""
+    samples = job.samples or _affordable(preprocessing, _CALIBRATION_PIXELS, *_CALIBRATION_IMAGES)
+    check_samples = job.check_samples or _affordable(preprocessing, _CHECK_PIXELS, *_CHECK_IMAGES)
+    calibration_source, check_source, warning = open_calibration_and_held_out(
+        job.calibration, job.evaluation, samples, check_samples, job.seed
+    )
+    if warning:
+        warnings.append(warning)
+    calibration = None
+    if job.precision == "int8" and not is_quantized(model):
+        if job.calibration == "bundled" and job.model not in PRESETS:
+            warnings.append(
+                "calibrated on the bundled CIFAR-10 images of 32x32 pixels; "
+                "--calibration=DIR with images like the app's gives better ranges"
+            )
+        name = calibration_source.name
+        label = f"reading calibration images of {name}"
+        calibration = _Calibration(name, read_pixels(calibration_source, preprocessing, label)[0])
+        if unfit := calibration_warning(name, calibration.pixels):
+            warnings.append(unfit)
+    pixels, labels = read_pixels(
+        check_source, preprocessing, f"reading held-out images of {check_source.name}"
+    )
+    with captured_native_output():
+        reference = keras_outputs(model, pixels, preprocessing)
+    if labels is not None and not _labels_fit(model, check_source, reference):
+        warnings.append(f"no top-1: the classes of {check_source.name} are not the model's")
+        labels = None
+    return calibration, _HeldOut(check_source.name, pixels, labels, reference)
+
+
+def _affordable(preprocessing, pixels, fewest, most):
+    return min(max(pixels // (preprocessing.height * preprocessing.width), fewest), most)
+
+
+def _labels_fit(model, source, reference):
+    """Whether a source's class indices mean what the model's outputs mean."""
+    names = getattr(model, "labels", None)
+    if names is not None:
+        return source.class_names == names
+    return reference.ndim == 2 and reference.shape[-1] == len(source.class_names)
+
+
+def _keras_top1(held_out):
+    return None if held_out.labels is None else top_k(held_out.reference, held_out.labels, 1)
+
+
+def _figures(job, calibration, held_out, result):
+    """The part of the sidecar that says where ranges and figures come from."""
+    return {
+        "model": os.path.basename(job.model),
+        "calibration": None
+        if calibration is None
+        else {
+            "source": calibration.name,
+            "images": len(calibration.pixels),
+            "seed": job.seed,
+        },
+        "check": {
+            "source": held_out.name,
+            "images": len(held_out.pixels),
+            "keras_top1": result.keras_top1,
+            "files": [check.to_dict() for check in result.checks],
+        },
+        "warnings": result.warnings,
+        "integer_only": result.integer_only,
+        "oldest_tflite_runtime": result.runtime,
+        "conversion_seconds": round(result.seconds, 1),
+        "peak_memory_bytes": result.peak_memory_bytes,
+    }

@@ -1,0 +1,35 @@
+"""What the user says of how images are prepared."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOverrides:
+    """What the user says of the input, before all else; `None` is what is not said.
+
+    Attributes:
+        size: `(height, width)` in pixels.
+        mean: Per RGB channel, in units of full scale (pixel / 255).
+        std: Per RGB channel, in the same units.
+        interpolation: `"bicubic"`, `"bilinear"` or `"nearest"`.
+        crop_ratio: Crop size over resized size, in (0, 1].
+    """
+
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    interpolation: str | None = None
+    crop_ratio: float | None = None
+
+    def geometry(self) -> dict:
+        """What was said of resizing and cropping, as fields of `Preprocessing`."""
+        fields = {"interpolation": self.interpolation, "crop_ratio": self.crop_ratio}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def normalization(self) -> dict:
+        """What was said of mean and std, as fields of `Preprocessing`."""
+        return {
+            name: value
+            for name, value in (("mean", self.mean), ("std", self.std))
+            if value is not None
+        }
