@@ -5,6 +5,7 @@ import keras
 # Keras finds the classes of a file once these are imported.
 import care_keras.deploy
 import care_keras.layers
+import care_keras.models.care_classifier
 import care_keras.quantization  # noqa: F401
 from care_keras.models.keras_file import load_keras_file
 from care_keras.models.presets import PRESETS, check_name_or_path, load_preset

@@ -15,7 +15,6 @@ from care_keras.files import atomic_path, write_atomically
 from care_keras.litert.layer_runner import LayerDifference, LayerRunner, layer_differences
 from care_keras.metrics import finite_or_none
 from care_keras.primitives.deploy_model import DeployModel
-from care_keras.quantization.quantize import KEEPS_VALUES
 from care_keras.tflite_file.finding import Finding
 
 FILES = ("report.json", "report.txt", "layers.png")
@@ -67,7 +66,7 @@ def write_report(
     differences = [
         found[layer.name]
         for layer in quantized_form.layers
-        if layer.name in found and not isinstance(layer, KEEPS_VALUES)
+        if layer.name in found and not layer.keeps_values
     ]
     worst = sorted(differences, key=lambda layer: layer.snr_db)[:_WORST]
     content = {

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 
 from care_keras import primitives as p
+from care_keras.deploy.lowering import lowers
+from care_keras.layers import CAREBlock, DualClassifierHead, SingleClassifierHead
 from care_keras.primitives.folding import (
     SEVEN_BY_SEVEN,
     SEVEN_BY_SEVEN_FLOAT,
@@ -19,6 +21,7 @@ from care_keras.primitives.folding import (
 )
 
 
+@lowers(CAREBlock)
 def lower_block(build, block, x, rewrites):
     """A `CAREBlock` at inference: mixer, dual interaction, residual."""
     name = block.name
@@ -170,6 +173,7 @@ def _feature_map(build, x, kernel, bias, name):
     return build.add(p.AddOne, x, name)
 
 
+@lowers(DualClassifierHead, SingleClassifierHead)
 def lower_head(build, classifier, x, rewrites):
     """A classifier's heads at inference: the activation of the averaged logits.
 

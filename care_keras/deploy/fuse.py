@@ -5,10 +5,10 @@ import dataclasses
 import keras
 import numpy as np
 
-from care_keras.deploy.care_layers import lower_block, lower_head
-from care_keras.deploy.lowering import Builder
+# Its lowerings register themselves.
+from care_keras.deploy import care_layers  # noqa: F401
+from care_keras.deploy.lowering import Builder, find_lowering
 from care_keras.graph import functional_form, unfold
-from care_keras.layers import CAREBlock, DualClassifierHead, SingleClassifierHead
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.primitives.folding import (
     array,
@@ -117,10 +117,9 @@ class _Lowering:
         if _is_patch_conv(operation):
             return self._conv(step, args[0])
         args, kwargs = keras.tree.map_structure(self._materialized, (args, kwargs))
-        if isinstance(operation, CAREBlock):
-            return lower_block(self.builder, operation, args[0], self.rewrites)
-        if isinstance(operation, (DualClassifierHead, SingleClassifierHead)):
-            return lower_head(self.builder, operation, args[0], self.rewrites)
+        lower = find_lowering(operation)
+        if lower is not None:
+            return lower(self.builder, operation, args[0], self.rewrites)
         if not isinstance(operation, keras.layers.Layer):
             return operation(*args, **kwargs)
         if operation in self._copies:

@@ -1,9 +1,42 @@
-"""Adds primitives with their weights to a functional graph."""
+"""How layers become primitives: who lowers which, and what adds primitives to a graph."""
+
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from care_keras import primitives
+
+# Class of a layer, or of an operation of `keras.ops` -> what writes it on primitives.
+LOWERINGS: dict[type, Callable] = {}
+
+
+def lowers(*kinds: type) -> Callable:
+    """Registers how operations of some classes, and of their subclasses, become primitives.
+
+    The function takes `(build, layer, inputs, rewrites)`: a `Builder`, the
+    layer or operation, its symbolic input (a list of several), and the
+    `Rewrites` to make; it returns the symbolic output. A primitive lowers to
+    itself without any.
+
+    Example:
+    ```python
+    @lowers(keras.layers.ELU)
+    def lower_elu(build, layer, x, rewrites):
+        return build.add(primitives.Elu, x, layer.name)
+    ```
+    """
+
+    def register(function):
+        LOWERINGS.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
+
+
+def find_lowering(operation: keras.Operation) -> Callable | None:
+    """What lowers an operation's class or its nearest base, or `None`."""
+    return next((LOWERINGS[base] for base in type(operation).__mro__ if base in LOWERINGS), None)
 
 
 class Builder:

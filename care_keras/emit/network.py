@@ -186,21 +186,19 @@ class Emitter:
         """A float32 tensor that is computed."""
         return self.writer.tensor(name, shape, np.float32)
 
-    def output(self, layer, inputs, keeps_values=False) -> TensorHandle:
+    def output(self, layer, inputs) -> TensorHandle:
         """The output tensor of a layer, float32 unless the model says how it is quantized.
 
         Args:
             layer: The layer.
             inputs: The handle, or handles, its shape follows from.
-            keeps_values: Whether the layer only moves numbers, so that its
-                output is quantized as its input is.
         """
         first = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
         shape = layer.compute_output_shape(keras.tree.map_structure(lambda x: x.shape, inputs))
         precision = self._precision(layer)
         if precision == "float32":
             return self.float_tensor(layer.name, shape)
-        if keeps_values:
+        if layer.keeps_values:
             return self.writer.tensor(layer.name, shape, first.dtype, first.quantization)
         bits = 16 if precision == "int16" else 8
         quantization = self.quantization(layer.name, bits)

@@ -16,6 +16,7 @@ from care_keras.primitives.arithmetic import (
     Subtract,
     SumOverPixels,
 )
+from care_keras.primitives.base import Primitive
 from care_keras.primitives.convolution import Conv2D, DepthwiseConv2D
 from care_keras.primitives.movement import (
     ChannelSlice,
@@ -44,6 +45,7 @@ __all__ = [
     "MatMul",
     "Mean",
     "Multiply",
+    "Primitive",
     "RepeatHeads",
     "Rsqrt",
     "Softmax",

@@ -4,8 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from care_keras.primitives.base import Primitive
+from care_keras.primitives.int8 import Int8, Output
 
-class _Elementwise(keras.layers.Layer):
+# XNNPACK's int8 ADD takes terms of at least 2^-10 of the sum's step (TFLite's
+# tflite/delegates/xnnpack/xnnpack_delegate.cc); here with room for rounding.
+_LEAST_TERM = 1.0 / 1000.0
+
+
+class _Elementwise(Primitive):
     """Base: takes two tensors, of which one may have sizes of 1 that are repeated."""
 
     def compute_output_shape(self, input_shape):
@@ -16,6 +23,8 @@ class _Elementwise(keras.layers.Layer):
 class Add(_Elementwise):
     """ADD of two tensors."""
 
+    int8 = Int8(precisions=("int8", "int16"), least_term=_LEAST_TERM)
+
     def call(self, inputs):
         return inputs[0] + inputs[1]
 
@@ -23,6 +32,8 @@ class Add(_Elementwise):
 @keras.saving.register_keras_serializable(package="care_keras")
 class Subtract(_Elementwise):
     """SUB of two tensors."""
+
+    int8 = Int8(precisions=("int8", "int16"), least_term=_LEAST_TERM)
 
     def call(self, inputs):
         return inputs[0] - inputs[1]
@@ -40,23 +51,22 @@ class Multiply(_Elementwise):
 class Divide(_Elementwise):
     """DIV of two tensors: in no deploy form unless asked for, as its int8 kernel can abort."""
 
+    int8 = Int8(Output.NONE, precisions=())
+
     def call(self, inputs):
         return inputs[0] / inputs[1]
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class AddOne(keras.layers.Layer):
+class AddOne(Primitive):
     """ADD of the constant 1."""
 
     def call(self, inputs):
         return inputs + 1.0
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class AddEpsilon(keras.layers.Layer):
+class AddEpsilon(Primitive):
     """ADD of a constant that keeps a positive number away from 0.
 
     The quantized form leaves it out: it is far under one code, and RSQRT of
@@ -67,6 +77,8 @@ class AddEpsilon(keras.layers.Layer):
         per_pixel: If true it is multiplied by the size of axis 1.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
+
+    int8 = Int8(Output.LIKE_INPUT, left_out=True)
 
     def __init__(self, epsilon: float, per_pixel: bool = False, **kwargs):
         super().__init__(**kwargs)
@@ -79,15 +91,12 @@ class AddEpsilon(keras.layers.Layer):
             epsilon = epsilon * ops.cast(ops.shape(inputs)[1], inputs.dtype)
         return inputs + epsilon
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
     def get_config(self):
         return {**super().get_config(), "epsilon": self.epsilon, "per_pixel": self.per_pixel}
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class ChannelScale(keras.layers.Layer):
+class ChannelScale(Primitive):
     """A factor for each channel: MUL in float32, a 1x1 DEPTHWISE_CONV_2D in int8.
 
     MUL's int8 constant has one step for all channels, a depthwise kernel one
@@ -106,13 +115,13 @@ class ChannelScale(keras.layers.Layer):
         """The factors as they are used; the quantized form rounds them."""
         return self.kernel
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class ChannelAffine(keras.layers.Layer):
+class ChannelAffine(Primitive):
     """MUL and ADD of a constant for each channel: a BatchNorm that was not folded."""
+
+    # Its offsets have no step of their own.
+    int8 = Int8(Output.NONE, precisions=())
 
     def build(self, input_shape):
         self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
@@ -121,18 +130,17 @@ class ChannelAffine(keras.layers.Layer):
     def call(self, inputs):
         return inputs * self.scale + self.offset
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class MatMul(keras.layers.Layer):
+class MatMul(Primitive):
     """BATCH_MATMUL of two tensors.
 
     Args:
         transpose_b: Whether the last two axes of the second are swapped.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
+
+    int8 = Int8(precisions=("int8", "int16"), symmetric_inputs=(1,))
 
     def __init__(self, transpose_b: bool = False, **kwargs):
         super().__init__(**kwargs)
@@ -151,13 +159,15 @@ class MatMul(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Mean(keras.layers.Layer):
+class Mean(Primitive):
     """MEAN over some axes, which are kept with size 1.
 
     Args:
         axes: Axes, from 1.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
+
+    int8 = Int8(precisions=("int8", "int16"))
 
     def __init__(self, axes, **kwargs):
         super().__init__(**kwargs)
@@ -173,7 +183,7 @@ class Mean(keras.layers.Layer):
         return {**super().get_config(), "axes": list(self.axes)}
 
 
-class _PerHead(keras.layers.Layer):
+class _PerHead(Primitive):
     """Base: `head_dim` channels make a head."""
 
     def __init__(self, head_dim: int, **kwargs):
@@ -196,15 +206,14 @@ class HeadMask(_PerHead):
     head, without the transpositions that would bring heads to the front.
     """
 
+    int8 = Int8(Output.LIKE_INPUT)
+
     def mask(self, channels: int) -> np.ndarray:
         heads = self.head_matrix(channels)
         return heads.T @ heads
 
     def call(self, inputs):
         return inputs * ops.convert_to_tensor(self.mask(inputs.shape[-1]), inputs.dtype)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -230,6 +239,8 @@ class SumOverPixels(_PerHead):
 @keras.saving.register_keras_serializable(package="care_keras")
 class RepeatHeads(_PerHead):
     """FULLY_CONNECTED that repeats `(..., heads)` for each channel of a head."""
+
+    int8 = Int8(Output.LIKE_INPUT)
 
     def call(self, inputs):
         heads = self.head_matrix(inputs.shape[-1] * self.head_dim)

@@ -3,9 +3,12 @@
 import keras
 from keras import ops
 
+from care_keras.primitives.base import Primitive
+from care_keras.primitives.int8 import Int8
+
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Conv2D(keras.layers.Layer):
+class Conv2D(Primitive):
     """CONV_2D: dense convolution with bias, no padding.
 
     Args:
@@ -18,6 +21,8 @@ class Conv2D(keras.layers.Layer):
     (height - kernel_size) // strides + 1, ..., filters)`. The kernel has the
     shape `(kernel_size, kernel_size, channels, filters)`.
     """
+
+    int8 = Int8(precisions=("int8", "int16"))
 
     # Axis of the kernel that the output channels lie on.
     channel_axis = 3
@@ -74,7 +79,7 @@ class Conv2D(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class DepthwiseConv2D(keras.layers.Layer):
+class DepthwiseConv2D(Primitive):
     """DEPTHWISE_CONV_2D: one kernel per channel, 'same' padding, stride 1.
 
     Args:
@@ -85,6 +90,8 @@ class DepthwiseConv2D(keras.layers.Layer):
     Input and output shape: `(batch, height, width, channels)`. The kernel has
     the shape `(height, width, channels, 1)`.
     """
+
+    int8 = Int8(precisions=("int8", "int16"))
 
     channel_axis = 2
 
@@ -119,9 +126,6 @@ class DepthwiseConv2D(keras.layers.Layer):
     def forward_bias(self):
         """The bias as the convolution uses it; the quantized form rounds it."""
         return self.bias
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {

@@ -3,9 +3,7 @@
 import keras
 
 from care_keras.data.record import Preprocessing
-
-# Modules of the primitives and of their quantized kinds.
-_OWN = ("care_keras.primitives", "care_keras.quantization")
+from care_keras.primitives.base import Primitive
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -43,7 +41,7 @@ class DeployModel(keras.Model):
             operation
             for operation in self.operations
             if not isinstance(operation, keras.layers.InputLayer)
-            and not type(operation).__module__.startswith(_OWN)
+            and not isinstance(operation, Primitive)
         ]
 
     def describe(self, like) -> "DeployModel":

@@ -3,9 +3,14 @@
 import keras
 from keras import ops
 
+from care_keras.primitives.base import Primitive
+from care_keras.primitives.int8 import Int8, Output
+
+_MOVES = Int8(Output.LIKE_INPUT, precisions=("int8", "int16"))
+
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class ChannelSlice(keras.layers.Layer):
+class ChannelSlice(Primitive):
     """STRIDED_SLICE of the last axis: channels `start` to `start + size`.
 
     Args:
@@ -13,6 +18,8 @@ class ChannelSlice(keras.layers.Layer):
         size: Number of channels.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
+
+    int8 = _MOVES
 
     def __init__(self, start: int, size: int, **kwargs):
         super().__init__(**kwargs)
@@ -30,8 +37,10 @@ class ChannelSlice(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Concatenate(keras.layers.Layer):
+class Concatenate(Primitive):
     """CONCATENATION of a list of tensors along the channels."""
+
+    int8 = Int8(Output.LIKE_INPUT, joins_inputs=True, precisions=("int8", "int16"))
 
     def call(self, inputs):
         return ops.concatenate(inputs, axis=-1)
@@ -41,8 +50,10 @@ class Concatenate(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class FlattenPixels(keras.layers.Layer):
+class FlattenPixels(Primitive):
     """RESHAPE of `(batch, height, width, channels)` to `(batch, pixels, channels)`."""
+
+    int8 = _MOVES
 
     def call(self, inputs):
         batch, height, width, channels = ops.shape(inputs)
@@ -55,12 +66,14 @@ class FlattenPixels(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class UnflattenPixels(keras.layers.Layer):
+class UnflattenPixels(Primitive):
     """RESHAPE back: `[pixels, like]` to the height and width of `like`.
 
     Inputs: a list of `(batch, height * width, channels)` and of a map
     `(batch, height, width, ...)`. Output: `(batch, height, width, channels)`.
     """
+
+    int8 = _MOVES
 
     def call(self, inputs):
         pixels, like = inputs
@@ -73,8 +86,10 @@ class UnflattenPixels(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class SqueezePixels(keras.layers.Layer):
+class SqueezePixels(Primitive):
     """RESHAPE of `(batch, 1, 1, channels)` to `(batch, channels)`."""
+
+    int8 = _MOVES
 
     def call(self, inputs):
         return ops.reshape(inputs, (-1, inputs.shape[-1]))
@@ -84,8 +99,10 @@ class SqueezePixels(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Transpose(keras.layers.Layer):
+class Transpose(Primitive):
     """TRANSPOSE of the last two axes."""
+
+    int8 = _MOVES
 
     def call(self, inputs):
         return ops.swapaxes(inputs, -1, -2)

@@ -8,7 +8,8 @@ from care_keras.quantization.config import (
     layer_overrides,
 )
 from care_keras.quantization.fake_quant import FakeQuant
-from care_keras.quantization.quantize import freeze, is_quantized, quantize
+from care_keras.quantization.freeze import freeze
+from care_keras.quantization.quantize import is_quantized, quantize
 
 __all__ = [
     "FakeQuant",

@@ -8,8 +8,8 @@ import numpy as np
 from care_keras.graph import unfold
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
+from care_keras.quantization.freeze import freeze
 from care_keras.quantization.observer import Observer
-from care_keras.quantization.quantize import freeze
 from care_keras.quantization.refinement import find_attention, refine
 
 # Images, and pixels of its map, that the ranges inside an attention are chosen with, at most.

@@ -4,12 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from care_keras.primitives.base import Primitive
 from care_keras.quantization.config import TRAINING_RANGES
 from care_keras.quantization.observer import affine_parameters, code_limits, smallest_step
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class FakeQuant(keras.layers.Layer):
+class FakeQuant(Primitive):
     """`real -> code -> real` of an int8 or int16 tensor, with straight-through gradients.
 
     One layer is called on every tensor that shares its range. The range is
@@ -137,9 +138,6 @@ class FakeQuant(keras.layers.Layer):
         low, high = ops.minimum(ops.min(inputs), 0.0), ops.maximum(ops.max(inputs), 0.0)
         seen = ops.stop_gradient(ops.cast(ops.stack([low, high]), "float32"))
         self.limits.assign(self.momentum * self.limits + (1.0 - self.momentum) * seen)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
 
     def get_config(self):
         return {

@@ -48,17 +48,19 @@ class _QuantizedKernel:
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class QuantizedConv2D(_QuantizedKernel, primitives.Conv2D):
+class QuantizedConv2D(_QuantizedKernel, primitives.Conv2D, quantizes=primitives.Conv2D):
     """`Conv2D` with int8 kernel and int32 bias."""
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class QuantizedDepthwiseConv2D(_QuantizedKernel, primitives.DepthwiseConv2D):
+class QuantizedDepthwiseConv2D(
+    _QuantizedKernel, primitives.DepthwiseConv2D, quantizes=primitives.DepthwiseConv2D
+):
     """`DepthwiseConv2D` with int8 kernel and int32 bias."""
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class QuantizedChannelScale(primitives.ChannelScale):
+class QuantizedChannelScale(primitives.ChannelScale, quantizes=primitives.ChannelScale):
     """`ChannelScale` as a depthwise kernel of one tap: each factor is 127 steps of its own."""
 
     def kernel_codes(self):
@@ -70,7 +72,7 @@ class QuantizedChannelScale(primitives.ChannelScale):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class QuantizedRsqrt(primitives.Rsqrt):
+class QuantizedRsqrt(primitives.Rsqrt, quantizes=primitives.Rsqrt):
     """`Rsqrt` that meets the code of 0.
 
     At inference the output is then the largest there is, as in TFLite's
@@ -86,11 +88,3 @@ class QuantizedRsqrt(primitives.Rsqrt):
     def call(self, inputs, training=None):
         floor = ops.maximum(0.6 * self.input_step, 1e-12) if training else 1e-30
         return ops.rsqrt(ops.maximum(inputs, floor))
-
-
-QUANTIZED = {
-    primitives.Conv2D: QuantizedConv2D,
-    primitives.DepthwiseConv2D: QuantizedDepthwiseConv2D,
-    primitives.ChannelScale: QuantizedChannelScale,
-    primitives.Rsqrt: QuantizedRsqrt,
-}

@@ -6,51 +6,18 @@ import fnmatch
 import keras
 import numpy as np
 
-from care_keras import primitives as p
 from care_keras.graph import unfold
+from care_keras.primitives.base import Primitive
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.primitives.folding import array, fold_affine_before_conv
+from care_keras.primitives.int8 import Fixed, Output
+
+# Its classes take their places in the table of primitives.
+from care_keras.quantization import kernel_layers  # noqa: F401
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
-from care_keras.quantization.kernel_layers import QUANTIZED
-from care_keras.quantization.kernels import rsqrt_codes
 
-# Layers whose output holds numbers of their input, so that both have one range.
-KEEPS_VALUES = (
-    p.ChannelSlice,
-    p.Concatenate,
-    p.FlattenPixels,
-    p.HeadMask,
-    p.RepeatHeads,
-    p.SqueezePixels,
-    p.Transpose,
-    p.UnflattenPixels,
-)
-# SOFTMAX's int8 kernel has this output and no other.
-_SOFTMAX = (1 / 256, -128)
 _PIXELS = (1.0, -128)
-# Layers that TFLite has a kernel of 16-bit activations for.
-_HAS_INT16 = (
-    p.Add,
-    p.ChannelSlice,
-    p.Concatenate,
-    p.Conv2D,
-    p.DepthwiseConv2D,
-    p.FlattenPixels,
-    p.MatMul,
-    p.Mean,
-    p.SqueezePixels,
-    p.Subtract,
-    p.Transpose,
-    p.UnflattenPixels,
-)
-# Step of a sum's term, at least, in steps of the sum: 2^-10 with room for rounding.
-_LEAST_TERM = 1.0 / 1000.0
-# How far a root's range is stretched at most, and in what steps, until no code lies at a tie: most
-# are found in one or two steps, and a hundredth of them moves the largest code by a half.
-_LARGEST_STRETCH, _STRETCH = 2e-2, 1e-4
-# Of a code: RSQRT's kernel rounds the root to 2^-20 of the root of one step first.
-_TIE = 2e-3
 
 
 def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> DeployModel:
@@ -101,7 +68,8 @@ def without_int8(model: DeployModel) -> list[keras.Operation]:
     return [
         operation
         for operation in model.operations
-        if operation in foreign or isinstance(operation, (p.Divide, p.ChannelAffine))
+        if operation in foreign
+        or (isinstance(operation, Primitive) and operation.int8.output is Output.NONE)
     ]
 
 
@@ -203,22 +171,22 @@ class _Quantization:
         sources = first if isinstance(first, list) else [first]
         for source in sources:
             self._read_in.setdefault(source, set()).add(self._precision(layer.name))
-        if isinstance(layer, p.Concatenate):
-            for name in first[1:]:
-                self._groups.join(first[0], name)
-        if isinstance(layer, (*KEEPS_VALUES, p.AddEpsilon)):
+        int8 = layer.int8
+        if int8.joins_inputs:
+            for name in sources[1:]:
+                self._groups.join(sources[0], name)
+        if layer.keeps_values:
             self._groups.join(sources[0], layer.name)
-        if isinstance(layer, p.MatMul):
-            self._groups.symmetric.add(first[1])
-        if isinstance(layer, p.Rsqrt):
-            self._groups.relative |= {first, layer.name}
+        self._groups.symmetric |= {sources[place] for place in int8.symmetric_inputs}
+        if int8.relative:
+            self._groups.relative |= {*sources, layer.name}
         return layer.name
 
     def _rebuild(self, layer, *args):
         precision = self._precision(layer.name)
-        if isinstance(layer, p.AddEpsilon) and precision != "float32":
+        if layer.int8.left_out and precision != "float32":
             return args[0]
-        kind = type(layer) if precision == "float32" else QUANTIZED.get(type(layer), type(layer))
+        kind = type(layer) if precision == "float32" else type(layer).quantized()
         copy = kind.from_config(layer.get_config())
         outputs = copy(*keras.tree.map_structure(lambda x: x.read(precision), args))
         weights = [array(weight) for weight in layer.weights]
@@ -226,9 +194,9 @@ class _Quantization:
             weights = fold_affine_before_conv(*weights, *_normalization(self._model.preprocessing))
         for variable, value in zip(copy.weights, weights, strict=False):
             variable.assign(np.asarray(value, np.float32))
-        fixed = _SOFTMAX if isinstance(layer, p.Softmax) else None
-        rounded = not isinstance(layer, KEEPS_VALUES)
-        return self._tensor(layer.name, outputs, precision, rounded, fixed)
+        output = layer.int8.output
+        fixed = (output.scale, output.zero_point) if isinstance(output, Fixed) else None
+        return self._tensor(layer.name, outputs, precision, not layer.keeps_values, fixed)
 
     def _tensor(self, name, values, precision="int8", rounded=True, fixed=None):
         """Wraps what a layer gives, rounded as its readers take it.
@@ -281,7 +249,7 @@ def find_precisions(model: keras.Model, overrides: tuple[tuple[str, str], ...]) 
     Raises:
         ValueError: If a pattern names no layer, or one that has no 16-bit form.
     """
-    layers = [layer for layer in model.layers if _is_primitive(layer)]
+    layers = [layer for layer in model.layers if isinstance(layer, Primitive)]
     precisions = {}
     for pattern, precision in overrides:
         named = [layer for layer in layers if fnmatch.fnmatchcase(layer.name, pattern)]
@@ -292,7 +260,7 @@ def find_precisions(model: keras.Model, overrides: tuple[tuple[str, str], ...]) 
                 f"Received: overrides={{{pattern!r}: {precision!r}}}"
             )
         for layer in named:
-            if precision == "int16" and not isinstance(layer, _HAS_INT16):
+            if precision == "int16" and precision not in layer.int8.precisions:
                 raise ValueError(
                     f"{type(layer).__name__} has no 16-bit form: choose 'float32' for "
                     f"{layer.name!r}. Received: overrides={{{pattern!r}: {precision!r}}}"
@@ -300,123 +268,12 @@ def find_precisions(model: keras.Model, overrides: tuple[tuple[str, str], ...]) 
             precisions.setdefault(layer.name, precision)
     graph = unfold(model)
     for step in graph.steps:
-        # In float32 its input can be 0, which only codes are safe from.
-        root = isinstance(step.operation, p.Rsqrt)
-        if root and precisions.get(step.operation.name) == "float32":
+        layer = step.operation
+        if precisions.get(layer.name) == "float32" and layer.int8.shares_float:
             precisions[graph.producers[step.inputs[0]].operation.name] = "float32"
     return precisions
-
-
-def _is_primitive(layer):
-    return type(layer).__module__.startswith(p.__name__)
 
 
 def _normalization(record):
     mean, std = np.asarray(record.mean), np.asarray(record.std)
     return 1.0 / (255.0 * std), -mean / std
-
-
-def freeze(model: keras.Model) -> None:
-    """Tells every layer the step of its input, which its int32 bias is counted in.
-
-    Calibration does it, and so must whoever has trained the ranges since.
-    """
-    _coarsen_small_terms(model)
-    _settle_roots(model)
-
-    def step_of(layer, *args, **_):
-        first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
-        if isinstance(layer, FakeQuant):
-            return float(layer.parameters()[0])
-        if hasattr(layer, "input_step"):
-            layer.input_step.assign(first)
-        return first
-
-    unfold(model).run([None] * len(model.inputs), step_of)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Sum:
-    """What ADD or SUB gives, before its range."""
-
-    terms: list[FakeQuant]
-
-
-def _coarsen_small_terms(model):
-    """Widens the range of a term that is below a thousandth of its sum.
-
-    XNNPACK's int8 ADD takes terms of at least 2^-10 of the sum's step
-    (TFLite's tflite/delegates/xnnpack/xnnpack_delegate.cc); a smaller one would
-    run ten times slower in TFLite's own kernel, and split the partition, to add
-    nothing.
-    """
-    sums = []
-
-    def record(layer, *args, **_):
-        if isinstance(layer, FakeQuant):
-            if isinstance(args[0], _Sum):
-                sums.append((layer, args[0].terms))
-            return layer
-        if isinstance(layer, (p.Add, p.Subtract)) and layer.name not in model.precisions:
-            return _Sum(args[0])
-        return args[0][0] if isinstance(args[0], list) else args[0]
-
-    unfold(model).run([None] * len(model.inputs), record)
-    # From the last one back: a term may be a sum itself.
-    for layer, terms in reversed(sums):
-        least = float(layer.parameters()[0]) * _LEAST_TERM
-        for term in terms:
-            if term.fixed is not None or term is layer:
-                continue
-            if float(term.parameters()[0]) < least:
-                low, high = term.range()
-                width = high - low
-                # A term that is always 0 has a step, and no range to widen.
-                low, high = (low / width, high / width) if width else (0.0, 1.0)
-                term.set_range(low * 255.0 * least, high * 255.0 * least)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Root:
-    """What RSQRT gives, before its range."""
-
-    source: FakeQuant
-
-
-def _settle_roots(model):
-    """Stretches each root's range a little, until its int8 kernel rounds as the form does.
-
-    The kernel works on integers and is off where a root lies at a tie between two codes.
-    """
-    roots = []
-
-    def record(layer, *args, **_):
-        first = args[0][0] if isinstance(args[0], list) else args[0]
-        if isinstance(layer, FakeQuant):
-            if isinstance(first, _Root) and layer.bits == 8 and isinstance(first.source, FakeQuant):
-                roots.append((first.source, layer))
-            return layer
-        return _Root(first) if isinstance(layer, p.Rsqrt) else first
-
-    unfold(model).run([None] * len(model.inputs), record)
-    for source, root in roots:
-        low, high = root.range()
-        for stretch in np.arange(0.0, _LARGEST_STRETCH, _STRETCH):
-            # The range that is there already comes first: what is settled stays as it is.
-            if stretch:
-                root.set_range(low * (1.0 + stretch), high * (1.0 + stretch))
-            if _rounds_as_kernel(source.parameters(), root.parameters()):
-                break
-        else:
-            root.set_range(low, high)
-
-
-def _rounds_as_kernel(source, root):
-    """Whether RSQRT's kernel and real arithmetic give the same codes, none of them at a tie."""
-    (source_scale, source_zero), (scale, zero) = source, root
-    steps = np.arange(1, 128 - source_zero)
-    exact = 1.0 / np.sqrt(steps * np.float64(source_scale)) / np.float64(scale) + zero
-    ties = np.abs(exact - np.floor(exact) - 0.5) < _TIE
-    codes = rsqrt_codes(source_scale, source_zero, scale, zero)[steps + source_zero + 128]
-    inside = exact < 127.0
-    return not ties[inside].any() and np.array_equal(codes, np.clip(np.rint(exact), -128, 127))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from care_keras.quantization.fixed_point import to_int32
+from care_keras.primitives.fixed_point import to_int32
 from care_keras.reference.operation import kernel
 from care_keras.reference.requantization import Fp32Requantization
 

@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from care_keras.quantization.fixed_point import (
+from care_keras.primitives.fixed_point import (
     fixed_point_multiply,
     fixed_point_multiply_in_vectors,
     quantize_multiplier,
 )
-from care_keras.quantization.kernels import rsqrt_codes
+from care_keras.primitives.rsqrt_kernel import rsqrt_codes
 from care_keras.reference.operation import CODE_LIMITS, Operation, kernel
 
 # Ratio of steps that XNNPACK's QUANTIZE of codes takes.

@@ -6,8 +6,9 @@ import pytest
 
 from care_keras import primitives as p
 from care_keras.deploy import DeployModel
-from care_keras.emit import rules
 from care_keras.emit.network import emit_tflite
+from care_keras.emit.rules import operators, products
+from care_keras.emit.rules.registry import RULES
 from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import calibrate, int8_ptq, quantize
 from care_keras.tflite_file import read_graph
@@ -58,7 +59,7 @@ def test_folded_columns_give_the_same_codes(
     content = emit_tflite(form, (12, width))
     expected = ["RESHAPE", "DEPTHWISE_CONV_2D", "RESHAPE"] if folds else ["DEPTHWISE_CONV_2D"]
     assert names(content) == expected
-    monkeypatch.setattr(rules, "_columns_to_fold", lambda layer, x: 1)
+    monkeypatch.setattr(products, "_columns_to_fold", lambda layer, x: 1)
     plain = emit_tflite(form, (12, width))
     assert names(plain) == ["DEPTHWISE_CONV_2D"]
     ours, theirs = (LiteRTModel(one) for one in (content, plain))
@@ -73,11 +74,11 @@ def test_a_product_by_rows_gives_the_codes_of_one_by_columns(monkeypatch):
 
     def by_columns(emit, layer, inputs):
         left, right = inputs
-        options = rules._options("BatchMatMul", adjX=False, adjY=layer.transpose_b)
+        options = operators.options("BatchMatMul", adjX=False, adjY=layer.transpose_b)
         output = emit.output(layer, inputs)
-        return rules._operator(emit, "BATCH_MATMUL", [left, right], output, options)
+        return operators.operator(emit, "BATCH_MATMUL", [left, right], output, options)
 
-    monkeypatch.setitem(rules.RULES, p.MatMul, by_columns)
+    monkeypatch.setitem(RULES, p.MatMul, by_columns)
     plain = emit_tflite(form, SIZE)
     assert names(plain).count("TRANSPOSE") < names(content).count("TRANSPOSE")
     ours, theirs = (LiteRTModel(one) for one in (content, plain))

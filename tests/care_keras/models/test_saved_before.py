@@ -30,11 +30,11 @@ def test_it_answers_as_before(form):
     np.testing.assert_allclose(numpy_of(model(images)), before[form], atol=1e-4, rtol=1e-4)
 
 
-def test_an_app_loads_it_after_importing_the_package_alone():
-    code = (
-        "import care_keras, keras; "
-        f"print(keras.models.load_model({os.fspath(FOLDER / 'quantized_form.keras')!r}).name)"
-    )
+@pytest.mark.parametrize("form", ["classifier", "quantized_form"])
+@pytest.mark.parametrize("code", ["keras, care_keras", "care_keras, keras"])
+def test_an_app_loads_it_after_importing_the_package_alone(form, code):
+    path = os.fspath(FOLDER / f"{form}.keras")
+    code = f"import {code}; print(keras.models.load_model({path!r}).name)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": os.fspath(pathlib.Path(care_keras.__file__).parents[1])},

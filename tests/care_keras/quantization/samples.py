@@ -10,22 +10,17 @@ from care_keras.data.preprocessing import normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.deploy import fuse
 from care_keras.graph import unfold
+from care_keras.primitives.int8 import Output
 from care_keras.quantization import FakeQuant, calibrate, quantize
 from tests.care_keras.helpers import TINY, tiny_classifier
 
 # Large enough that every tap of every kernel meets the map of the last stage, 4x6 pixels.
 SIZE = (32, 48)
 RECORD = dataclasses.replace(TINY.preprocessing, height=SIZE[0], width=SIZE[1])
+PRIMITIVES = tuple(vars(p)[name] for name in p.__all__ if name != "Primitive")
 # What moves numbers: the output is quantized as the first input is.
-KEEPS_VALUES = (
-    p.ChannelSlice,
-    p.Concatenate,
-    p.FlattenPixels,
-    p.HeadMask,
-    p.RepeatHeads,
-    p.SqueezePixels,
-    p.Transpose,
-    p.UnflattenPixels,
+KEEPS_VALUES = tuple(
+    kind for kind in PRIMITIVES if kind.int8.output is Output.LIKE_INPUT and not kind.int8.left_out
 )
 
 
@@ -90,6 +85,6 @@ def parameters_of(model) -> dict[str, tuple]:
     for layer, sources, output in graph_of(model):
         if isinstance(layer, FakeQuant):
             found[output] = layer.parameters()
-        elif isinstance(layer, KEEPS_VALUES):
+        elif layer.keeps_values:
             found[output] = found[sources[0]]
     return found

@@ -7,6 +7,7 @@ import pytest
 from care_keras import primitives as p
 from care_keras.deploy import Rewrites, fuse
 from care_keras.metrics import snr_db
+from care_keras.primitives.rsqrt_kernel import rsqrt_codes
 from care_keras.quantization import (
     FakeQuant,
     QuantizationConfig,
@@ -17,7 +18,6 @@ from care_keras.quantization import (
     quantize,
 )
 from care_keras.quantization import kernel_layers as quantized_layers
-from care_keras.quantization.kernels import rsqrt_codes
 from tests.care_keras.helpers import COMPILE, infer, numpy_of, tiny_classifier
 from tests.care_keras.quantization.samples import (
     KEEPS_VALUES,

@@ -1,8 +1,8 @@
-"""LiteRT's int8 kernels that do not round as real arithmetic does, each as a table of codes."""
+"""RSQRT in LiteRT's int8 kernel, which does not round as real arithmetic does."""
 
 import numpy as np
 
-from care_keras.quantization.fixed_point import (
+from care_keras.primitives.fixed_point import (
     doubling_high_multiply,
     fixed_point_multiply,
     quantize_multiplier,

@@ -1,0 +1,52 @@
+"""What moves numbers and changes none."""
+
+from care_keras import primitives as p
+from care_keras.emit.rules import operators as o
+from care_keras.emit.rules.registry import rule
+
+
+@rule(p.ChannelSlice)
+def _channel_slice(emit, layer, x):
+    output = emit.output(layer, x)
+    begin = o.int32(emit, (*[0] * (len(x.shape) - 1), layer.start), f"{layer.name}/begin")
+    size = o.int32(emit, output.shape, f"{layer.name}/size")
+    return o.operator(emit, "SLICE", [x, begin, size], output, o.options("Slice"))
+
+
+@rule(p.Concatenate)
+def _concatenate(emit, layer, inputs):
+    output = emit.output(layer, inputs)
+    options = o.options(
+        "Concatenation", axis=len(output.shape) - 1, fusedActivationFunction=o.NO_ACTIVATION
+    )
+    return o.operator(emit, "CONCATENATION", inputs, output, options)
+
+
+def _reshape(emit, layer, x, shape_of):
+    output = emit.output(layer, shape_of)
+    return o.reshape(emit, layer.name, x, output)
+
+
+@rule(p.FlattenPixels)
+def _flatten_pixels(emit, layer, x):
+    output = _reshape(emit, layer, x, x)
+    emit.maps[output.index] = x
+    return output
+
+
+@rule(p.UnflattenPixels)
+def _unflatten_pixels(emit, layer, inputs):
+    return _reshape(emit, layer, inputs[0], inputs)
+
+
+@rule(p.SqueezePixels)
+def _squeeze_pixels(emit, layer, x):
+    return _reshape(emit, layer, x, x)
+
+
+@rule(p.Transpose)
+def _transpose(emit, layer, x):
+    rank = len(x.shape)
+    order = (*range(rank - 2), rank - 1, rank - 2)
+    output = emit.output(layer, x)
+    return o.transpose(emit, layer.name, x, order, output)

@@ -1,0 +1,180 @@
+"""Convolutions and matrix products."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from care_keras import primitives as p
+from care_keras.emit.rules import operators as o
+from care_keras.emit.rules.registry import rule
+from care_keras.tflite_file.writer import Quantization
+
+# Channels that XNNPACK's int8 depthwise kernels work on at a time.
+_DEPTHWISE_CHANNELS = 16
+
+
+@rule(p.Conv2D)
+def _conv(emit, layer, x):
+    output = emit.output(layer, x)
+    strides, to_tflite = (layer.strides, layer.strides), lambda k: k.transpose(3, 0, 1, 2)
+    if output.dtype == np.int8 and _has_odd_patches(layer, x):
+        x, strides = _patches_as_channels(emit, layer, x), (1, 1)
+
+        def to_tflite(k):
+            return k.transpose(3, 0, 1, 2).reshape(k.shape[3], 1, 1, -1)
+
+    kernel, bias = emit.conv_weights(layer, x, output, to_tflite, axis=0)
+    options = o.options(
+        "Conv2D",
+        padding=schema.Padding.VALID,
+        strideH=strides[0],
+        strideW=strides[1],
+        dilationWFactor=1,
+        dilationHFactor=1,
+        fusedActivationFunction=o.NO_ACTIVATION,
+    )
+    return o.operator(emit, "CONV_2D", [x, kernel, bias], output, options)
+
+
+def _has_odd_patches(layer, x):
+    """Whether patches do not overlap, fill the image, and have channels that fill no register."""
+    size = layer.kernel_size
+    fits = all(side % size == 0 for side in x.shape[1:3])
+    return size == layer.strides > 1 and fits and x.shape[3] % 8 != 0
+
+
+def _patches_as_channels(emit, layer, x):
+    """Each patch as a pixel.
+
+    XNNPACK's int8 kernels read 8 channels at a time: S0's stem, 4x4 on three
+    channels, takes 452 us as it is and 177 so (AVX2).
+    """
+    batch, height, width, channels = x.shape
+    size = layer.kernel_size
+    shape = (batch, height // size, width // size, size * size * channels)
+    patches = emit.writer.tensor(f"{layer.name}/patches", shape, np.int8, x.quantization)
+    return o.operator(
+        emit, "SPACE_TO_DEPTH", [x], patches, o.options("SpaceToDepth", blockSize=size)
+    )
+
+
+def _depthwise_operator(emit, inputs, output, dilation_rate):
+    options = o.options(
+        "DepthwiseConv2D",
+        padding=schema.Padding.SAME,
+        strideW=1,
+        strideH=1,
+        depthMultiplier=1,
+        dilationHFactor=dilation_rate[0],
+        dilationWFactor=dilation_rate[1],
+        fusedActivationFunction=o.NO_ACTIVATION,
+    )
+    dilated = tuple(dilation_rate) != (1, 1)
+    version = {np.int8: 3, np.int16: 5}.get(output.dtype.type, 2 if dilated else 1)
+    return emit.writer.operator("DEPTHWISE_CONV_2D", version, inputs, output, options)
+
+
+@rule(p.DepthwiseConv2D)
+def _depthwise(emit, layer, x):
+    output = emit.output(layer, x)
+    fold = _columns_to_fold(layer, x) if output.dtype == np.int8 else 1
+    if fold == 1:
+        kernel, bias = emit.conv_weights(layer, x, output, _depthwise_layout, axis=3)
+        return _depthwise_operator(emit, [x, kernel, bias], output, layer.dilation_rate)
+    batch, height, width, channels = x.shape
+    shape = (batch, height, width // fold, channels * fold)
+    folded = emit.like(f"{layer.name}/folded", x, shape)
+    folded = o.reshape(emit, f"{layer.name}/folded", x, folded)
+    kernel, bias = emit.conv_weights(layer, x, output, _depthwise_layout, axis=3, repeats=fold)
+    vertical, horizontal = layer.dilation_rate
+    dilation_rate = vertical, max(horizontal // fold, 1)
+    result = emit.like(f"{layer.name}/unfolded", output, shape)
+    result = _depthwise_operator(emit, [folded, kernel, bias], result, dilation_rate)
+    return o.reshape(emit, layer.name, result, output)
+
+
+def _depthwise_layout(kernel):
+    return kernel.transpose(3, 0, 1, 2)
+
+
+def _columns_to_fold(layer, x):
+    """How many pixels beside each other to write as one of that many times the channels.
+
+    XNNPACK's int8 depthwise kernels work on 16 channels at a time, and 8 take
+    as long: on 56x56x8 a 7x3 takes 0.75 of the time so and a 9x1 0.80, both
+    RESHAPEs included (AVX2). It is exact where every tap is a whole number of
+    such pixels away.
+    """
+    _, _, width, channels = x.shape
+    fold = _DEPTHWISE_CHANNELS // channels
+    taps = layer.kernel_size[1]
+    whole = taps == 1 or (taps % 2 == 1 and layer.dilation_rate[1] % max(fold, 1) == 0)
+    fits = fold > 1 and channels * fold == _DEPTHWISE_CHANNELS and width % fold == 0
+    return fold if whole and fits else 1
+
+
+@rule(p.ChannelScale)
+def _channel_scale(emit, layer, x):
+    output = emit.output(layer, x)
+    if output.dtype == np.float32:
+        factors = o.float_constant(emit, layer, layer.kernel)
+        return o.multiply(emit, [x, factors], output)
+    codes, scales = layer.kernel_codes()
+    kernel = emit.writer.constant(
+        f"{layer.name}/kernel", codes.reshape(1, 1, 1, -1), Quantization(scales, axis=3)
+    )
+    bias = emit.integer_bias(layer.name, np.zeros(len(scales)), x, scales)
+    return _depthwise_operator(emit, [x, kernel, bias], output, (1, 1))
+
+
+@rule(p.MatMul)
+def _matmul(emit, layer, inputs):
+    left, right = inputs
+    transposed = layer.transpose_b
+    if left is right:
+        # LiteRT's GPU accelerator ends the process on a product of a tensor with itself.
+        copy = emit.like(f"{layer.name}/right", right, right.shape)
+        right = o.reshape(emit, layer.name, right, copy)
+    if right.dtype == np.int8 and not transposed and right.shape[-1] > 1:
+        right, transposed = _columns_as_rows(emit, layer.name, right), True
+    options = o.options("BatchMatMul", adjX=False, adjY=transposed)
+    return o.operator(emit, "BATCH_MATMUL", [left, right], emit.output(layer, inputs), options)
+
+
+def _columns_as_rows(emit, name, x):
+    """`x` with its last two axes swapped, for an int8 BATCH_MATMUL that reads its rows.
+
+    With two or more threads XNNPACK on ARM64 packs columns wrongly, more than
+    one tile of them (16): LiteRT 2.0 to 2.3 on Cortex-A53 and cores with i8mm,
+    2.0 and 2.1.0 on Cortex-A76 too. Rows are right on all. XNNPACK would undo a
+    TRANSPOSE of the last two axes right before the product, so that one of four
+    axes and a RESHAPE stand there.
+    """
+    *batch, rows, columns = x.shape
+    # Of a map whose pixels were joined the map itself is taken.
+    pixels = emit.maps.get(x.index)
+    if pixels is None:
+        count = int(np.prod(batch, dtype=int))
+        pixels = emit.like(f"{name}/right_pixels", x, (count, rows, 1, columns))
+        pixels = o.reshape(emit, f"{name}/right_pixels", x, pixels)
+    first, height, width, _ = pixels.shape
+    swapped = emit.like(f"{name}/right_transposed", x, (first, columns, height, width))
+    x = o.transpose(emit, f"{name}/right", pixels, (0, 3, 1, 2), swapped)
+    return o.reshape(
+        emit, f"{name}/right_rows", x, emit.like(f"{name}/right_rows", x, (*batch, columns, rows))
+    )
+
+
+@rule(p.RepeatHeads)
+def _repeat_heads(emit, layer, x):
+    output = emit.output(layer, x)
+    heads = layer.head_matrix(output.shape[-1]).T
+    if output.dtype == np.float32:
+        kernel = o.float_constant(emit, layer, heads)
+        bias = emit.writer.constant(f"{layer.name}/bias", np.zeros(len(heads), np.float32))
+    else:
+        kernel = o.integer_constant(emit, layer, heads, 1.0)
+        bias = emit.integer_bias(layer.name, np.zeros(len(heads)), x, np.ones(1, np.float32))
+    options = o.options(
+        "FullyConnected", fusedActivationFunction=o.NO_ACTIVATION, weightsFormat=0, keepNumDims=True
+    )
+    return o.operator(emit, "FULLY_CONNECTED", [x, kernel, bias], output, options)

@@ -1,0 +1,97 @@
+"""Sums, element-wise products and means."""
+
+import numpy as np
+
+from care_keras import primitives as p
+from care_keras.emit.rules import operators as o
+from care_keras.emit.rules.registry import rule
+
+
+@rule(p.Add)
+def _add(emit, layer, inputs):
+    return _sum_operator(emit, "Add", inputs, emit.output(layer, inputs))
+
+
+@rule(p.Subtract)
+def _subtract(emit, layer, inputs):
+    return _sum_operator(emit, "Sub", inputs, emit.output(layer, inputs))
+
+
+def _sum_operator(emit, kind, inputs, output):
+    options = o.options(kind, fusedActivationFunction=o.NO_ACTIVATION)
+    if output.dtype == np.int16:
+        # Or steps would have to be powers of two.
+        options.potScaleInt16 = False
+    return o.operator(emit, kind.upper(), inputs, output, options)
+
+
+@rule(p.Multiply)
+def _multiply(emit, layer, inputs):
+    return o.multiply(emit, inputs, emit.output(layer, inputs))
+
+
+@rule(p.Divide)
+def _divide(emit, layer, inputs):
+    options = o.options("Div", fusedActivationFunction=o.NO_ACTIVATION)
+    return emit.writer.operator("DIV", 1, inputs, emit.output(layer, inputs), options)
+
+
+@rule(p.ChannelAffine)
+def _channel_affine(emit, layer, x):
+    scaled = emit.float_tensor(f"{layer.name}/scaled", x.shape)
+    o.multiply(emit, [x, o.float_constant(emit, layer, layer.scale, "scale")], scaled)
+    offset = o.float_constant(emit, layer, layer.offset, "offset")
+    options = o.options("Add", fusedActivationFunction=o.NO_ACTIVATION)
+    return o.operator(emit, "ADD", [scaled, offset], emit.output(layer, x), options)
+
+
+@rule(p.AddOne)
+def _add_one(emit, layer, x):
+    output = emit.output(layer, x)
+    if output.dtype == np.float32:
+        one = o.float_constant(emit, layer, [1.0])
+    else:
+        # The finer step where XNNPACK's ADD takes it: a term of at least 2^-10 of the sum's step.
+        codes = 127 if output.quantization.scale <= 2.0**10 / 127 else 1
+        one = o.integer_constant(emit, layer, np.asarray([codes]), 1 / codes)
+    options = o.options("Add", fusedActivationFunction=o.NO_ACTIVATION)
+    return o.operator(emit, "ADD", [x, one], output, options)
+
+
+@rule(p.AddEpsilon)
+def _add_epsilon(emit, layer, x):
+    epsilon = layer.epsilon * (x.shape[1] if layer.per_pixel else 1)
+    options = o.options("Add", fusedActivationFunction=o.NO_ACTIVATION)
+    inputs = [x, o.float_constant(emit, layer, [epsilon])]
+    return o.operator(emit, "ADD", inputs, emit.output(layer, x), options)
+
+
+@rule(p.Mean)
+def _mean(emit, layer, x):
+    axes = o.int32(emit, layer.axes, f"{layer.name}/axes")
+    options = o.options("Reducer", keepDims=True)
+    return o.operator(emit, "MEAN", [x, axes], emit.output(layer, x), options)
+
+
+@rule(p.HeadMask)
+def _head_mask(emit, layer, x):
+    output = emit.output(layer, x)
+    mask = layer.mask(x.shape[-1])[None]
+    if output.dtype == np.float32:
+        constant = o.float_constant(emit, layer, mask)
+    else:
+        constant = o.integer_constant(emit, layer, mask, 1.0)
+    return o.multiply(emit, [x, constant], output)
+
+
+@rule(p.SumOverPixels)
+def _sum_over_pixels(emit, layer, inputs):
+    mean, of = inputs
+    output = emit.output(layer, inputs)
+    heads = layer.head_matrix(mean.shape[-1])[None]
+    pixels = of.shape[1]
+    if output.dtype == np.float32:
+        constant = o.float_constant(emit, layer, heads * pixels)
+    else:
+        constant = o.integer_constant(emit, layer, heads, pixels)
+    return o.multiply(emit, [mean, constant], output)
