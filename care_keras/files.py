@@ -36,6 +36,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+def user_cache(*names: str) -> pathlib.Path:
+    """A place in `care_keras` of the cache folder (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    # The specification has relative paths ignored.
+    root = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path.home() / ".cache"
+    return root.joinpath("care_keras", *names)
+
+
 def remove_leftovers(path: str | os.PathLike) -> None:
     """Removes the temporary files that a kill in the middle of writing `path` has left behind.
 

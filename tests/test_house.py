@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 ORDER = [
     "care_keras.files",
     "care_keras.console",
+    "care_keras.pictures",
     "care_keras.metrics",
     "care_keras.data",
     "care_keras.tflite_file",

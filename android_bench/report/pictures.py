@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from android_bench.report.contents import Report, milliseconds
 from android_bench.report.published import IPHONE_13
 from android_bench.report.statistics import CellStatistics
-from care_keras.console.optional import require
-from tflite.benchmark.chart import COLORS
+from care_keras.pictures import COLORS, new_figure
 
 # Stands for the page's own text colour until the SVG is written.
 _TEXT = "#010203"
@@ -215,11 +214,7 @@ def _members(name, rest):
 
 
 def _figure(width, height):
-    require("matplotlib", "report")
-    from matplotlib.figure import Figure
-
-    # `Figure` alone, without pyplot, needs no display and keeps no state.
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = new_figure(width, height)
     figure.patch.set_alpha(0)
     axes = figure.subplots()
     axes.patch.set_alpha(0)

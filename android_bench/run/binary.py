@@ -1,14 +1,13 @@
 """The benchmark_model to run: found or downloaded, and checked against the phone's ABI."""
 
 import hashlib
-import os
 import pathlib
 import struct
 import urllib.error
 import urllib.request
 
 from android_bench.phone.errors import BinaryError
-from care_keras.files import write_atomically
+from care_keras.files import user_cache, write_atomically
 from tflite.benchmark_tool.binary import BAZEL_OUTPUT
 
 # e_machine and whether the file is 64-bit. Source: elf.h of Linux; Android's NDK names the ABIs.
@@ -80,7 +79,7 @@ def find_binary(
             raise BinaryError(f"there is no such file: --benchmark_binary={given}")
         return path
     if url:
-        return _download(url, sha256, cache or _user_cache())
+        return _download(url, sha256, cache or user_cache())
     if (workspace / BAZEL_OUTPUT).is_file():
         return workspace / BAZEL_OUTPUT
     raise BinaryError(
@@ -113,8 +112,3 @@ def _download(url, sha256, cache):
     cache.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content)
     return path
-
-
-def _user_cache():
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "care_keras"

@@ -5,9 +5,10 @@ import pathlib
 import statistics
 
 from care_keras.ablation_study.results import StudyResult, VariantResult, collect, command_of_study
-from care_keras.console.optional import MissingDependencyError, require
+from care_keras.console.optional import MissingDependencyError
 from care_keras.console.table import format_table
-from care_keras.files import atomic_path, write_atomically
+from care_keras.files import write_atomically
+from care_keras.pictures import new_figure, save_figure
 
 _HEADERS = (
     "variant",
@@ -112,11 +113,8 @@ def draw(study: StudyResult, path: pathlib.Path) -> None:
         MissingDependencyError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
-    require("matplotlib", "report")
-    from matplotlib.figure import Figure
-
     variants = study.variants
-    figure = Figure(figsize=(9.0, 1.5 + 0.4 * len(variants)), layout="constrained")
+    figure = new_figure(9.0, 1.5 + 0.4 * len(variants))
     accuracy, cost = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     for row, variant in enumerate(variants):
         top1 = [100 * value for value in variant.top1.values()]
@@ -140,5 +138,4 @@ def draw(study: StudyResult, path: pathlib.Path) -> None:
         f"Ablations of {study.base} on {study.settings['data']}, "
         f"--epochs={study.settings['epochs']}"
     )
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save_figure(figure, path)

@@ -19,7 +19,7 @@ def option(
     choices: Sequence[str] | None = None,
     flag: str | None = None,
     parse: Callable | None = None,
-):
+) -> dataclasses.Field:
     """A field of a dataclass whose value a flag of its name gives.
 
     The annotation says what the flag takes: text, a number, yes or no, a path,

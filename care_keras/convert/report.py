@@ -11,9 +11,10 @@ import numpy as np
 from care_keras.console.optional import require
 from care_keras.console.table import format_table
 from care_keras.emit.network import emit_tflite
-from care_keras.files import atomic_path, write_atomically
+from care_keras.files import write_atomically
 from care_keras.litert.layer_runner import LayerDifference, LayerRunner, layer_differences
 from care_keras.metrics import finite_or_none
+from care_keras.pictures import COLORS, new_figure, save_figure
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.tflite_file.finding import Finding
 
@@ -100,18 +101,16 @@ def _text(name, worst, findings, images):
 
 
 def _draw(differences, worst, path, name):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 7), layout="constrained")
+    figure = new_figure(10, 7)
     line, bars = figure.subplots(2, 1, height_ratios=(3, 2))
     finite = [(i, x.snr_db) for i, x in enumerate(differences) if math.isfinite(x.snr_db)]
     places = {x.name: i for i, x in enumerate(differences)}
-    line.plot(*zip(*finite, strict=True), color="#0072B2", linewidth=1, marker=".", markersize=3)
+    line.plot(*zip(*finite, strict=True), color=COLORS[0], linewidth=1, marker=".", markersize=3)
     line.plot(
         [places[x.name] for x in worst],
         [x.snr_db for x in worst],
         "o",
-        color="#D55E00",
+        color=COLORS[3],
         fillstyle="none",
         label=f"the {len(worst)} worst",
     )
@@ -120,8 +119,7 @@ def _draw(differences, worst, path, name):
     )
     line.grid(alpha=0.3)
     line.legend()
-    bars.barh([x.name for x in worst], [x.snr_db for x in worst], color="#D55E00")
+    bars.barh([x.name for x in worst], [x.snr_db for x in worst], color=COLORS[3])
     bars.invert_yaxis()
     bars.set(xlabel="SNR in dB")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+    save_figure(figure, path)

@@ -121,11 +121,17 @@ def normalize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     return pixels.astype(np.float32) * scale + offset
 
 
-def normalization(preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
-    """`normalize` as float32 `(scale, offset)` per channel: `pixel * scale + offset`."""
+def pixel_affine(preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """`normalize` as float64 `(scale, offset)` per channel: `pixel * scale + offset`."""
     std = np.asarray(preprocessing.std, np.float64)
     mean = np.asarray(preprocessing.mean, np.float64)
-    return (1.0 / (255.0 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+    return 1.0 / (255.0 * std), -mean / std
+
+
+def normalization(preprocessing: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """`pixel_affine` in float32, as images are prepared with."""
+    scale, offset = pixel_affine(preprocessing)
+    return scale.astype(np.float32), offset.astype(np.float32)
 
 
 def prepare(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

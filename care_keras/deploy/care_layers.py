@@ -22,7 +22,7 @@ from care_keras.primitives.folding import (
 
 
 @lowers(CAREBlock)
-def lower_block(build, block, x, rewrites):
+def lower_block(build, block, x, rewrites) -> keras.KerasTensor:
     """A `CAREBlock` at inference: mixer, dual interaction, residual."""
     name = block.name
     memory = _slice(build, x, f"{name}_memory", 0, block.memory_channels)
@@ -72,7 +72,7 @@ def _local_kinds(mixer):
     return [name.replace("local_conv", "local") for name in mixer.local_names]
 
 
-def lower_mixer(build, mixer, parts, block_name, rewrites):
+def lower_mixer(build, mixer, parts, block_name, rewrites) -> keras.KerasTensor:
     """An `AsymmetricDecoupledMixer` of the parts of the channels that it decouples."""
     name = f"{block_name}_mixer"
     if mixer.decoupling == "none":
@@ -103,7 +103,7 @@ def _local(build, mixer, parts, name, rewrites):
     ]
 
 
-def lower_interaction(build, interaction, x, name, rewrites, gamma=None):
+def lower_interaction(build, interaction, x, name, rewrites, gamma=None) -> keras.KerasTensor:
     """An `Interaction`; with `gamma`, times that factor of each channel."""
     hidden = x
     kernel, bias = array(interaction.expand.kernel), array(interaction.expand.bias)
@@ -125,7 +125,7 @@ def lower_interaction(build, interaction, x, name, rewrites, gamma=None):
     return build.add(p.Add, [projection, x], f"{name}_output")
 
 
-def lower_attention(build, attention, x, name, rewrites):
+def lower_attention(build, attention, x, name, rewrites) -> keras.KerasTensor:
     """A `LinearAttention` over the pixels of `x`, all heads in one product.
 
     `out = q (k^T v) / (q . sum(k) + N epsilon)`: numerator and denominator of
@@ -174,7 +174,7 @@ def _feature_map(build, x, kernel, bias, name):
 
 
 @lowers(DualClassifierHead, SingleClassifierHead)
-def lower_head(build, classifier, x, rewrites):
+def lower_head(build, classifier, x, rewrites) -> keras.KerasTensor:
     """A classifier's heads at inference: the activation of the averaged logits.
 
     LayerNorm's sum of squares is a product of the row with itself, and its

@@ -118,9 +118,12 @@ class _Lowering:
             return self._conv(step, args[0])
         args, kwargs = keras.tree.map_structure(self._materialized, (args, kwargs))
         lower = find_lowering(operation)
+        is_layer = isinstance(operation, keras.layers.Layer)
         if lower is not None:
-            return lower(self.builder, operation, args[0], self.rewrites)
-        if not isinstance(operation, keras.layers.Layer):
+            # A layer takes several tensors as a list, an operation one by one, numbers among them.
+            several = len(args) > 1 and not is_layer
+            return lower(self.builder, operation, list(args) if several else args[0], self.rewrites)
+        if not is_layer:
             return operation(*args, **kwargs)
         if operation in self._copies:
             return self._copies[operation](*args, **kwargs)

@@ -57,14 +57,14 @@ class Builder:
         self._names.add(name)
         return name
 
-    def call(self, layer, inputs, *weights):
+    def call(self, layer, inputs, *weights) -> keras.KerasTensor:
         """Calls a layer and gives it its weights."""
         outputs = layer(inputs)
         if weights:
             self.assign(layer, *weights)
         return outputs
 
-    def assign(self, layer, *weights):
+    def assign(self, layer, *weights) -> None:
         """Sets the weights of a layer from float64 arrays."""
         layer.set_weights([np.asarray(weight, np.float32) for weight in weights])
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from care_keras.data.preprocessing import pixel_affine
 from care_keras.emit.rules import find_rule
 from care_keras.graph import unfold
 from care_keras.primitives.deploy_model import DeployModel
@@ -86,7 +87,7 @@ class Emitter:
         unfold(self._model).run(["images"], follow)
         return found
 
-    def emit(self, all_tensors):
+    def emit(self, all_tensors) -> bytes:
         image, images = self._open_input()
         self._image = image
         self._names[image.index] = "images"
@@ -242,7 +243,9 @@ class Emitter:
         output = self.float_tensor(name, values.shape)
         return self.writer.operator("DEQUANTIZE", 3, [half], output, schema.DequantizeOptionsT())
 
-    def conv_weights(self, layer, x, output, to_tflite, axis, repeats=1):
+    def conv_weights(
+        self, layer, x, output, to_tflite, axis, repeats=1
+    ) -> tuple[TensorHandle, TensorHandle]:
         """Kernel and bias of a convolution.
 
         Args:
@@ -285,12 +288,7 @@ class Emitter:
                 "The model does not say how pixels become its input: set `preprocessing`. "
                 "Received: input_kind='rgb_uint8'"
             )
-        mean, std = np.asarray(record.mean), np.asarray(record.std)
-        return 1.0 / (255.0 * std), -mean / std
-
-
-def _code_key(quantization):
-    return quantization.scale, quantization.zero_point
+        return pixel_affine(record)
 
 
 def _quantization_of(fake_quant):

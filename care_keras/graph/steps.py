@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -74,7 +75,7 @@ class Graph:
         """The values that the model returns."""
         return frozenset(ref.index for ref in keras.tree.flatten(self.outputs))
 
-    def run(self, inputs: Sequence, call: Callable):
+    def run(self, inputs: Sequence, call: Callable) -> Any:
         """Runs anything through the graph, from the inputs to the outputs.
 
         Args:
@@ -89,7 +90,7 @@ class Graph:
             inputs, lambda step, args, kwargs: call(step.operation, *args, **kwargs)
         )
 
-    def run_steps(self, inputs: Sequence, call: Callable):
+    def run_steps(self, inputs: Sequence, call: Callable) -> Any:
         """The same with `call(step, args, kwargs)`, for who needs to know which call it is."""
         values = dict(enumerate(inputs))
         if len(values) != self.input_count:

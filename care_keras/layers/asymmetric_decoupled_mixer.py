@@ -84,7 +84,7 @@ class AsymmetricDecoupledMixer(keras.layers.Layer):
         self.decoupling = decoupling
         self.local_kernels = tuple(local_kernels)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         global_channels, local_parts = self._decouple(input_shape[-1])
         global_shape = (*input_shape[:-1], global_channels)
         for layer in self._make_global_layers():
@@ -144,7 +144,7 @@ class AsymmetricDecoupledMixer(keras.layers.Layer):
             name=name,
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         parts = self._split(inputs)
         if self.decoupling == "none":
             return self._mix_globally(_concatenate(self._mix_locally(parts)), training)
@@ -167,10 +167,10 @@ class AsymmetricDecoupledMixer(keras.layers.Layer):
             return parts
         return [getattr(self, name)(x) for name, x in zip(self.local_names, parts, strict=True)]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "global_branch": self.global_branch,

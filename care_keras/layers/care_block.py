@@ -98,7 +98,7 @@ class CAREBlock(keras.layers.Layer):
             self.layer_scale = LayerScale(layer_scale_init, name="layer_scale", **options)
             self.drop_path = DropPath(drop_path_rate, name="drop_path", **options)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         channels = input_shape[-1]
         if self.memory and channels % 4:
             raise ValueError(
@@ -113,7 +113,7 @@ class CAREBlock(keras.layers.Layer):
             self.layer_scale.build(input_shape)
             self.drop_path.build(input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         memory, features = None, inputs
         if self.memory:
             memory, features = ops.split(inputs, [self.memory_channels], axis=-1)
@@ -123,12 +123,12 @@ class CAREBlock(keras.layers.Layer):
             return x
         return self.drop_path(self.layer_scale(x), training=training) + inputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         if self.last:
             return (*input_shape[:-1], self.inter2_expansion_ratio * input_shape[-1])
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "global_branch": self.global_branch,

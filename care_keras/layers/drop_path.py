@@ -33,7 +33,7 @@ class DropPath(keras.layers.Layer):
         if rate > 0.0:
             self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         if not training or self.rate == 0.0:
             return inputs
         mask_shape = (ops.shape(inputs)[0],) + (1,) * (len(inputs.shape) - 1)
@@ -42,8 +42,8 @@ class DropPath(keras.layers.Layer):
         mask = ops.cast(uniform < keep, inputs.dtype)
         return inputs * (mask / ops.cast(keep, inputs.dtype))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}

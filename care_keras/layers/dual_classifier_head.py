@@ -26,7 +26,7 @@ class ClassifierHead(keras.layers.Layer):
         self.classes = classes
         self.dropout = dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-6, dtype=self.dtype_policy, name="norm"
         )
@@ -42,13 +42,13 @@ class ClassifierHead(keras.layers.Layer):
         for layer in (self.norm, self.dense):
             layer.build(input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         return self.dense(self.dropout_layer(self.norm(inputs), training=training))
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs, training=None) -> keras.KerasTensor:
         return keras.KerasTensor((*inputs.shape[:-1], self.classes), dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "classes": self.classes,
@@ -122,13 +122,13 @@ class DualClassifierHead(_PooledClassifier):
 
     head_names = ("head", "dist_head")
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         head, dist_head = self._logits(inputs, training)
         if training:
             return {"head": self.activation(head), "dist_head": self.activation(dist_head)}
         return self.activation((head + dist_head) / 2.0)
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs, training=None) -> keras.KerasTensor:
         if training:
             return {name: self._output_spec(inputs) for name in self.head_names}
         return self._output_spec(inputs)
@@ -153,9 +153,9 @@ class SingleClassifierHead(_PooledClassifier):
 
     head_names = ("head",)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         (head,) = self._logits(inputs, training)
         return self.activation(head)
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs, training=None) -> keras.KerasTensor:
         return self._output_spec(inputs)

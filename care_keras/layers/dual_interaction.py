@@ -43,7 +43,7 @@ class Interaction(keras.layers.Layer):
         self.project = project
         self.dropout = dropout
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         channels = input_shape[-1]
         hidden = self.expansion_ratio * channels
         hidden_shape = (*input_shape[:-1], hidden)
@@ -65,7 +65,7 @@ class Interaction(keras.layers.Layer):
             self.projection = PointwiseConv2D(channels, name="projection", **options)
             self.projection.build(hidden_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         x = self.norm(inputs, training=training)
         x = ops.gelu(self.expand(x, training=training), approximate=False)
         x = self.dropout_layer(self.depthwise(x), training=training)
@@ -73,12 +73,12 @@ class Interaction(keras.layers.Layer):
             return x
         return self.projection(x, training=training) + inputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         if self.project:
             return input_shape
         return (*input_shape[:-1], self.expansion_ratio * input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "expansion_ratio": self.expansion_ratio,
@@ -137,25 +137,25 @@ class DualInteraction(keras.layers.Layer):
             expansion_ratio, project, self.dropout, dtype=self.dtype_policy, name=name
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         _, features_shape = input_shape
         if self.inter1 is not None:
             self.inter1.build(features_shape)
         if self.inter2 is not None:
             self.inter2.build(_joined_shape(input_shape))
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         memory, features = inputs
         if self.inter1 is not None:
             features = self.inter1(features, training=training)
         joined = features if memory is None else ops.concatenate([memory, features], axis=-1)
         return joined if self.inter2 is None else self.inter2(joined, training=training)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         joined = _joined_shape(input_shape)
         return joined if self.inter2 is None else self.inter2.compute_output_shape(joined)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "inter1_expansion_ratio": self.inter1_expansion_ratio,

@@ -41,7 +41,7 @@ class LinearAttention(keras.layers.Layer):
         self.head_dim = head_dim
         self.epsilon = epsilon
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         channels = input_shape[-1]
         if channels % self.head_dim:
             raise ValueError(
@@ -51,7 +51,7 @@ class LinearAttention(keras.layers.Layer):
         self.query_key = PointwiseConv2D(2 * channels, dtype=self.dtype_policy, name="query_key")
         self.query_key.build(input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         query, key = ops.split(self.query_key(inputs, training=training), 2, axis=-1)
         query = self._split_heads(ops.elu(query) + 1.0)
         key = self._split_heads(ops.elu(key) + 1.0)
@@ -80,10 +80,10 @@ class LinearAttention(keras.layers.Layer):
         x = ops.transpose(x, (0, 2, 1, 3))
         return ops.cast(ops.reshape(x, ops.shape(like)), like.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "head_dim": self.head_dim,

@@ -27,7 +27,7 @@ class PointwiseConv2D(keras.layers.Conv2D):
         kwargs.setdefault("kernel_initializer", kernel_initializer())
         super().__init__(filters, kernel_size=1, **kwargs)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         if not training:
             return super().call(inputs)
         batch, height, width, channels = ops.shape(inputs)
@@ -36,7 +36,7 @@ class PointwiseConv2D(keras.layers.Conv2D):
         outputs = ops.matmul(rows, kernel) + self.bias
         return ops.reshape(outputs, (batch, height, width, self.filters))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = super().get_config()
         del config["kernel_size"]
         return config

@@ -148,7 +148,7 @@ class CAREBackbone(keras.Model):
         return _min_image_size(self.depths, self.stem_stride)
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config, custom_objects=None) -> "CAREBackbone":
         config = dict(config)
         trainable = config.pop("trainable", True)
         backbone = cls(**config)
@@ -156,7 +156,7 @@ class CAREBackbone(keras.Model):
         backbone.trainable = trainable
         return backbone
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "depths": list(self.depths),
             "channels": list(self.channels),

@@ -99,7 +99,7 @@ class CAREClassifier(keras.Model):
         self.preprocessing = preprocessing
         self.labels = None if labels is None else tuple(labels)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs, training=None, mask=None) -> keras.KerasTensor:
         if training:
             features = self.backbone(inputs, training=True)
             outputs = self.classifier(features, training=True)
@@ -108,7 +108,9 @@ class CAREClassifier(keras.Model):
             return outputs
         return super().call(inputs, training=False)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ) -> keras.KerasTensor:
         if not isinstance(y_pred, dict):
             return super().compute_loss(x, _labels_of(y), y_pred, sample_weight, training)
         if isinstance(y, dict):
@@ -120,13 +122,13 @@ class CAREClassifier(keras.Model):
         dist_loss = super().compute_loss(x, dist_targets, y_pred["dist_head"], *args)
         return (1.0 - alpha) * label_loss + alpha * dist_loss
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
         if isinstance(y_pred, dict):
             y_pred = (y_pred["head"] + y_pred["dist_head"]) / 2.0
         return super().compute_metrics(x, _labels_of(y), y_pred, sample_weight)
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config, custom_objects=None) -> "CAREClassifier":
         config = dict(config)
         trainable = config.pop("trainable", True)
         config["backbone"] = keras.saving.deserialize_keras_object(
@@ -138,7 +140,7 @@ class CAREClassifier(keras.Model):
             model.trainable = False
         return model
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "classes": self.classes,

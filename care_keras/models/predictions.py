@@ -7,7 +7,9 @@ from care_keras.data.record import Preprocessing
 from care_keras.models.config import CARE_S0
 
 
-def preprocess_input(x, preprocessing: Preprocessing | None = None):
+def preprocess_input(
+    x, preprocessing: Preprocessing | None = None
+) -> np.ndarray | keras.KerasTensor:
     """Normalizes pixels the way the weights expect: `(pixel / 255 - mean) / std`.
 
     Resizing and cropping are left to the caller;

@@ -13,7 +13,7 @@ from care_keras.primitives.rsqrt_kernel import rsqrt_codes
 class Gelu(Primitive):
     """GELU, exact: `x * Phi(x)` with the normal distribution function."""
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return ops.gelu(inputs, approximate=False)
 
 
@@ -21,7 +21,7 @@ class Gelu(Primitive):
 class Elu(Primitive):
     """ELU: `x` where positive, `exp(x) - 1` elsewhere."""
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return ops.elu(inputs)
 
 
@@ -36,7 +36,7 @@ class Rsqrt(Primitive):
         function=CodeFunction(exact=lambda x: 1.0 / np.sqrt(x), codes=rsqrt_codes),
     )
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return ops.rsqrt(inputs)
 
 
@@ -47,5 +47,5 @@ class Softmax(Primitive):
     # Its int8 kernel has this output and no other.
     int8 = Int8(Fixed(1 / 256, -128))
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return ops.softmax(inputs, axis=-1)

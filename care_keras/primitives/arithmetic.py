@@ -25,7 +25,7 @@ class Add(_Elementwise):
 
     int8 = Int8(precisions=("int8", "int16"), least_term=_LEAST_TERM)
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs[0] + inputs[1]
 
 
@@ -35,7 +35,7 @@ class Subtract(_Elementwise):
 
     int8 = Int8(precisions=("int8", "int16"), least_term=_LEAST_TERM)
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs[0] - inputs[1]
 
 
@@ -43,7 +43,7 @@ class Subtract(_Elementwise):
 class Multiply(_Elementwise):
     """MUL of two tensors."""
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs[0] * inputs[1]
 
 
@@ -53,7 +53,7 @@ class Divide(_Elementwise):
 
     int8 = Int8(Output.NONE, precisions=())
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs[0] / inputs[1]
 
 
@@ -61,7 +61,7 @@ class Divide(_Elementwise):
 class AddOne(Primitive):
     """ADD of the constant 1."""
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs + 1.0
 
 
@@ -85,19 +85,19 @@ class AddEpsilon(Primitive):
         self.epsilon = epsilon
         self.per_pixel = per_pixel
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         epsilon = self.epsilon
         if self.per_pixel:
             epsilon = epsilon * ops.cast(ops.shape(inputs)[1], inputs.dtype)
         return inputs + epsilon
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "epsilon": self.epsilon, "per_pixel": self.per_pixel}
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class ChannelScale(Primitive):
-    """A factor for each channel: MUL in float32, a 1x1 DEPTHWISE_CONV_2D in int8.
+    """MUL by a factor for each channel; in int8 a 1x1 DEPTHWISE_CONV_2D.
 
     MUL's int8 constant has one step for all channels, a depthwise kernel one
     for each, which holds every factor exactly.
@@ -105,13 +105,13 @@ class ChannelScale(Primitive):
 
     channel_axis = 0
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="ones")
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs * self.forward_kernel()
 
-    def forward_kernel(self):
+    def forward_kernel(self) -> keras.KerasTensor:
         """The factors as they are used; the quantized form rounds them."""
         return self.kernel
 
@@ -123,11 +123,11 @@ class ChannelAffine(Primitive):
     # Its offsets have no step of their own.
     int8 = Int8(Output.NONE, precisions=())
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
         self.offset = self.add_weight(name="offset", shape=(input_shape[-1],), initializer="zeros")
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs * self.scale + self.offset
 
 
@@ -146,15 +146,15 @@ class MatMul(Primitive):
         super().__init__(**kwargs)
         self.transpose_b = transpose_b
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         left, right = inputs
         return ops.matmul(left, ops.swapaxes(right, -1, -2) if self.transpose_b else right)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         left, right = input_shape
         return (*left[:-1], right[-2] if self.transpose_b else right[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "transpose_b": self.transpose_b}
 
 
@@ -173,13 +173,13 @@ class Mean(Primitive):
         super().__init__(**kwargs)
         self.axes = tuple(axes)
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return ops.mean(inputs, axis=self.axes, keepdims=True)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return tuple(1 if axis in self.axes else size for axis, size in enumerate(input_shape))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "axes": list(self.axes)}
 
 
@@ -212,7 +212,7 @@ class HeadMask(_PerHead):
         heads = self.head_matrix(channels)
         return heads.T @ heads
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs * ops.convert_to_tensor(self.mask(inputs.shape[-1]), inputs.dtype)
 
 
@@ -225,13 +225,13 @@ class SumOverPixels(_PerHead):
     the sum over pixels in the channels of a row's head, 0 in the others.
     """
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         mean, of = inputs
         pixels = ops.cast(ops.shape(of)[1], mean.dtype)
         heads = ops.convert_to_tensor(self.head_matrix(mean.shape[-1]), mean.dtype)
         return mean * (heads * pixels)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         batch, _, channels = input_shape[0]
         return (batch, channels // self.head_dim, channels)
 
@@ -242,9 +242,9 @@ class RepeatHeads(_PerHead):
 
     int8 = Int8(Output.LIKE_INPUT)
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         heads = self.head_matrix(inputs.shape[-1] * self.head_dim)
         return ops.matmul(inputs, ops.convert_to_tensor(heads, inputs.dtype))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return (*input_shape[:-1], input_shape[-1] * self.head_dim)

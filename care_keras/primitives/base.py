@@ -36,5 +36,5 @@ class Primitive(keras.layers.Layer):
         """Whether its output is quantized as its input is."""
         return self.int8.output is Output.LIKE_INPUT
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return input_shape

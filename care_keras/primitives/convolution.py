@@ -33,7 +33,7 @@ class Conv2D(Primitive):
         self.kernel_size = kernel_size
         self.strides = strides
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         size = self.kernel_size
         self.kernel = self.add_weight(
             name="kernel",
@@ -42,7 +42,7 @@ class Conv2D(Primitive):
         )
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         kernel = self.forward_kernel()
         if training and self.kernel_size == 1:
             # On a CPU the gradients of a product take a fraction of those of a convolution.
@@ -54,22 +54,22 @@ class Conv2D(Primitive):
             outputs = ops.conv(inputs, kernel, self.strides, "valid", "channels_last")
         return outputs + self.forward_bias()
 
-    def forward_kernel(self):
+    def forward_kernel(self) -> keras.KerasTensor:
         """The kernel as the convolution uses it; the quantized form rounds it."""
         return self.kernel
 
-    def forward_bias(self):
+    def forward_bias(self) -> keras.KerasTensor:
         """The bias as the convolution uses it; the quantized form rounds it."""
         return self.bias
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         sizes = [
             None if size is None else (size - self.kernel_size) // self.strides + 1
             for size in input_shape[1:3]
         ]
         return (input_shape[0], *sizes, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -100,7 +100,7 @@ class DepthwiseConv2D(Primitive):
         self.kernel_size = tuple(kernel_size)
         self.dilation_rate = tuple(dilation_rate)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.kernel_size, input_shape[-1], 1),
@@ -108,7 +108,7 @@ class DepthwiseConv2D(Primitive):
         )
         self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         outputs = ops.depthwise_conv(
             inputs,
             self.forward_kernel(),
@@ -119,15 +119,15 @@ class DepthwiseConv2D(Primitive):
         )
         return outputs + self.forward_bias()
 
-    def forward_kernel(self):
+    def forward_kernel(self) -> keras.KerasTensor:
         """The kernel as the convolution uses it; the quantized form rounds it."""
         return self.kernel
 
-    def forward_bias(self):
+    def forward_bias(self) -> keras.KerasTensor:
         """The bias as the convolution uses it; the quantized form rounds it."""
         return self.bias
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "kernel_size": list(self.kernel_size),

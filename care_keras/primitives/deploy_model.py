@@ -55,7 +55,7 @@ class DeployModel(keras.Model):
         self.min_image_size = getattr(backbone, "min_image_size", 1)
         return self
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "description": {
@@ -68,7 +68,7 @@ class DeployModel(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config, custom_objects=None) -> "DeployModel":
         config = dict(config)
         description = config.pop("description")
         model = super().from_config(config, custom_objects)

@@ -24,7 +24,7 @@ def batch_norm_affine(norm) -> tuple[np.ndarray, np.ndarray]:
     return scale, offset
 
 
-def fold_affine_before_conv(kernel, bias, scale, offset):
+def fold_affine_before_conv(kernel, bias, scale, offset) -> tuple[np.ndarray, np.ndarray]:
     """`conv(scale * x + offset)` as one convolution.
 
     Exact where the convolution pads nothing: a padded pixel is 0, not
@@ -34,17 +34,17 @@ def fold_affine_before_conv(kernel, bias, scale, offset):
     return kernel * scale[:, None], bias + np.einsum("hwio,i->o", kernel, offset)
 
 
-def fold_affine_after_conv(kernel, bias, scale, offset):
+def fold_affine_after_conv(kernel, bias, scale, offset) -> tuple[np.ndarray, np.ndarray]:
     """`scale * conv(x) + offset` as one convolution."""
     return kernel * scale, bias * scale + offset
 
 
-def fold_layer_norm_into_dense(kernel, bias, gamma, beta):
+def fold_layer_norm_into_dense(kernel, bias, gamma, beta) -> tuple[np.ndarray, np.ndarray]:
     """`dense(gamma * x + beta)` as one dense layer."""
     return kernel * gamma[:, None], bias + beta @ kernel
 
 
-def average_dense(first, second):
+def average_dense(first, second) -> tuple[np.ndarray, np.ndarray]:
     """The mean of two dense layers of the same input as one: `(kernel, bias)` pairs."""
     return (first[0] + second[0]) / 2.0, (first[1] + second[1]) / 2.0
 
@@ -71,7 +71,7 @@ SEVEN_BY_SEVEN_FLOAT = (
 )
 
 
-def split_depthwise(kernel, bias, pieces):
+def split_depthwise(kernel, bias, pieces) -> list[tuple]:
     """A depthwise convolution as a sum of some with fewer taps.
 
     Args:
@@ -92,7 +92,7 @@ def split_depthwise(kernel, bias, pieces):
     ]
 
 
-def split_strips(vertical, horizontal):
+def split_strips(vertical, horizontal) -> list[tuple]:
     """The sum of an 11x1 and a 1x11 depthwise convolution as three of at most 9 taps.
 
     The inner nine taps of each strip, and the four ends of the cross in one

@@ -11,7 +11,7 @@ _MOVES = Int8(Output.LIKE_INPUT, precisions=("int8", "int16"))
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class ChannelSlice(Primitive):
-    """STRIDED_SLICE of the last axis: channels `start` to `start + size`.
+    """SLICE of the last axis: channels `start` to `start + size`.
 
     Args:
         start: First channel.
@@ -26,13 +26,13 @@ class ChannelSlice(Primitive):
         self.start = start
         self.size = size
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return inputs[..., self.start : self.start + self.size]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return (*input_shape[:-1], self.size)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "start": self.start, "size": self.size}
 
 
@@ -42,10 +42,10 @@ class Concatenate(Primitive):
 
     int8 = Int8(Output.LIKE_INPUT, joins_inputs=True, precisions=("int8", "int16"))
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return ops.concatenate(inputs, axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
 
 
@@ -55,11 +55,11 @@ class FlattenPixels(Primitive):
 
     int8 = _MOVES
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         batch, height, width, channels = ops.shape(inputs)
         return ops.reshape(inputs, (batch, height * width, channels))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         batch, height, width, channels = input_shape
         pixels = None if height is None or width is None else height * width
         return (batch, pixels, channels)
@@ -75,12 +75,12 @@ class UnflattenPixels(Primitive):
 
     int8 = _MOVES
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         pixels, like = inputs
         batch, height, width = ops.shape(like)[:3]
         return ops.reshape(pixels, (batch, height, width, pixels.shape[-1]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         pixels, like = input_shape
         return (*like[:3], pixels[-1])
 
@@ -91,10 +91,10 @@ class SqueezePixels(Primitive):
 
     int8 = _MOVES
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return ops.reshape(inputs, (-1, inputs.shape[-1]))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return (input_shape[0], input_shape[-1])
 
 
@@ -104,8 +104,8 @@ class Transpose(Primitive):
 
     int8 = _MOVES
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         return ops.swapaxes(inputs, -1, -2)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return (*input_shape[:-2], input_shape[-1], input_shape[-2])

@@ -50,7 +50,9 @@ def calibrate(
     }
 
     segments = find_attention(model) if config.refine_attention else []
-    inputs = {segment.start: [] for segment in segments}
+    # Nothing is rounded here, so that a rounded tensor is the one that it rounds.
+    starts = {segment: segment.start.removesuffix("/rounded") for segment in segments}
+    inputs = {start: [] for start in starts.values()}
 
     def observe(layer, *args, **kwargs):
         if not isinstance(layer, FakeQuant):
@@ -76,7 +78,7 @@ def calibrate(
         layer.set_range(*observer.range(layer.symmetric))
     freeze(model)
     for segment in segments:
-        seen = np.concatenate(inputs[segment.start])
+        seen = np.concatenate(inputs[starts[segment]])
         images = min(_REFINEMENT_IMAGES, _REFINEMENT_PIXELS // int(np.prod(seen.shape[1:3])))
         refine(segment, seen[: max(images, 1)], sweeps=2 if len(segments) <= _TWICE_REFINED else 1)
     freeze(model)

@@ -61,7 +61,7 @@ class FakeQuant(Primitive):
         self.relative = relative
         self.fixed = None if fixed is None else (float(fixed[0]), int(fixed[1]))
 
-    def build(self, _):
+    def build(self, _) -> None:
         if self.fixed is not None:
             return
         # Two weights, not four: a network has a thousand of these layers.
@@ -114,7 +114,7 @@ class FakeQuant(Primitive):
             low = high * (self._least / self._most)
         return low, high
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         if self.fixed is not None:
             scale, zero_point = self.parameters()
             low, high = self._fixed_range()
@@ -139,7 +139,7 @@ class FakeQuant(Primitive):
         seen = ops.stop_gradient(ops.cast(ops.stack([low, high]), "float32"))
         self.limits.assign(self.momentum * self.limits + (1.0 - self.momentum) * seen)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "symmetric": self.symmetric,

@@ -63,7 +63,7 @@ class QuantizedDepthwiseConv2D(
 class QuantizedChannelScale(primitives.ChannelScale, quantizes=primitives.ChannelScale):
     """`ChannelScale` as a depthwise kernel of one tap: each factor is 127 steps of its own."""
 
-    def kernel_codes(self):
+    def kernel_codes(self) -> tuple[np.ndarray, np.ndarray]:
         """`(codes, steps)`: 127, -127 or 0, and float32 for each channel."""
         factors = ops.convert_to_numpy(self.kernel)
         largest = np.abs(factors)
@@ -80,11 +80,11 @@ class QuantizedRsqrt(primitives.Rsqrt, quantizes=primitives.Rsqrt):
     counts as that much.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         self.input_step = self.add_weight(
             name="input_step", shape=(), initializer="zeros", trainable=False
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> keras.KerasTensor:
         floor = ops.maximum(0.6 * self.input_step, 1e-12) if training else 1e-30
         return ops.rsqrt(ops.maximum(inputs, floor))

@@ -6,6 +6,7 @@ import fnmatch
 import keras
 import numpy as np
 
+from care_keras.data.preprocessing import pixel_affine
 from care_keras.graph import unfold
 from care_keras.primitives.base import Primitive
 from care_keras.primitives.deploy_model import DeployModel
@@ -191,7 +192,7 @@ class _Quantization:
         outputs = copy(*keras.tree.map_structure(lambda x: x.read(precision), args))
         weights = [array(weight) for weight in layer.weights]
         if self._fold_pixels and args[0] is self._image:
-            weights = fold_affine_before_conv(*weights, *_normalization(self._model.preprocessing))
+            weights = fold_affine_before_conv(*weights, *pixel_affine(self._model.preprocessing))
         for variable, value in zip(copy.weights, weights, strict=False):
             variable.assign(np.asarray(value, np.float32))
         output = layer.int8.output
@@ -272,8 +273,3 @@ def find_precisions(model: keras.Model, overrides: tuple[tuple[str, str], ...]) 
         if precisions.get(layer.name) == "float32" and layer.int8.shares_float:
             precisions[graph.producers[step.inputs[0]].operation.name] = "float32"
     return precisions
-
-
-def _normalization(record):
-    mean, std = np.asarray(record.mean), np.asarray(record.std)
-    return 1.0 / (255.0 * std), -mean / std

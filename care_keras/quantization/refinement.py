@@ -1,5 +1,6 @@
 """Ranges inside attention, chosen by the error of what attention gives."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -48,7 +49,7 @@ class AttentionSegment:
         own = [layer for layer in own if layer.bits == 8]
         self.own = list(dict.fromkeys(own))
 
-    def steps_behind(self, layer):
+    def steps_behind(self, layer) -> list[tuple]:
         """The steps of `layer`, which may be shared, and those that they reach."""
         reached, behind = set(), []
         for step in self.steps:
@@ -57,7 +58,7 @@ class AttentionSegment:
                 behind.append(step)
         return behind
 
-    def run(self, values, parameters=None, steps=None):
+    def run(self, values, parameters=None, steps=None) -> keras.KerasTensor:
         """Runs steps, all of them by default, and returns the segment's result.
 
         Args:
@@ -79,7 +80,7 @@ class AttentionSegment:
                 values[name] = arguments[0]
         return values[self.result]
 
-    def run_each(self, values, parameters, layer, candidates):
+    def run_each(self, values, parameters, layer, candidates) -> keras.KerasTensor:
         """Results with each of several ranges of `layer`, one behind the other in the batch.
 
         One operation on all is faster by far than as many operations.
@@ -119,9 +120,10 @@ def find_attention(model) -> list[AttentionSegment]:
         return _output(layer, sources)
 
     unfold(model).run(["images"], record)
-    return [
-        AttentionSegment(steps, step) for step in steps if isinstance(step[0], p.UnflattenPixels)
-    ]
+    ends = [step for step in steps if isinstance(step[0], p.UnflattenPixels)]
+    segments = [AttentionSegment(steps, end) for end in ends]
+    # Of pixels that come from elsewhere than the map of their shape there is nothing to choose.
+    return [segment for segment in segments if segment.own]
 
 
 def refine(segment: AttentionSegment, inputs: np.ndarray, sweeps: int = 2) -> tuple[float, float]:
@@ -191,7 +193,7 @@ def _limits(values):
     return min(float(ops.min(values)), 0.0), max(float(ops.max(values)), 0.0)
 
 
-def round_to_codes(values, scale, zero_point):
+def round_to_codes(values, scale, zero_point) -> keras.KerasTensor:
     """Real values as int8 codes of these parameters hold them.
 
     Args:

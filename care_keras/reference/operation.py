@@ -23,7 +23,7 @@ _ACTIVATIONS = {
 }
 
 
-def kernel(*names: str):
+def kernel(*names: str) -> Callable:
     """Registers a function for operations of these names."""
 
     def register(function):

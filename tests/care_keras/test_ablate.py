@@ -1,23 +1,7 @@
 """The command line of the ablations; what it runs is tested in `ablation_study/`."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 from care_keras.console import startup_messages
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def run(*arguments, module="care_keras.ablate"):
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {startup_messages._MARK: "1"},
-    )
+from tests.tflite.commands import run_here, run_process
 
 
 def test_a_variant_is_trained_and_the_table_alone_is_written_again(tmp_path):
@@ -33,7 +17,8 @@ def test_a_variant_is_trained_and_the_table_alone_is_written_again(tmp_path):
         "--variants=no_memory",
         "--seeds=5",
     ]
-    process = run(*arguments, module="tests.care_keras.ablation_study.ablate_tiny")
+    module = "tests.care_keras.ablation_study.ablate_tiny"
+    process = run_process(module, *arguments, **{startup_messages._MARK: "1"})
     assert (process.returncode, process.stderr) == (0, "")
     assert "runs in all: 1, finished before: 0" in process.stdout
     table = [line for line in process.stdout.splitlines() if line.startswith("no_memory")]
@@ -45,7 +30,7 @@ def test_a_variant_is_trained_and_the_table_alone_is_written_again(tmp_path):
     models = list((tmp_path / "study").glob("*/model.keras"))
     written = [path.stat().st_mtime_ns for path in models]
     (tmp_path / "study" / "ablations.md").unlink()
-    again = run(f"--run_dir={tmp_path / 'study'}", "--table_only")
+    again = run_here("care_keras.ablate", f"--run_dir={tmp_path / 'study'}", "--table_only")
     assert again.returncode == 0, again.stderr
     assert again.stdout in process.stdout
     assert (tmp_path / "study" / "ablations.md").exists()
@@ -53,7 +38,7 @@ def test_a_variant_is_trained_and_the_table_alone_is_written_again(tmp_path):
 
 
 def test_bad_use_is_one_line_and_exit_code_2(tmp_path):
-    process = run("--seeds=1,a", f"--run_dir={tmp_path}")
+    process = run_here("care_keras.ablate", "--seeds=1,a", f"--run_dir={tmp_path}")
     assert process.returncode == 2
     assert process.stderr.startswith(
         "error: --seeds must be whole numbers, comma separated, not '1,a'"

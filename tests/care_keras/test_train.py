@@ -2,8 +2,6 @@
 
 import pathlib
 import shlex
-import subprocess
-import sys
 
 import pytest
 from absl import flags
@@ -15,6 +13,7 @@ from care_keras.training.recipe import PRESETS
 from care_keras.training.result import command_of
 from care_keras.training.throughput import measure_input
 from tests.care_keras.training.runs import write_images
+from tests.tflite.commands import run_here
 
 NO_SETTINGS = {"preset", "measure_input"}
 
@@ -96,21 +95,12 @@ def test_values_that_cannot_be(parse, argument, message):
         parse(argument)
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "care_keras.train", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=pathlib.Path(__file__).parents[2],
-    )
-
-
 @pytest.mark.parametrize(
     ("argument", "message"),
     [("--mixup=-1", "--mixup"), ("--preset=imagenet", "--preset=imagenet needs --data")],
 )
 def test_bad_use_is_one_line_and_exit_code_2(argument, message):
-    process = run(argument)
+    process = run_here("care_keras.train", argument)
     assert process.returncode == 2
     assert process.stderr.startswith("error: ") and message in process.stderr
     assert len(process.stderr.splitlines()) == 1

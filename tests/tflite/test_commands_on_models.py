@@ -1,4 +1,4 @@
-"""Each command on the bundled model and on a network that is not ours, as a user runs it."""
+"""Each command on the bundled model and on a network that is not ours."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from care_keras.convert.conversion import convert_model
 from care_keras.convert.sidecar import describe
 from care_keras.models import load_preset
-from tests.tflite.commands import run_command
+from tests.tflite.commands import run_here
 from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite
 
 COMMANDS = {
@@ -37,6 +37,6 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_both_models(command, files):
     flags = [*COMMANDS[command], *(f"--model={path}" for path in files)]
-    done = run_command(command, *flags, timeout=300)
+    done = run_here(f"tflite.{command}", *flags)
     assert done.returncode == 0, done.stderr
     assert "nano.tflite" in done.stdout and "foreign.tflite" in done.stdout

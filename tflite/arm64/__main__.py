@@ -15,8 +15,9 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_counts
 from care_keras.console.outputs import output_file, write_output
+from care_keras.files import user_cache
 from tflite.arm64 import pins
-from tflite.arm64.cache import Cache, default_folder
+from tflite.arm64.cache import Cache
 from tflite.inputs.flags import input_overrides
 from tflite.inputs.odd_inputs import FAMILIES
 
@@ -62,7 +63,7 @@ def main() -> None:
     if not _MODEL.value and not _SETUP.value:
         raise cli.UserError("nothing to do: give --model=FILE.tflite, or --setup")
     threads = parse_counts("threads", _THREADS.value)
-    folder = pathlib.Path(_CACHE_DIR.value) if _CACHE_DIR.value else default_folder()
+    folder = pathlib.Path(_CACHE_DIR.value) if _CACHE_DIR.value else user_cache("arm64")
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
     overrides = input_overrides()
     from tflite.arm64.check import CheckSettings, check_file

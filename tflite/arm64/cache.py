@@ -14,14 +14,6 @@ _COMPLETE = "complete.json"
 _PARTIAL = ".partial-"
 
 
-def default_folder() -> pathlib.Path:
-    """`care_keras/arm64` in the user's cache folder (XDG Base Directory Specification)."""
-    base = os.environ.get("XDG_CACHE_HOME") or ""
-    # The specification has relative paths ignored.
-    base = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path.home() / ".cache"
-    return base / "care_keras" / "arm64"
-
-
 class Cache:
     """Parts by name, each a folder with a record in it that was written last.
 

@@ -3,12 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from care_keras.console.optional import require
-from care_keras.files import atomic_path
+from care_keras.pictures import COLORS, new_figure, save_figure
 from tflite.benchmark.latency import Latency
-
-# Okabe and Ito's colours, told apart by readers who see no red or no green.
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 
 
 def draw(
@@ -29,23 +25,17 @@ def draw(
         MissingDependencyError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
-    require("matplotlib", "report")
-    from matplotlib.figure import Figure
-
     threads = sorted({latency.run.threads for latency in latencies})
     labels = list(dict.fromkeys(latency.label for latency in latencies))
     known = [latency for latency in latencies if latency.label in accuracies]
     height = 2.2 + 0.45 * len(latencies)
     panels = 2 if known else 1
-    # `Figure` alone, without pyplot, needs no display and keeps no state.
-    figure = Figure(figsize=(6.2 * panels, max(3.4, height)), layout="constrained")
+    figure = new_figure(6.2 * panels, max(3.4, height))
     axes = figure.subplots(1, panels, squeeze=False)[0]
     _bars(axes[0], latencies, labels, threads)
     if known:
         _scatter(axes[1], known, accuracies, threads)
-    figure.supxlabel(note, fontsize=7, color="0.35")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path, note)
 
 
 def _bars(axes, latencies, labels, threads):

@@ -9,7 +9,7 @@ import numpy as np
 from care_keras.litert.model import runtime_version
 from tflite.benchmark import worker
 from tflite.benchmark.engine import ONE_RUN, DelegateSummary, ModelRun, Round, RoundPlan
-from tflite.child import program
+from tflite.child.worker import ask
 
 
 class LiteRTEngine:
@@ -41,10 +41,7 @@ class LiteRTEngine:
             "seed": self._seed,
             **dataclasses.asdict(plan),
         }
-        answer = program.ask_worker("LiteRT", worker.__file__, request, self._timeout_seconds)
-        if "error" in answer:
-            raise ValueError(answer["error"])
-        return answer
+        return ask("LiteRT", worker.__file__, request, self._timeout_seconds)
 
     def check(self, model: ModelRun) -> Round:
         return self.run_round(model, ONE_RUN)

@@ -1,16 +1,14 @@
 """Opens and times one .tflite file in a process of its own.
 
-Run by its path, with a request in JSON on stdin and the answer as the last line
-of stdout. It imports NumPy and LiteRT alone: what else a process holds would
-count as the model's memory. A model that aborts takes only this process along.
+For `tflite.child.worker`. It imports NumPy and LiteRT alone: what else a process
+holds would count as the model's memory. A model that aborts takes only this
+process along.
 """
 
 import contextlib
 import gc
-import json
 import pathlib
 import re
-import sys
 import time
 
 import numpy as np
@@ -219,30 +217,47 @@ def _repeat(run_once, runs, seconds):
     return samples
 
 
-def delegated_ops(interpreter) -> dict:
-    """How much of the graph a delegate runs: `ops`, `delegated_ops`, `partitions`.
+def delegation(interpreter) -> dict:
+    """Which operators a delegate takes over.
 
     The runtime appends a node for each part it delegates, and does not say which
-    operations are in it: those that lead from the node's inputs to its outputs.
-    All are `None` if this LiteRT does not list its operations.
+    operators are in it: those that lead from the node's inputs to its outputs.
+
+    Returns:
+        `outputs`, the output tensors of each operator of the file; `delegated`,
+        the indices of those that a delegate runs; `partitions`.
+    """
+    # `_get_ops_details` has the same, but fails on tensors of types that NumPy lacks.
+    native = interpreter._interpreter
+    nodes = [
+        (native.NodeName(i), native.NodeInputs(i).tolist(), native.NodeOutputs(i).tolist())
+        for i in range(native.NumNodes())
+    ]
+    parts = [node for node in nodes if node[0] == "DELEGATE"]
+    operators = [node for node in nodes if node[0] != "DELEGATE"]
+    producers = {tensor: i for i, (_, _, tensors) in enumerate(operators) for tensor in tensors}
+    inside = set()
+    for _, border, waiting in parts:
+        while waiting:
+            i = producers.get(waiting.pop())
+            if i is not None and i not in inside:
+                inside.add(i)
+                waiting += [tensor for tensor in operators[i][1] if tensor not in border]
+    outputs = [tensors for _, _, tensors in operators]
+    return {"outputs": outputs, "delegated": sorted(inside), "partitions": len(parts)}
+
+
+def delegated_ops(interpreter) -> dict:
+    """Numbers of `ops`, `delegated_ops` and `partitions`.
+
+    All are `None` if this runtime does not list its operations.
     """
     try:
-        nodes = interpreter._get_ops_details()
+        found = delegation(interpreter)
     except AttributeError:
         return {"ops": None, "delegated_ops": None, "partitions": None}
-    delegates = [node for node in nodes if node["op_name"] == "DELEGATE"]
-    ops = [node for node in nodes if node["op_name"] != "DELEGATE"]
-    producer = {tensor: node for node in ops for tensor in node["outputs"]}
-    inside = set()
-    for delegate in delegates:
-        stop = set(delegate["inputs"])
-        pending = list(delegate["outputs"])
-        while pending:
-            node = producer.get(pending.pop())
-            if node is not None and node["index"] not in inside:
-                inside.add(node["index"])
-                pending += [tensor for tensor in node["inputs"] if tensor not in stop]
-    return {"ops": len(ops), "delegated_ops": len(inside), "partitions": len(delegates)}
+    ops, inside = len(found["outputs"]), len(found["delegated"])
+    return {"ops": ops, "delegated_ops": inside, "partitions": found["partitions"]}
 
 
 def _reset_peak_memory():
@@ -267,15 +282,6 @@ def _plain(error):
     return " ".join(str(error).split())
 
 
-def main() -> None:
-    """Answers one request: `{"error": ...}` if it cannot."""
-    request = json.load(sys.stdin)
-    try:
-        answer = measure(request)
-    except ValueError as error:
-        answer = {"error": _plain(error)}
-    print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def work(request: dict) -> dict:
+    """`measure`, or where the request asks for no `runs` the `delegation` of the opened file."""
+    return measure(request) if "runs" in request else delegation(open_model(request))

@@ -4,9 +4,7 @@ import os
 from collections.abc import Sequence
 from math import exp, log
 
-from care_keras.console.optional import require
-from care_keras.files import atomic_path
-from tflite.benchmark.chart import COLORS
+from care_keras.pictures import COLORS, new_figure, save_figure
 from tflite.benchmark_tokens.scaling import Growth, TokenCount
 from tflite.benchmark_tokens.shape import KINDS
 
@@ -30,10 +28,7 @@ def draw(
         MissingDependencyError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
-    require("matplotlib", "report")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.4, 4.6), layout="constrained")
+    figure = new_figure(10.4, 4.6)
     time_axes, work_axes = figure.subplots(1, 2)
     for kind, color, marker in zip(KINDS, COLORS, "os", strict=False):
         tokens = [count.tokens for count in counts]
@@ -59,9 +54,7 @@ def draw(
         labels = [*_NAMES.values(), _fitted(fit)]
         axes.legend([handles[label] for label in labels], labels, frameon=False, loc="upper left")
     figure.suptitle(title, fontsize=11)
-    figure.supxlabel(note, fontsize=7, color="0.35")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path, note)
 
 
 def _fitted(fit):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -53,6 +52,33 @@ def last_line(text: str) -> str:
     return lines[-1][:200] if lines else "no output"
 
 
+def start(arguments: Sequence[str | os.PathLike], **streams) -> subprocess.Popen:
+    """Starts a program in a group of its own, which `end` ends.
+
+    Args:
+        arguments: The program and its arguments.
+        **streams: Of `subprocess.Popen`.
+
+    Raises:
+        ValueError: If it cannot be started here.
+    """
+    arguments = [os.fspath(argument) for argument in arguments]
+    try:
+        return subprocess.Popen(arguments, start_new_session=True, **streams)
+    except OSError as error:
+        raise ValueError(
+            f"{os.path.basename(arguments[0])} cannot be started. "
+            f"Received: {arguments[0]} ({error.strerror})"
+        ) from error
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ends a program that `start` started, and all that it started itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def check_program(program: str | os.PathLike) -> None:
     """Starts a program and stops it again, so that the system says whether it is one.
 
@@ -61,20 +87,8 @@ def check_program(program: str | os.PathLike) -> None:
     Raises:
         ValueError: If it cannot be started here.
     """
-    try:
-        process = subprocess.Popen(
-            [os.fspath(program), "--help"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ValueError(
-            f"The program cannot be started. Received: {program} ({error.strerror})"
-        ) from error
-    _kill_group(process)
-    process.wait()
+    quiet = subprocess.DEVNULL
+    end(start([program, "--help"], stdin=quiet, stdout=quiet, stderr=quiet))
 
 
 def run(
@@ -97,67 +111,24 @@ def run(
         ValueError: If it cannot be started or takes too long; the message
             holds the last line it printed.
     """
-    arguments = [os.fspath(argument) for argument in arguments]
     program = os.path.basename(arguments[0])
     if fresh_rusage and sys.platform == "linux":
         # The `exit` keeps the shell from becoming the program instead of starting it; what the
         # shell has to say of a crash is kept out of the program's own stderr.
         script = 'exec 3>&2 2>/dev/null; ("$@" 2>&3 3>&-); exit "$?"'
         arguments = ["/bin/sh", "-c", script, "sh", *arguments]
-    try:
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ValueError(
-            f"{program} cannot be started. Received: {arguments[0]} ({error.strerror})"
-        ) from error
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = start(arguments, text=True, errors="replace", **pipes)
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout_seconds)
     except subprocess.TimeoutExpired:
-        _kill_group(process)
+        end(process)
         stdout, stderr = process.communicate()
         line = last_line(stderr or stdout)
         raise ValueError(
             f"{program} was stopped after {timeout_seconds:g} s. Received: last line {line!r}"
         ) from None
     except BaseException:
-        _kill_group(process)
-        process.wait()
+        end(process)
         raise
     return Finished(process.returncode, stdout, stderr)
-
-
-def ask_worker(runtime: str, worker: str, request: dict, timeout_seconds: float) -> dict:
-    """Has a module of ours run a model in a process of its own.
-
-    Args:
-        runtime: What it runs the model in, for a message.
-        worker: The module's file. It reads a request in JSON on stdin and
-            answers with JSON in the last line of stdout.
-        request: `model`, the file, and what the worker wants besides.
-        timeout_seconds: Time after which it is killed.
-
-    Raises:
-        ValueError: If the process comes to a bad end; what the worker itself
-            finds wrong is in its answer.
-    """
-    # -P: the module's folder must not shadow other packages' modules.
-    finished = run([sys.executable, "-P", worker], timeout_seconds, json.dumps(request))
-    if finished.exit_code:
-        raise ValueError(
-            f"{runtime} {finished.ending} while running the model. "
-            f"Received: {request['model']} (last line {last_line(finished.output)!r})"
-        )
-    return json.loads(finished.stdout.strip().splitlines()[-1])
-
-
-def _kill_group(process):
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

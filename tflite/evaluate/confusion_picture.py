@@ -4,8 +4,7 @@ import os
 
 import numpy as np
 
-from care_keras.console.optional import require
-from care_keras.files import atomic_path
+from care_keras.pictures import new_figure, save_figure
 from tflite.evaluate.evaluation import Evaluation
 
 # Classes up to which a cell holds its count, and up to which classes are named.
@@ -29,14 +28,10 @@ def draw(evaluation: Evaluation, path: str | os.PathLike, note: str) -> None:
         MissingDependencyError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
-    require("matplotlib", "report")
-    from matplotlib.figure import Figure
-
     classes = len(evaluation.class_names)
     side = min(9.0, max(4.2, 0.42 * classes))
     panels = len(evaluation.models)
-    # `Figure` alone, without pyplot, needs no display and keeps no state.
-    figure = Figure(figsize=((side + 0.9) * panels, side + 1.1), layout="constrained")
+    figure = new_figure((side + 0.9) * panels, side + 1.1)
     for model, accuracy, axes in zip(
         evaluation.models,
         evaluation.accuracies,
@@ -48,9 +43,7 @@ def draw(evaluation: Evaluation, path: str | os.PathLike, note: str) -> None:
     bar = figure.colorbar(image, ax=figure.axes, fraction=0.03, pad=0.01)
     bar.set_label("share of the images of the class", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    figure.supxlabel(note, fontsize=7, color="0.35")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path, note)
 
 
 def _panel(axes, accuracy, names):

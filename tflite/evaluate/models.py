@@ -3,11 +3,9 @@
 import contextlib
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import pathlib
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +21,7 @@ from care_keras.tflite_file import read_graph
 from tflite.benchmark import worker
 from tflite.benchmark.engine import ONE_RUN
 from tflite.benchmark.thread_check import ThreadCheck, check_threads
-from tflite.child import program
+from tflite.child.worker import WorkerError, ask
 from tflite.inputs.model_inputs import (
     ModelInput,
     check_values_used,
@@ -188,12 +186,14 @@ def check_threads_of(models: Sequence[EvaluatedModel], source: Source) -> list[s
 def _try_apart(path, shape):
     """Runs the file once in a process of its own: a damaged one can end the process."""
     request = {"model": path, "shapes": {"": shape}, **dataclasses.asdict(ONE_RUN)}
-    finished = program.run(
-        [sys.executable, "-P", worker.__file__], _TRIAL_TIMEOUT_SECONDS, json.dumps(request)
-    )
-    # What it says in words is left to the real input: random values may be none the model takes.
-    if finished.signal_name:
-        raise ValueError(f"LiteRT {finished.ending} while running the model. Received: {path}")
+    try:
+        ask("LiteRT", worker.__file__, request, _TRIAL_TIMEOUT_SECONDS)
+    except WorkerError as error:
+        if error.died:
+            raise
+    except ValueError:
+        # What it says in words is left to the real input: random values may be none it takes.
+        pass
 
 
 def _open_keras(name, path, overrides):

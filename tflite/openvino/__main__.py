@@ -25,7 +25,7 @@ from care_keras.litert.model import LiteRTModel, runtime_version
 from care_keras.metrics import snr_db, top1_agreement
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.machine import cpu_flags
-from tflite.child import program
+from tflite.child.worker import ask
 from tflite.inputs.flags import input_overrides
 from tflite.inputs.model_inputs import read_model_input
 from tflite.openvino import worker
@@ -150,16 +150,14 @@ def _run_openvino(path, inputs, shape):
         folder = pathlib.Path(name)
         np.save(folder / "inputs.npy", inputs, allow_pickle=False)
         request = {
-            "model": os.path.abspath(path),
+            "model": os.fspath(path),
             "inputs": os.fspath(folder / "inputs.npy"),
             "input_shape": [int(size) for size in shape],
             "outputs": os.fspath(folder / "outputs of "),
             "modes": _MODES,
         }
         print(f"running {path.name} in OpenVINO", file=sys.stderr, flush=True)
-        answer = program.ask_worker("OpenVINO", worker.__file__, request, _TIMEOUT.value)
-        if "error" in answer:
-            raise ValueError(f"OpenVINO cannot run the model. Received: {path} ({answer['error']})")
+        answer = ask("OpenVINO", worker.__file__, request, _TIMEOUT.value)
         outputs = {
             mode: np.load(folder / f"outputs of {mode}.npy", allow_pickle=False) for mode in _MODES
         }

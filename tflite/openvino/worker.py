@@ -1,16 +1,12 @@
 """Runs one .tflite file in OpenVINO, in a process of its own.
 
-Run by its path, with a request in JSON on stdin and the answer as the last line
-of stdout; it imports NumPy and OpenVINO alone.
+For `tflite.child.worker`; it imports NumPy and OpenVINO alone.
 """
-
-import json
-import sys
 
 import numpy as np
 
 
-def run(request: dict) -> dict:
+def work(request: dict) -> dict:
     """Runs the file on every image, once in each mode.
 
     Args:
@@ -47,17 +43,3 @@ def run(request: dict) -> dict:
         "version": openvino.__version__,
         "device": core.get_property("CPU", "FULL_DEVICE_NAME"),
     }
-
-
-def main() -> None:
-    """Answers one request: `{"error": ...}` if it cannot."""
-    request = json.load(sys.stdin)
-    try:
-        answer = run(request)
-    except RuntimeError as error:
-        answer = {"error": " ".join(str(error).split())}
-    print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main()

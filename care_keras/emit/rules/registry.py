@@ -10,7 +10,7 @@ from collections.abc import Callable
 RULES: dict[type, Callable] = {}
 
 
-def rule(primitive):
+def rule(primitive) -> Callable:
     """Registers a rule for a class and its subclasses."""
 
     def register(function):
@@ -20,6 +20,6 @@ def rule(primitive):
     return register
 
 
-def find_rule(layer):
+def find_rule(layer) -> Callable | None:
     """The rule of a layer's class or of its nearest base, or `None`."""
     return next((RULES[base] for base in type(layer).__mro__ if base in RULES), None)

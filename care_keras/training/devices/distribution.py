@@ -5,7 +5,8 @@ gradients are those of the whole batch, and so is the loss.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -70,11 +71,11 @@ class Distribution:
         """
         model._symbolic_build(data_batch=batch)
 
-    def test_function(self, model: keras.Model):
+    def test_function(self, model: keras.Model) -> Callable | None:
         """A new function that runs a step of `evaluate`; `None` where Keras's own does."""
         return None
 
-    def dataset(self, dataset, steps: int, rows: int):
+    def dataset(self, dataset, steps: int, rows: int) -> Any:
         """What `fit` and `evaluate` take.
 
         Args:

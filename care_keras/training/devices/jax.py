@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import jax
 import keras
@@ -24,11 +25,11 @@ class DataParallel(Distribution):
         self.shard_index = jax.process_index()
         self.shard_count = jax.process_count()
 
-    def active(self):
+    def active(self) -> contextlib.AbstractContextManager:
         return self._distribution.scope()
 
     @contextlib.contextmanager
-    def alone(self):
+    def alone(self) -> Iterator[None]:
         # A variable of all processes can only be made by all of them.
         before = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
@@ -37,7 +38,7 @@ class DataParallel(Distribution):
         finally:
             keras.distribution.set_distribution(before)
 
-    def agree(self, numbers):
+    def agree(self, numbers) -> bool:
         if self.shard_count == 1:
             return True
         from jax.experimental import multihost_utils

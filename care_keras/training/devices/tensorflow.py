@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
@@ -26,10 +27,10 @@ class Mirrored(Distribution):
         self.sync_batch_norm = sync_batch_norm
         self.replicas = strategy.num_replicas_in_sync
 
-    def scope(self):
+    def scope(self) -> contextlib.AbstractContextManager:
         return self.strategy.scope()
 
-    def prepare(self, model, batch):
+    def prepare(self, model, batch) -> None:
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         if optimizer.gradient_accumulation_steps:
             raise UserError(
@@ -46,7 +47,7 @@ class Mirrored(Distribution):
         # Built: Keras would take a batch of every epoch to build it with.
         model._maybe_symbolic_build = lambda *args, **kwargs: None
 
-    def dataset(self, dataset, steps, rows):
+    def dataset(self, dataset, steps, rows) -> tf.data.Dataset:
         return self.strategy.experimental_distribute_dataset(dataset)
 
 
@@ -68,7 +69,7 @@ class MultiWorker(Mirrored):
         self.shard_count = shard_count
 
     @contextlib.contextmanager
-    def active(self):
+    def active(self) -> Iterator[None]:
         try:
             yield
         except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
@@ -77,16 +78,16 @@ class MultiWorker(Mirrored):
                 "again; the run goes on from its newest checkpoint"
             ) from error
 
-    def prepare(self, model, batch):
+    def prepare(self, model, batch) -> None:
         super().prepare(model, batch)
         # Those that Keras makes (3.15) cannot reduce the workers' results.
         model.train_function = self._function(model.train_step)
         model.test_function = self.test_function(model)
 
-    def test_function(self, model):
+    def test_function(self, model) -> Callable:
         return self._function(model.test_step)
 
-    def dataset(self, dataset, steps, rows):
+    def dataset(self, dataset, steps, rows) -> tf.data.Dataset:
         # That of one process would take the rows of this one for those of all.
         if self.local_replicas > 1:
             dataset = dataset.rebatch(rows // self.local_replicas, drop_remainder=True)
@@ -107,7 +108,7 @@ class MultiWorker(Mirrored):
 
         return lambda iterator: run(next(iterator))
 
-    def agree(self, numbers):
+    def agree(self, numbers) -> bool:
         @tf.function
         def gathered():
             mine = self.strategy.run(lambda: tf.constant([numbers], tf.int64))

@@ -5,6 +5,8 @@ else in Keras's preprocessing layers, which run on TensorFlow inside tf.data
 whatever the backend.
 """
 
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 
@@ -12,6 +14,9 @@ from care_keras.data.preprocessing import normalization
 from care_keras.data.record import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from care_keras.training.images.augmentation import Augmentation
 from care_keras.training.images.rand_augment import RandAugment
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Augmenter:
@@ -157,7 +162,7 @@ class GroupSeeds(keras.random.SeedGenerator):
         self.key = key
         self.drawn = 0
 
-    def next(self, ordered=True):
+    def next(self, ordered=True) -> "tf.Tensor":
         import tensorflow as tf
 
         self.drawn += 1

@@ -1,5 +1,7 @@
 """The images a run is evaluated on, each once, however many devices there are."""
 
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 
@@ -8,6 +10,9 @@ from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.input_pipeline import EvaluationPipeline, tensorflow_for_data
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Evaluation:
@@ -49,7 +54,7 @@ class Evaluation:
         self._steps = -(-self.images // (self._rows * count))
         self.pipeline = EvaluationPipeline(source, preprocessing, self._rows)
 
-    def dataset(self):
+    def dataset(self) -> "tf.data.Dataset":
         """`tf.data.Dataset` of `(images, targets)`, and of weights if there are several devices."""
         dataset = self.pipeline.dataset()
         if self._distribution.replicas > 1:

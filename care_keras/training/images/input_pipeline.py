@@ -3,6 +3,8 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -15,6 +17,9 @@ from care_keras.training.images.augmentation import Augmentation
 from care_keras.training.images.augmenter import Augmenter, GroupSeeds, random_key
 from care_keras.training.images.crops import padded_crops, random_resized_crop
 from care_keras.training.images.image_reader import ImageReader
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Images that are augmented together, in one task of one thread. Mixing partners are of one group.
 _GROUP = 32
@@ -99,7 +104,7 @@ class TrainingPipeline:
             return self.low_resolution, self.low_resolution
         return self.preprocessing.height, self.preprocessing.width
 
-    def epoch(self, index: int, first_step: int = 0):
+    def epoch(self, index: int, first_step: int = 0) -> "tf.data.Dataset":
         """The batches of an epoch, from a step on.
 
         Args:
@@ -228,7 +233,7 @@ class EvaluationPipeline:
     def _prepare(self, image):
         return resize_and_crop(image, self.preprocessing)
 
-    def dataset(self):
+    def dataset(self) -> "tf.data.Dataset":
         """`tf.data.Dataset` of float32 inputs and float32 one-hot labels `(batch, classes)`."""
         tf = tensorflow_for_data()
         record = self.preprocessing
@@ -274,7 +279,7 @@ def reading_errors(*pipelines: TrainingPipeline | EvaluationPipeline) -> Iterato
         raise
 
 
-def tensorflow_for_data():
+def tensorflow_for_data() -> ModuleType:
     """TensorFlow, kept away from the memory of GPUs that another backend trains on."""
     import tensorflow as tf
 
@@ -285,7 +290,7 @@ def tensorflow_for_data():
     return tf
 
 
-def data_options():
+def data_options() -> "tf.data.Options":
     """Options of every data set: work is divided among tasks, not inside operations."""
     tf = tensorflow_for_data()
     options = tf.data.Options()

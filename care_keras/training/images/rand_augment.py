@@ -69,7 +69,7 @@ class RandAugment(keras.layers.RandAugment):
         self.probability = probability
         self.fill = tuple(fill)
 
-    def get_random_transformation(self, data, training=True, seed=None):
+    def get_random_transformation(self, data, training=True, seed=None) -> dict | None:
         """Draws `operations`, and `strengths` from 0 to 1 with `signs`, `(num_ops, images)` each.
 
         An operation of -1 leaves the image as it is.
@@ -87,7 +87,7 @@ class RandAugment(keras.layers.RandAugment):
             "signs": where(positive, 1.0, -1.0),
         }
 
-    def transform_images(self, images, transformation, training=True):
+    def transform_images(self, images, transformation, training=True) -> keras.KerasTensor:
         for layer in (
             self.auto_contrast,
             self.random_posterization,

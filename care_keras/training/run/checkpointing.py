@@ -61,20 +61,20 @@ class Checkpointing(keras.callbacks.Callback):
             self._within_epoch = checkpoint
         return checkpoint.position
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None) -> None:
         if self._within_epoch is not None:
             restore_within_epoch(self.model, self._within_epoch.arrays)
             self._within_epoch = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         done = batch + 1
         if self.every and done % self.every == 0 and done < self.steps_per_epoch:
             self._write(Position(self._epoch, done))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         # First: a kill between the two leaves an epoch that is evaluated again.
         self._best.see(self.model, epoch, logs or {})
         self._write(Position(epoch + 1, 0))

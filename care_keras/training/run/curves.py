@@ -2,8 +2,7 @@
 
 import pathlib
 
-from care_keras.console.optional import require
-from care_keras.files import atomic_path
+from care_keras.pictures import new_figure, save_figure
 
 _SIZE = (7.0, 8.0)
 # What stands in the log beside the figures of the model.
@@ -22,17 +21,14 @@ def draw_curves(rows: list[dict], path: pathlib.Path, title: str) -> None:
         MissingDependencyError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
-    require("matplotlib", "report")
     if not rows:
         return
-    from matplotlib.figure import Figure
-
     names = dict.fromkeys(
         name.removeprefix("val_") for row in rows for name in row if name not in _OTHER
     )
     # The learning rate, which explains the others, comes last.
     names = sorted(names, key=lambda name: name == "learning_rate")
-    figure = Figure(figsize=_SIZE, layout="constrained")
+    figure = new_figure(*_SIZE)
     panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     for panel, name in zip(panels, names, strict=True):
         for prefix, label in (("", "training"), ("val_", "evaluation")):
@@ -52,5 +48,4 @@ def draw_curves(rows: list[dict], path: pathlib.Path, title: str) -> None:
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+    save_figure(figure, path)

@@ -31,14 +31,14 @@ class EpochLog(keras.callbacks.Callback):
         """Goes on with what the file holds of the first epochs; drops all else."""
         self.rows = [row for row in read_log(self.path) if row["epoch"] <= epochs]
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         self._started = time.monotonic()
         self._step_times = []
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         self._step_times.append(time.monotonic())
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         learning_rate = self.model.optimizer.learning_rate
         self.rows.append(
             {

@@ -1,7 +1,7 @@
 """The loop over epochs: `fit` for each of them, from any step on."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 
@@ -17,7 +17,7 @@ class TrainingData(Protocol):
 
     steps_per_epoch: int
 
-    def epoch(self, index: int, first_step: int = 0):
+    def epoch(self, index: int, first_step: int = 0) -> Any:
         """What `fit` takes: the batches of an epoch, without its first ones."""
 
 

@@ -25,14 +25,14 @@ class LossWatch(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self._pending = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         self.look()
         self._pending = (batch, logs["loss"])
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         self.look()
 
     def look(self) -> None:

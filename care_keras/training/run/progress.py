@@ -29,7 +29,7 @@ class Progress(keras.callbacks.Callback):
         self.every = every
         self.terminal = sys.stdout.isatty() if terminal is None else terminal
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         self._epoch = epoch
         self._bar = None
         self._started = self._shown = time.monotonic()
@@ -37,7 +37,7 @@ class Progress(keras.callbacks.Callback):
         if self.terminal:
             print(f"epoch {epoch + 1}")
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         self._unshown += 1
         now = time.monotonic()
         # A step's results are looked at only when shown: that waits for the device.
@@ -51,7 +51,7 @@ class Progress(keras.callbacks.Callback):
                 flush=True,
             )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         seconds = time.monotonic() - self._started
         print(f"epoch {epoch + 1} done in {seconds:.0f} s: {_values(logs)}", flush=True)
 

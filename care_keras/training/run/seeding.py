@@ -20,10 +20,10 @@ class EpochSeeds(keras.callbacks.Callback):
         super().__init__()
         self.seed = seed
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch, logs=None) -> None:
         # An epoch that is gone on with starts at a later batch, with the state of then.
         if batch == 0 and keras.backend.backend() == "torch":
             import torch

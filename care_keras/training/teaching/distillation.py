@@ -37,7 +37,7 @@ class KerasTeacher:
         self._offset = [(mean - own_mean) / own_std for mean, _, own_mean, own_std in pairs]
         self.gives_probabilities = self._gives_probabilities()
 
-    def logits(self, images):
+    def logits(self, images) -> keras.KerasTensor:
         """Logits, or logarithms of probabilities, `(batch, classes)`, which no gradient passes.
 
         Args:
@@ -127,7 +127,9 @@ class TaughtClassifier(CAREClassifier):
 
     _teach = None
 
-    def learn_from(self, teacher: KerasTeacher, kind: str, alpha: float, temperature: float = 1.0):
+    def learn_from(
+        self, teacher: KerasTeacher, kind: str, alpha: float, temperature: float = 1.0
+    ) -> None:
         """Sets the teacher.
 
         Args:
@@ -143,7 +145,9 @@ class TaughtClassifier(CAREClassifier):
         self._teach = lambda images, outputs: loss(teacher.logits(images), outputs)
         self._alpha = alpha
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ) -> keras.KerasTensor:
         if self._teach is None or not isinstance(y_pred, dict):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         label_loss = super().compute_loss(x, y, y_pred["head"], sample_weight, training)

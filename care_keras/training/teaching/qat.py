@@ -37,7 +37,7 @@ class Teacher:
         return self._model.predict(np.rint(pixels).clip(0, 255).astype(np.uint8))
 
 
-def quantized_start(model: keras.Model, pixels: np.ndarray, overrides=()):
+def quantized_start(model: keras.Model, pixels: np.ndarray, overrides=()) -> DeployModel:
     """What quantization-aware training starts from.
 
     Args:
@@ -93,7 +93,7 @@ class DistillationLoss(keras.losses.Loss):
         self.alpha = alpha
         self.label_smoothing = label_smoothing
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true, y_pred) -> keras.KerasTensor:
         loss = keras.losses.categorical_crossentropy(
             y_true[:, : self.classes],
             y_pred,
@@ -108,6 +108,6 @@ class DistillationLoss(keras.losses.Loss):
         return (1.0 - self.alpha) * loss + self.alpha * divergence
 
 
-def label_accuracy(y_true, y_pred):
+def label_accuracy(y_true, y_pred) -> keras.KerasTensor:
     """Share of images whose largest logit is the label's, of `DistillationLoss`'s targets."""
     return keras.metrics.categorical_accuracy(y_true[:, : y_pred.shape[-1]], y_pred)

@@ -119,14 +119,14 @@ class EvaluateAverages(keras.callbacks.Callback):
         super().__init__()
         self._averages = averages
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch, logs=None) -> None:
         self._averages.forget()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs=None) -> None:
         self._in_place = contextlib.ExitStack()
         self._in_place.enter_context(self._averages.in_place())
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs=None) -> None:
         self._in_place.close()
 
 

@@ -1,34 +1,17 @@
-"""The command as a user runs it; a process each, so few of them."""
-
-import os
-import pathlib
-import subprocess
-import sys
+"""The command as a user runs it."""
 
 import pytest
 from PIL import Image
 
-import care_keras
-
-ROOT = pathlib.Path(care_keras.__file__).parent.parent
-
-
-def run(cwd, *arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "care_keras.convert", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        timeout=300,
-    )
+from tests.tflite.commands import run_here, run_process
 
 
 def test_int8_with_no_other_flag_in_any_backend(tmp_path):
     # Under another backend the command starts itself anew with TensorFlow's.
-    result = run(tmp_path, "--int8", "--check_samples=100", KERAS_BACKEND="torch")
+    words = ("care_keras.convert", "--int8", "--check_samples=100")
+    result = run_process(*words, folder=tmp_path, KERAS_BACKEND="torch")
     if "No module named 'torch'" in result.stderr:
-        result = run(tmp_path, "--int8", "--check_samples=100")
+        result = run_process(*words, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert {path.name for path in tmp_path.iterdir()} == {
         "care_nano_cifar10_int8.tflite",
@@ -48,13 +31,14 @@ def test_a_ruined_file_is_exit_code_1_and_its_figures_are_shown(tmp_path):
     grey.mkdir()
     for number in range(12):
         Image.new("RGB", (40, 40), (128,) * 3).save(grey / f"{number}.png")
-    result = run(
-        tmp_path,
+    result = run_here(
+        "care_keras.convert",
         "--int8",
         "--calibration=grey",
         "--evaluation=bundled",
         "--check_samples=40",
         "--output=m.tflite",
+        folder=tmp_path,
     )
     assert result.returncode == 1
     assert list(tmp_path.iterdir()) == [grey]
@@ -82,7 +66,7 @@ def test_a_ruined_file_is_exit_code_1_and_its_figures_are_shown(tmp_path):
     ],
 )
 def test_bad_use_is_one_line_and_exit_code_2(tmp_path, arguments, message):
-    result = run(tmp_path, *arguments)
+    result = run_here("care_keras.convert", *arguments, folder=tmp_path)
     assert result.returncode == 2
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and message in errors[0]

@@ -1,16 +1,9 @@
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
-import care_keras
 from care_keras.console import cli
 from care_keras.models import ABLATIONS
 from care_keras.models.listing import report
-
-ROOT = pathlib.Path(care_keras.__file__).parent.parent
+from tests.tflite.commands import run_here
 
 
 def test_one_row_per_model_and_size():
@@ -80,9 +73,7 @@ def test_mistakes_are_named(model, sizes, message):
 
 
 def test_command_line():
-    command = [sys.executable, "-m", "care_keras.models", "--model=nano", "--size=32,7"]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, capture_output=True, text=True, env=env)
+    result = run_here("care_keras.models", "--model=nano", "--size=32,7")
     assert result.returncode == 2
     assert result.stdout == ""
     assert "error: --size=7x7 is too small" in result.stderr

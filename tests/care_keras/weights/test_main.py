@@ -1,27 +1,13 @@
-"""The command as a user runs it; a process each, so few of them."""
+"""The command as a user runs it."""
 
 import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import pytest
 
-import care_keras
 from care_keras.models import CONFIGS, build_model
 from care_keras.weights import checkpoint_entries
-
-ROOT = pathlib.Path(care_keras.__file__).parent.parent
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "care_keras.weights", *arguments],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
+from tests.tflite.commands import run_here, run_process
 
 
 def test_a_checkpoint_becomes_a_keras_file(weights_rule, safetensors_file, tmp_path, monkeypatch):
@@ -35,7 +21,8 @@ def test_a_checkpoint_becomes_a_keras_file(weights_rule, safetensors_file, tmp_p
     shapes = {entry.name: list(entry.shape) for entry in entries}
     checkpoint = safetensors_file(weights_rule.make_state_dict(shapes))
     output = tmp_path / "care.keras"
-    result = run("--arch=nano", f"--checkpoint={checkpoint}", f"--output={output}", "--classes=3")
+    flags = ("--arch=nano", f"--checkpoint={checkpoint}", f"--output={output}", "--classes=3")
+    result = run_process("care_keras.weights", *flags)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"{output}: ")
     assert "new heads for 3 classes" in result.stdout
@@ -58,7 +45,8 @@ def test_a_malicious_checkpoint_ends_in_one_line(tmp_path):
     mark = tmp_path / "executed"
     torch.save({"state_dict": Malicious(mark)}, tmp_path / "a.pth")
     output = tmp_path / "care.keras"
-    result = run("--arch=s0", f"--checkpoint={tmp_path / 'a.pth'}", f"--output={output}")
+    flags = ("--arch=s0", f"--checkpoint={tmp_path / 'a.pth'}", f"--output={output}")
+    result = run_here("care_keras.weights", *flags)
     assert result.returncode == 2
     assert result.stdout == ""
     assert "error: The checkpoint holds posix.system, which is not data" in result.stderr

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tflite.arm64.cache import Cache, default_folder
+from care_keras.files import user_cache
+from tflite.arm64.cache import Cache
 
 
 def make(cache, name="part", key="1", content="content"):
@@ -107,8 +108,8 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
 
 def test_the_users_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(tmp_path))
-    assert default_folder() == tmp_path / "care_keras" / "arm64"
+    assert user_cache("arm64") == tmp_path / "care_keras" / "arm64"
     monkeypatch.setenv("HOME", "/home/of/user")
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-        assert os.fspath(default_folder()) == "/home/of/user/.cache/care_keras/arm64"
+        assert os.fspath(user_cache("arm64")) == "/home/of/user/.cache/care_keras/arm64"

@@ -1,18 +1,14 @@
-"""The command as a user runs it; a process each, so few of them."""
+"""The command as a user runs it."""
 
 import json
 
-from tests.tflite.commands import run_command
+from tests.tflite.commands import run_command, run_here
 from tests.tflite.fake_benchmark_model import write_fake
 from tests.tflite.latencies import made_up
 from tests.tflite.tiny_models import tiny_model
 from tflite.benchmark.engine import RoundPlan
 from tflite.benchmark.litert_engine import LiteRTEngine
 from tflite.benchmark.report import report
-
-
-def run(folder, *arguments):
-    return run_command("benchmark", *arguments, folder=folder, timeout=900)
 
 
 def test_two_files_against_an_old_report(tmp_path):
@@ -22,8 +18,8 @@ def test_two_files_against_an_old_report(tmp_path):
     latency = made_up(tmp_path / "conv.tflite", 1e-6)
     old = report([latency], {}, {}, LiteRTEngine(), RoundPlan(), {"xnnpack": True})
     (tmp_path / "old.json").write_text(json.dumps(old))
-    result = run(
-        tmp_path,
+    result = run_command(
+        "benchmark",
         "--model=conv.tflite",
         "--model=mixed.tflite",
         "--engine=litert",
@@ -36,6 +32,8 @@ def test_two_files_against_an_old_report(tmp_path):
         "--output_json=new.json",
         "--picture=new.png",
         "--compare=old.json",
+        folder=tmp_path,
+        timeout=900,
     )
     assert result.returncode == 1, result.stderr
     assert "against old.json: ai-edge-litert " in result.stdout
@@ -57,13 +55,14 @@ def test_bad_use_is_one_line_and_leaves_nothing(tmp_path):
     (tmp_path / "half.tflite").write_bytes(tiny_model("conv")[:500])
     program = write_fake(tmp_path)
     before = set(tmp_path.iterdir())
-    result = run(
-        tmp_path,
+    result = run_here(
+        "tflite.benchmark",
         "--model=good.tflite",
         "--model=half.tflite",
         f"--benchmark_binary={program}",
         "--output_json=new.json",
         "--picture=new.png",
+        folder=tmp_path,
     )
     assert result.returncode == 2
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tests.tflite.commands import run_command
+from tests.tflite.commands import run_here
 from tests.tflite.fake_benchmark_model import write_fake
 from tests.tflite.tiny_models import tiny_model
 from tflite.benchmark.engine import ModelRun
@@ -83,8 +83,8 @@ def test_a_benchmark_model_that_writes_none(conv, tmp_path):
 
 def test_wrong_numbers_are_exit_code_1(conv, tmp_path):
     before = WRITES_OUTPUTS.format(second=3.0, count=16 * 16 * 3)
-    done = run_command(
-        "benchmark",
+    done = run_here(
+        "tflite.benchmark",
         "--model=conv.tflite",
         "--threads=1",
         "--threads=2",

@@ -10,7 +10,7 @@ from care_keras.tflite_file.integer_audit import audit_integer_only
 from care_keras.tflite_file.reader import read_graph
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
-from tests.tflite.commands import run_command
+from tests.tflite.commands import run_here
 from tests.tflite.latencies import made_up
 from tflite.benchmark_forms import both_forms
 
@@ -61,6 +61,6 @@ def test_ratios_are_of_one_number_of_threads():
 
 
 def test_bad_use_is_one_line_and_exit_code_2():
-    result = run_command("benchmark_forms", "--model=missing.keras", timeout=300)
+    result = run_here("tflite.benchmark_forms", "--model=missing.keras")
     assert result.returncode == 2, result.stderr
     assert "error: No such model file" in result.stderr and "Traceback" not in result.stderr

@@ -4,16 +4,12 @@ import json
 
 import pytest
 
-from tests.tflite.commands import run_command
-
-
-def run(folder, *arguments):
-    return run_command("benchmark_tokens", *arguments, folder=folder)
+from tests.tflite.commands import run_command, run_here
 
 
 def test_two_sizes(tmp_path):
-    result = run(
-        tmp_path,
+    result = run_command(
+        "benchmark_tokens",
         "--model=nano",
         "--size=32,16",
         "--rounds=3",
@@ -22,6 +18,7 @@ def test_two_sizes(tmp_path):
         "--folder=files",
         "--output_json=tokens.json",
         "--picture=tokens.png",
+        folder=tmp_path,
     )
     assert result.returncode == 0, result.stderr
     content = json.loads((tmp_path / "tokens.json").read_text())
@@ -46,7 +43,8 @@ def test_two_sizes(tmp_path):
 
 
 def test_bad_use_is_one_line_and_leaves_nothing(tmp_path):
-    result = run(tmp_path, "--stage=1", "--output_json=tokens.json")
+    flags = ("--stage=1", "--output_json=tokens.json")
+    result = run_here("tflite.benchmark_tokens", *flags, folder=tmp_path)
     assert result.returncode == 2, result.stderr
     message = "error: Attention is in the stages 3, 4 of care_s0. Received: stage=1"
     assert result.stderr.splitlines()[-1] == message

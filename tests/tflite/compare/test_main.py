@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.tflite.commands import run_command
+from tests.tflite.commands import run_command, run_here
 from tests.tflite.compare.test_faults import shifted, with_constant, writer_of
 from tests.tflite.compare.test_names import file, network
 
@@ -22,9 +22,7 @@ def folder(tmp_path_factory):
 
 
 def command(folder, *flags):
-    return run_command(
-        "compare", f"--keras={folder}/model.keras", *flags, CUDA_VISIBLE_DEVICES="-1"
-    )
+    return run_here("tflite.compare", f"--keras={folder}/model.keras", *flags)
 
 
 def errors(finished):
@@ -33,7 +31,10 @@ def errors(finished):
 
 def test_both_agree(folder):
     output = folder / "run.json"
-    done = command(folder, f"--model={folder}/model.tflite", *SAID, f"--output_json={output}")
+    flags = (f"--model={folder}/model.tflite", *SAID, f"--output_json={output}")
+    done = run_command(
+        "compare", f"--keras={folder}/model.keras", *flags, CUDA_VISIBLE_DEVICES="-1"
+    )
     assert done.returncode == 0 and not errors(done), done.stderr
     assert "model.tflite      20       100.00%" in done.stdout and "own SNR" in done.stdout
     content = json.loads(output.read_text())

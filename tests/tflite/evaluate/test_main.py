@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from care_keras.data.sources import open_source
-from tests.tflite.commands import run_command
+from tests.tflite.commands import run_command, run_here
 from tests.tflite.tiny_classifiers import CLASSES, PREPROCESSING, tiny_classifier
 
 
@@ -22,13 +22,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, *arguments):
-    return run_command("evaluate", *arguments, folder=folder, timeout=300)
-
-
 def test_two_files_with_flags_for_what_nothing_describes(folder):
-    done = run(
-        folder,
+    done = run_command(
+        "evaluate",
         "--model=float32.tflite",
         "--model=uint8.tflite",
         "--data=photos",
@@ -39,6 +35,8 @@ def test_two_files_with_flags_for_what_nothing_describes(folder):
         "--samples=50",
         "--workers=3",
         "--output_json=figures.json",
+        folder=folder,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert "warning: float32.tflite does not name its classes" in done.stderr
@@ -57,7 +55,8 @@ def test_two_files_with_flags_for_what_nothing_describes(folder):
 def test_a_bad_image_leaves_nothing_half_written(folder):
     (folder / "photos" / "class3" / "09.png").write_bytes(b"no image")
     (folder / "figures.json").write_text("of before")
-    done = run(folder, "--model=uint8.tflite", "--data=photos", "--output_json=figures.json")
+    flags = ("--model=uint8.tflite", "--data=photos", "--output_json=figures.json")
+    done = run_here("tflite.evaluate", *flags, folder=folder)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: An image cannot be read; --skip_")
     assert "photos/class3/09.png" in done.stderr.splitlines()[-1]

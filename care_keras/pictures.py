@@ -1,0 +1,43 @@
+"""What all pictures share: matplotlib without a display, colours, whole files."""
+
+import os
+from typing import TYPE_CHECKING
+
+from care_keras.console.optional import require
+from care_keras.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by readers who see no red or no green.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of a size in inches.
+
+    Raises:
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    require("matplotlib", "report")
+    from matplotlib.figure import Figure
+
+    # `Figure` alone, without pyplot, needs no display and keeps no state.
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: "Figure", path: str | os.PathLike, note: str | None = None) -> None:
+    """Writes a figure, whole or not at all, in the format that the ending names.
+
+    Args:
+        figure: From `new_figure`.
+        path: The file.
+        note: A line below it: machine, data, runtime.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    if note:
+        figure.supxlabel(note, fontsize=7, color="0.35")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)

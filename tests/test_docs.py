@@ -1,0 +1,74 @@
+"""docs/architecture.md says what the code says.
+
+`python -m tests.test_docs` writes the table of operations into it anew.
+"""
+
+import pathlib
+import re
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "architecture.md"
+TABLE = re.compile(r"(?<=<!-- table: python -m tests.test_docs -->\n).*?(?=<!-- end -->)", re.S)
+
+
+def table() -> str:
+    """The table of operations, from the primitives themselves."""
+    from care_keras import primitives
+    from care_keras.primitives.int8 import Fixed, Output
+
+    names = {Output.OWN: "own", Output.LIKE_INPUT: "like input", Output.NONE: "none"}
+    lines = ["| primitive | TFLite | output in int8 | besides float32 | |", "|---|---|---|---|---|"]
+    for name in primitives.__all__:
+        kind = vars(primitives)[name]
+        if kind is primitives.Primitive:
+            continue
+        int8 = kind.int8
+        output = names.get(int8.output)
+        if isinstance(int8.output, Fixed):
+            output = f"step {int8.output.scale:g}, zero point {int8.output.zero_point}"
+        notes = [
+            *(["left out of the quantized form"] if int8.left_out else []),
+            *(["all inputs share a range"] if int8.joins_inputs else []),
+            *([f"input {place} has zero point 0" for place in int8.symmetric_inputs]),
+            *(["relative errors count"] if int8.relative else []),
+            *(["an input's step has a least size"] if int8.least_term else []),
+            *(["its kernel rounds in its own way"] if int8.function else []),
+        ]
+        operation = re.match(r"[A-Z0-9_]{2,}", kind.__doc__)
+        cells = [f"`{name}`", operation[0], output, ", ".join(int8.precisions), "; ".join(notes)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_table_of_operations_is_that_of_the_code():
+    assert TABLE.search(PAGE.read_text())[0] == table()
+
+
+def test_the_lowering_of_the_page_does_what_it_says():
+    import keras
+
+    from care_keras import primitives
+    from care_keras.deploy import fuse
+    from care_keras.deploy.lowering import LOWERINGS
+
+    before = dict(LOWERINGS)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    try:
+        exec(code, {})
+        inputs = keras.Input((4, 4, 3))
+        model = keras.Model(inputs, keras.layers.ELU(name="elu")(inputs))
+        form = fuse(model)
+    finally:
+        LOWERINGS.clear()
+        LOWERINGS.update(before)
+    assert isinstance(form.get_layer("elu"), primitives.Elu)
+    assert not form.foreign_operations
+
+
+def test_every_path_on_the_page_is_there():
+    root = PAGE.parents[1]
+    paths = re.findall(r"`((?:care_keras|tflite|android_bench|tests)/[\w/.]*)`", PAGE.read_text())
+    assert paths and [path for path in paths if not (root / path).exists()] == []
+
+
+if __name__ == "__main__":
+    PAGE.write_text(TABLE.sub(lambda _: table(), PAGE.read_text()))

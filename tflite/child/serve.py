@@ -1,0 +1,34 @@
+"""The worker's side: `serve.py FILE` calls `work(request)` of a Python file, and passes on answers.
+
+The request is JSON on stdin, and each answer a line of JSON on stdout: the one
+dictionary that `work` returns, or those that it yields. An error it raises is
+`{"error": ...}`. It runs wherever Python does, so it imports nothing else.
+"""
+
+import json
+import os
+import runpy
+import sys
+
+
+def main() -> None:
+    """Answers one request."""
+    request = json.load(sys.stdin)
+    # What the runtime prints belongs to stderr, not between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    work = runpy.run_path(sys.argv[1])["work"]
+
+    def say(answer):
+        print(json.dumps(answer), file=answers, flush=True)
+
+    try:
+        result = work(request)
+        for answer in [result] if isinstance(result, dict) else result:
+            say(answer)
+    except (ValueError, RuntimeError) as error:
+        say({"error": " ".join(str(error).split())})
+
+
+if __name__ == "__main__":
+    main()
