@@ -1,6 +1,9 @@
 """Figures that say how close two models' outputs are, and how right one is."""
 
+import dataclasses
 import math
+from collections.abc import Iterable
+from typing import Self
 
 import numpy as np
 
@@ -80,6 +83,58 @@ def paired_difference_interval(
     difference = (c - b) / n
     half = z * math.sqrt((b + c) - (c - b) ** 2 / n) / n
     return max(-1.0, difference - half), min(1.0, difference + half)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How far outputs of one computation are from those of another that should be the same.
+
+    Attributes:
+        values: How many numbers were compared.
+        differing: How many of them are not equal.
+        largest_codes: Largest difference of integers, `None` without any.
+        largest_relative: Largest difference of floats over the largest value of their array;
+            infinite where only one is finite. `None` without any.
+    """
+
+    values: int = 0
+    differing: int = 0
+    largest_codes: int | None = None
+    largest_relative: float | None = None
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[np.ndarray, np.ndarray]], **fields) -> Self:
+        """Compares arrays in their own types.
+
+        Args:
+            pairs: The reference and what is held against it.
+            **fields: Those that a subclass has besides.
+
+        Raises:
+            ValueError: If two are not of the same shape and type.
+        """
+        values = differing = 0
+        codes, relative = [], []
+        for first, second in pairs:
+            values += first.size
+            differing += int((~equal_values(first, second)).sum())
+            if first.dtype.kind in "iub":
+                codes.append(code_difference(first, second))
+            else:
+                relative.append(relative_difference(first, second))
+        return cls(
+            values=values,
+            differing=differing,
+            largest_codes=max(codes, default=None),
+            largest_relative=max(relative, default=None),
+            **fields,
+        )
+
+    def within(self, max_codes: int, tolerance: float) -> bool:
+        """Whether integers differ by so many codes at most, and floats by so much."""
+        return (self.largest_codes or 0) <= max_codes and (
+            self.largest_relative or 0.0
+        ) <= tolerance
 
 
 def equal_values(first: np.ndarray, second: np.ndarray) -> np.ndarray:

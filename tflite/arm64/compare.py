@@ -4,22 +4,16 @@ import dataclasses
 
 import numpy as np
 
-from care_keras.metrics import code_difference, equal_values, relative_difference
+from care_keras.metrics import Difference
 from tflite.arm64.run import Run
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison(Difference):
     """One run against another.
 
     Attributes:
         images: Images that ran on both sides.
-        values: Values of all their outputs.
-        equal: How many of them are equal.
-        largest_codes: Largest difference of integer outputs, `None` without any.
-        largest_relative: Largest difference of float outputs over the largest
-            value of that output and image; infinite where only one is finite.
-            `None` without any.
         top1_agreement: Share of images with the same best class, `None` if the
             file has several outputs or a single value.
         worst_output: Name of the output that differs most, `None` if all are equal.
@@ -29,15 +23,16 @@ class Comparison:
     """
 
     images: int
-    values: int
-    equal: int
-    largest_codes: int | None
-    largest_relative: float | None
     top1_agreement: float | None
     worst_output: str | None
     failures: dict[int, str]
     max_codes: int
     tolerance: float
+
+    @property
+    def equal(self) -> int:
+        """How many values are equal."""
+        return self.values - self.differing
 
     @property
     def verdict(self) -> str:
@@ -46,11 +41,10 @@ class Comparison:
             return "failed"
         if self.equal == self.values:
             return "equal"
-        codes, relative = self.largest_codes or 0, self.largest_relative or 0.0
-        if codes > self.max_codes or not relative <= self.tolerance:
+        if not self.within(self.max_codes, self.tolerance):
             return "wrong"
-        allowed = [f"{self.max_codes} codes"] if codes else []
-        allowed += [f"{self.tolerance:g}"] if relative else []
+        allowed = [f"{self.max_codes} codes"] if self.largest_codes else []
+        allowed += [f"{self.tolerance:g}"] if self.largest_relative else []
         return f"within {' and '.join(allowed)}"
 
     @property
@@ -69,33 +63,27 @@ def compare(reference: Run, other: Run, max_codes: int, tolerance: float) -> Com
         tolerance: Floats may differ by so much, over the largest value.
     """
     both = sorted(reference.outputs.keys() & other.outputs.keys())
-    values = equal = 0
-    codes, relative = [], []
+    pairs = {
+        (image, index): pair
+        for image in both
+        for index, pair in enumerate(
+            zip(reference.outputs[image], other.outputs[image], strict=True)
+        )
+    }
     # By output: the worst difference in units of what is allowed.
     worst: dict[int, float] = {}
-    for image in both:
-        pairs = zip(reference.outputs[image], other.outputs[image], strict=True)
-        for index, (first, second) in enumerate(pairs):
-            same = equal_values(first, second)
-            values += same.size
-            equal += int(same.sum())
-            if first.dtype.kind in "iub":
-                codes.append(code_difference(first, second))
-                excess = codes[-1] / max(max_codes, 1)
-            else:
-                relative.append(relative_difference(first, second))
-                excess = relative[-1] / max(tolerance, 1e-30)
-            if not same.all() and not excess <= worst.get(index, -1.0):
-                worst[index] = excess
+    for (_, index), pair in pairs.items():
+        one = Difference.of([pair])
+        excess = (one.largest_codes or 0) / max(max_codes, 1)
+        excess += (one.largest_relative or 0.0) / max(tolerance, 1e-30)
+        if one.differing and not excess <= worst.get(index, -1.0):
+            worst[index] = excess
     failures = dict(other.failures)
     for image, text in reference.failures.items():
         failures[image] = f"on {'both sides' if image in failures else 'the host'}: {text}"
-    return Comparison(
+    return Comparison.of(
+        pairs.values(),
         images=len(both),
-        values=values,
-        equal=equal,
-        largest_codes=max(codes, default=None),
-        largest_relative=max(relative, default=None),
         top1_agreement=_top1_agreement(reference, other, both),
         worst_output=reference.names[max(worst, key=worst.get)] if worst else None,
         failures=failures,

@@ -3,35 +3,27 @@
 import dataclasses
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.metrics import code_difference, equal_values, relative_difference
+from care_keras.metrics import Difference, equal_values
 from care_keras.tflite_file import Graph, read_graph
 from tflite.arm64.run import Run
 
 
-@dataclasses.dataclass(frozen=True)
-class Parting:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parting(Difference):
     """All operators of one kind that were given the same on both sides.
 
     Attributes:
         operator: `"CONV_2D"`.
         judged: Operators times images: how often the inputs were equal.
         parted: How often the outputs were not.
-        values: Values of those outputs, of all that were judged.
-        differing: How many of them differ.
-        largest_codes: Largest difference of integers, `None` without any.
-        largest_relative: Largest difference of floats over the tensor's
-            largest value, `None` without any.
     """
 
     operator: str
     judged: int
     parted: int
-    values: int
-    differing: int
-    largest_codes: int | None
-    largest_relative: float | None
 
 
 def readable_tensors(graph: Graph) -> list[int]:
@@ -90,7 +82,7 @@ def partings(graph: Graph, reference: Run, other: Run) -> list[Parting]:
         other: The other one.
     """
     place = {tensor: index for index, tensor in enumerate(readable_tensors(graph))}
-    found: dict[str, list[tuple[int, int, int | None, float | None]]] = {}
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for image in sorted(reference.outputs.keys() & other.outputs.keys()):
         first, second = reference.outputs[image], other.outputs[image]
         equal = {
@@ -102,26 +94,14 @@ def partings(graph: Graph, reference: Run, other: Run) -> list[Parting]:
             if all(equal.get(tensor, True) for tensor in operator.inputs):
                 for tensor in place.keys() & set(operator.outputs):
                     pair = first[place[tensor]], second[place[tensor]]
-                    found.setdefault(operator.label, []).append(_difference(*pair))
-    result = [_parting(operator, differences) for operator, differences in found.items()]
+                    found.setdefault(operator.label, []).append(pair)
+    result = [
+        Parting.of(
+            pairs,
+            operator=operator,
+            judged=len(pairs),
+            parted=sum(not equal_values(*pair).all() for pair in pairs),
+        )
+        for operator, pairs in found.items()
+    ]
     return sorted(result, key=lambda parting: (-parting.parted, -parting.judged))
-
-
-def _difference(first, second):
-    differing = int((~equal_values(first, second)).sum())
-    if first.dtype.kind in "iub":
-        return first.size, differing, code_difference(first, second), None
-    return first.size, differing, None, relative_difference(first, second)
-
-
-def _parting(operator, differences):
-    sizes, differing, codes, relative = zip(*differences, strict=True)
-    return Parting(
-        operator=operator,
-        judged=len(differences),
-        parted=sum(count > 0 for count in differing),
-        values=sum(sizes),
-        differing=sum(differing),
-        largest_codes=max((code for code in codes if code is not None), default=None),
-        largest_relative=max((one for one in relative if one is not None), default=None),
-    )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from care_keras.metrics import code_difference, equal_values, finite_or_none, relative_difference
+from care_keras.metrics import Difference, finite_or_none
 from tflite.benchmark.engine import Engine
 from tflite.benchmark.latency import Candidate
 
@@ -17,29 +17,20 @@ from tflite.benchmark.latency import Candidate
 _TOLERANCE = 1e-4
 
 
-@dataclasses.dataclass(frozen=True)
-class ThreadCheck:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ThreadCheck(Difference):
     """Outputs with several threads against those with one, on the same inputs.
 
     Attributes:
         threads: How many.
-        values: Values of all outputs.
-        differing: How many of them are not equal.
-        largest_codes: Largest difference of integer outputs, `None` without any.
-        largest_relative: Largest difference of float outputs over the output's
-            largest value, `None` without any.
     """
 
     threads: int
-    values: int
-    differing: int
-    largest_codes: int | None
-    largest_relative: float | None
 
     @property
     def passed(self) -> bool:
         """Whether integers are equal, and floats but for their rounding."""
-        return not self.largest_codes and not (self.largest_relative or 0.0) > _TOLERANCE
+        return self.within(0, _TOLERANCE)
 
     def to_dict(self) -> dict:
         """As plain JSON types."""
@@ -92,13 +83,4 @@ def check_threads(
         one: What one thread gave, an array for each output.
         several: What several gave on the same inputs.
     """
-    pairs = list(zip(one, several, strict=True))
-    whole = [pair for pair in pairs if pair[0].dtype.kind in "iub"]
-    real = [pair for pair in pairs if pair[0].dtype.kind not in "iub"]
-    return ThreadCheck(
-        threads=threads,
-        values=sum(first.size for first in one),
-        differing=sum(int((~equal_values(*pair)).sum()) for pair in pairs),
-        largest_codes=max((code_difference(*pair) for pair in whole), default=None),
-        largest_relative=max((relative_difference(*pair) for pair in real), default=None),
-    )
+    return ThreadCheck.of(zip(one, several, strict=True), threads=threads)

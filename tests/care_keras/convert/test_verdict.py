@@ -9,7 +9,7 @@ import pytest
 from care_keras.convert.check import CheckResult
 from care_keras.convert.run import run_job
 from care_keras.convert.verdict import FailedCheckError, calibration_warning, judge
-from tests.care_keras.convert.test_job import foreign_model, small_job
+from tests.care_keras.convert.test_run import foreign_model, small_job
 
 GOOD = CheckResult("int8", 1000, 50, None, 0.97, 17.0)
 
