@@ -4,7 +4,6 @@ Exit code 1 if something is slower beyond noise, or failed that ran before.
 """
 
 import json
-import pathlib
 
 from absl import flags
 
@@ -12,8 +11,8 @@ from android_bench.records import read_records
 from android_bench.report.compare import compare
 from android_bench.report.contents import milliseconds
 from care_keras.console import cli
+from care_keras.console.outputs import write_output
 from care_keras.console.table import format_table
-from care_keras.files import write_atomically
 from tflite.benchmark.tables import interval
 
 _TOLERANCE = flags.DEFINE_float(
@@ -27,10 +26,7 @@ _JSON = flags.DEFINE_string("json", None, "Also write the comparison as JSON.")
 
 def main(old: str, new: str) -> None:
     """The command."""
-    try:
-        comparisons, notes = compare(read_records(old), read_records(new), _TOLERANCE.value)
-    except ValueError as error:
-        raise cli.UserError(str(error)) from error
+    comparisons, notes = compare(read_records(old), read_records(new), _TOLERANCE.value)
     rows = []
     several = len({pair.phone for pair in comparisons}) > 1
     for pair in comparisons:
@@ -54,10 +50,7 @@ def main(old: str, new: str) -> None:
     if _JSON.value:
         lines = [dict(zip([*headers[:-1], "verdict"], line, strict=True)) for line in rows]
         content = json.dumps({"cells": lines, "notes": notes}, indent=2)
-        try:
-            write_atomically(pathlib.Path(_JSON.value), content)
-        except OSError as error:
-            raise cli.UserError(f"--json cannot be written: {error}") from error
+        write_output(_JSON.value, content)
     bad = [pair for pair in comparisons if pair.bad]
     if bad:
         raise cli.CheckError("; ".join(f"{pair.new.name} {_word(pair)}" for pair in bad))
@@ -73,4 +66,6 @@ def _word(pair):
 
 def start() -> None:
     """Runs it as the program."""
-    cli.run(main, ["the file of the old run", "the file of the new run"])
+    cli.run(
+        main, ["the file of the old run", "the file of the new run"], input_errors=(ValueError,)
+    )

@@ -15,9 +15,9 @@ def lowers(*kinds: type) -> Callable:
     """Registers how operations of some classes, and of their subclasses, become primitives.
 
     The function takes `(build, layer, inputs, rewrites)`: a `Builder`, the
-    layer or operation, its symbolic input (a list of several), and the
-    `Rewrites` to make; it returns the symbolic output. A primitive lowers to
-    itself without any.
+    layer or operation, its symbolic input (a list of several, of an operation
+    of `keras.ops` numbers as well), and the `Rewrites` to make; it returns the
+    symbolic output. A primitive lowers to itself without any.
 
     Example:
     ```python

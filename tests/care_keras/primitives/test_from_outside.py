@@ -24,7 +24,7 @@ from care_keras.quantization import calibrate, int8_ptq, quantize
 from care_keras.reference import IntegerModel
 from care_keras.reference.operation import KERNELS, kernel
 from care_keras.reference.tables import input_codes, lookup, to_codes
-from tests.care_keras.helpers import infer, numpy_of, randomize_weights
+from tests.care_keras.helpers import numpy_of, randomize_weights
 from tests.care_keras.quantization.samples import parameters_of
 
 SIZE = (8, 12)
@@ -142,9 +142,9 @@ def test_the_deploy_form_and_its_file(package, model, images):
     assert deployed.foreign_operations == []
     kinds = [type(layer) for layer in deployed.layers]
     assert kinds.count(package.Maximum) == 3 and kinds.count(package.Absolute) == 1
-    expected = numpy_of(infer(model, images))
+    expected = numpy_of(model(images))
     tolerance = 1e-5 * np.abs(expected).max()
-    np.testing.assert_allclose(numpy_of(infer(deployed, images)), expected, atol=tolerance)
+    np.testing.assert_allclose(numpy_of(deployed(images)), expected, atol=tolerance)
     file = LiteRTModel(emit_tflite(deployed, SIZE))
     np.testing.assert_allclose(file.predict(images), expected, atol=tolerance)
 
@@ -168,15 +168,15 @@ def test_the_int8_file(model, form, images):
     assert len(np.unique(expected)) > 100
     np.testing.assert_array_equal(reference.run(codes), expected)
     outputs = file.predict(images)
-    assert snr_db(outputs, numpy_of(infer(form, images))) > 30.0
-    assert snr_db(outputs, numpy_of(infer(model, images))) > 20.0
+    assert snr_db(outputs, numpy_of(form(images))) > 30.0
+    assert snr_db(outputs, numpy_of(model(images))) > 20.0
 
 
 def test_a_saved_quantized_form(package, form, images, tmp_path):
     form.save(tmp_path / "form.keras")
     loaded = keras.models.load_model(tmp_path / "form.keras", safe_mode=True)
     assert package.Maximum in {type(layer) for layer in loaded.layers}
-    np.testing.assert_array_equal(*(numpy_of(infer(x, images)) for x in (loaded, form)))
+    np.testing.assert_array_equal(*(numpy_of(x(images)) for x in (loaded, form)))
     assert emit_tflite(loaded, SIZE) == emit_tflite(form, SIZE)
 
 

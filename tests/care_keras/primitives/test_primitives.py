@@ -2,11 +2,15 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 
 from care_keras import primitives as p
-from care_keras.quantization import kernel_layers
+from care_keras.deploy import DeployModel
+from care_keras.metrics import snr_db
+from care_keras.quantization import calibrate, int8_ptq, kernel_layers, quantize
+from tests.care_keras.helpers import numpy_of, randomize_weights
 from tests.care_keras.primitives.harness import PrimitiveCase, Source, all_checks
 from tests.care_keras.primitives.test_folding import depthwise
 
@@ -214,3 +218,25 @@ def test_every_class_of_the_quantized_form_has_a_case():
     }
     assert len(kinds) == 4
     assert kinds <= {case.primitive.quantized() for case in CASES.values()}
+
+
+@pytest.mark.parametrize("origin", ["the map", "another map", "a map that is not rounded"])
+def test_calibration_where_pixels_become_a_map(origin):
+    """Only an attention gives pixels that come from the map of their shape, or starts from a slice.
+
+    Calibration looks for attentions by their ends.
+    """
+    images = keras.Input((4, 6, 3), name="images")
+    like = p.Conv2D(6, name="like")(images)
+    start = like if origin == "the map" else p.Conv2D(5, name="other")(images)
+    if origin == "a map that is not rounded":
+        like = p.ChannelSlice(0, 2)(like)
+    rows = p.Gelu()(p.FlattenPixels()(start))
+    model = DeployModel(images, p.UnflattenPixels()([rows, like]))
+    randomize_weights(model)
+    config = int8_ptq(raw_pixels=False)
+    form = quantize(model, config)
+    values = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype("float32")
+    calibrate(form, [values], config)
+    outputs, expected = (numpy_of(one(values)) for one in (form, model))
+    assert snr_db(outputs, expected) > 20.0
