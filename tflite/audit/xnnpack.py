@@ -42,7 +42,7 @@ def delegation(path: str | os.PathLike, subgraph: Subgraph) -> Delegation:
         found = ask("LiteRT", worker.__file__, {"model": os.fspath(path)}, _TIMEOUT_SECONDS)
     except ValueError as error:
         return Delegation(frozenset(), 0, {}, str(error))
-    if [tuple(outputs) for outputs in found["outputs"]] != [
+    if [tuple(outputs) for outputs in found["op_outputs"]] != [
         operator.outputs for operator in subgraph.operators
     ]:
         message = f"LiteRT's nodes are not the operators of the file. Received: {path}"

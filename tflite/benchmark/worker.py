@@ -76,7 +76,7 @@ def input_shape(name: str, shape, signature, given: list[int] | None) -> tuple[i
 
 
 def open_model(request: dict):
-    """An interpreter ready to run, and the shapes it was resized to.
+    """An interpreter ready to run.
 
     Raises:
         ValueError: If LiteRT cannot open the file or lacks one of its operations.
@@ -94,7 +94,8 @@ def open_model(request: dict):
             num_threads=request.get("threads", 1),
             experimental_op_resolver_type=resolver,
         )
-        _resize(interpreter, request.get("shapes", {}))
+        if "runs" in request:
+            _resize(interpreter, request.get("shapes", {}))
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         if "Received:" in str(error):
@@ -144,7 +145,7 @@ def measure(request: dict) -> dict:
     Returns:
         `inputs` and `outputs` (name, shape, dtype), `load_ms`, `first_inference_ms`,
         `samples_ms`, `memory_increase_mib` and `peak_memory_mib` (`None` where
-        the system does not tell), `ops`, `delegated_ops`, `partitions`.
+        the system does not tell), and what `delegated_ops` says.
 
     Raises:
         ValueError: If the model cannot be opened, fed or run.
@@ -217,47 +218,38 @@ def _repeat(run_once, runs, seconds):
     return samples
 
 
-def delegation(interpreter) -> dict:
+def delegated_ops(interpreter) -> dict:
     """Which operators a delegate takes over.
 
     The runtime appends a node for each part it delegates, and does not say which
     operators are in it: those that lead from the node's inputs to its outputs.
 
     Returns:
-        `outputs`, the output tensors of each operator of the file; `delegated`,
-        the indices of those that a delegate runs; `partitions`.
+        The numbers of `ops`, `delegated_ops` and `partitions`; `op_outputs`, the
+        output tensors of each operator of the file; `delegated`, the indices of
+        those that are. All are `None` if this runtime does not list its nodes.
     """
     # `_get_ops_details` has the same, but fails on tensors of types that NumPy lacks.
     native = interpreter._interpreter
+    names = ("ops", "delegated_ops", "partitions", "op_outputs", "delegated")
+    if not hasattr(native, "NodeOutputs"):
+        return dict.fromkeys(names)
     nodes = [
         (native.NodeName(i), native.NodeInputs(i).tolist(), native.NodeOutputs(i).tolist())
         for i in range(native.NumNodes())
     ]
     parts = [node for node in nodes if node[0] == "DELEGATE"]
-    operators = [node for node in nodes if node[0] != "DELEGATE"]
-    producers = {tensor: i for i, (_, _, tensors) in enumerate(operators) for tensor in tensors}
+    ops = [node for node in nodes if node[0] != "DELEGATE"]
+    producers = {tensor: i for i, (_, _, outputs) in enumerate(ops) for tensor in outputs}
     inside = set()
     for _, border, waiting in parts:
         while waiting:
             i = producers.get(waiting.pop())
             if i is not None and i not in inside:
                 inside.add(i)
-                waiting += [tensor for tensor in operators[i][1] if tensor not in border]
-    outputs = [tensors for _, _, tensors in operators]
-    return {"outputs": outputs, "delegated": sorted(inside), "partitions": len(parts)}
-
-
-def delegated_ops(interpreter) -> dict:
-    """Numbers of `ops`, `delegated_ops` and `partitions`.
-
-    All are `None` if this runtime does not list its operations.
-    """
-    try:
-        found = delegation(interpreter)
-    except AttributeError:
-        return {"ops": None, "delegated_ops": None, "partitions": None}
-    ops, inside = len(found["outputs"]), len(found["delegated"])
-    return {"ops": ops, "delegated_ops": inside, "partitions": found["partitions"]}
+                waiting += [tensor for tensor in ops[i][1] if tensor not in border]
+    counts = len(ops), len(inside), len(parts)
+    return dict(zip(names, (*counts, [node[2] for node in ops], sorted(inside)), strict=True))
 
 
 def _reset_peak_memory():
@@ -283,5 +275,5 @@ def _plain(error):
 
 
 def work(request: dict) -> dict:
-    """`measure`, or where the request asks for no `runs` the `delegation` of the opened file."""
-    return measure(request) if "runs" in request else delegation(open_model(request))
+    """`measure`, or where the request asks for no `runs` the `delegated_ops` of the file."""
+    return measure(request) if "runs" in request else delegated_ops(open_model(request))

@@ -1,17 +1,16 @@
 """Runs a .tflite file on many inputs in a process that may die of them."""
 
 import dataclasses
-import multiprocessing
-import os
 import pathlib
 
 import numpy as np
 
 from care_keras.console.progress import progress
 from care_keras.convert.images import read_pixels
-from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.litert.model import LiteRTModel
+from tflite.arm64.emulator import host_command
+from tflite.arm64.run import run_images
 from tflite.inputs.model_inputs import read_model_input
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
 
@@ -22,6 +21,8 @@ _DEATHS = 10
 # Failures that are told in words.
 _MESSAGES = 5
 _TIMEOUT_SECONDS = 120
+# Inputs that are held in memory.
+_AT_ONCE = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,73 +65,43 @@ def stress(
         ValueError: If the file or the photos cannot be opened.
     """
     model_input = read_model_input(path)
-    input_kind, preprocessing = model_input.kind, model_input.preprocessing
-    LiteRTModel(path)  # Says what is wrong with it, if anything, before photos are read.
+    model = LiteRTModel(path)  # Says what is wrong with it, if anything, before photos are read.
     source = open_source(data, "test").sample(_PHOTOS, seed)
-    photos = read_pixels(source, preprocessing, f"reading {source.name}")[0]
-    job = (path, threads, input_kind, preprocessing, photos, seed, inputs)
+    photos = read_pixels(source, model_input.preprocessing, f"reading {source.name}")[0]
     counts, failures, messages = dict.fromkeys(FAMILIES, 0), {}, []
-    outputs, bar, deaths, index = set(), iter(progress(range(inputs), f"running {path.name}")), 0, 0
-    photo_count = 0
-    while index < inputs:
-        for place, error, output in _answers(job, index):
-            next(bar)
-            index = place + 1
-            family = FAMILIES[place % len(FAMILIES)]
+    outputs, photo_count, deaths = set(), 0, 0
+    bar = iter(progress(range(inputs), f"running {path.name}"))
+    for start in range(0, inputs, _AT_ONCE):
+        places = range(start, min(start + _AT_ONCE, inputs))
+        families, images = zip(*(odd_input(i, seed, photos) for i in places), strict=True)
+        ran = run_images(
+            host_command(),
+            path,
+            model_input.encode(np.stack(images), model.input),
+            model.input.shape,
+            _TIMEOUT_SECONDS,
+            lambda: next(bar),
+            threads,
+            _DEATHS - deaths,
+        )
+        if ran.error:
+            raise ValueError(f"LiteRT cannot open the model. Received: {path} ({ran.error})")
+        for i, family in enumerate(families[: len(places) - ran.not_run]):
             counts[family] += 1
-            if error is None and family == "photo":
-                photo_count += 1
-                outputs.add(output)
+            error = ran.failures.get(i)
+            if error is None:
+                (output,) = ran.outputs[i]
+                if output.dtype == np.float32 and not np.isfinite(output).all():
+                    error = "an output is not finite"
+                elif family == "photo":
+                    photo_count += 1
+                    outputs.add(output.tobytes())
             if error is not None:
                 failures[family] = failures.get(family, 0) + 1
                 if len(messages) < _MESSAGES:
-                    messages.append(f"input {place}, {family}: {error}")
-        if index < inputs and (deaths := deaths + 1) == _DEATHS:
-            messages.append(f"the process died {deaths} times: inputs from {index} on were not run")
+                    messages.append(f"input {start + i}, {family}: {error}")
+        deaths += ran.deaths
+        if deaths == _DEATHS and (left := places[-1] + 1 - ran.not_run) < inputs:
+            messages.append(f"the process died {deaths} times: inputs from {left} on were not run")
             break
     return StressResult(counts, failures, tuple(messages), photo_count, len(outputs))
-
-
-def _answers(job, start):
-    """`(index, error, output)` of each input from `start` on, until the process ends or dies."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, start, sender), daemon=True)
-    process.start()
-    sender.close()
-    index = start
-    try:
-        while index < job[-1]:
-            if not receiver.poll(_TIMEOUT_SECONDS):
-                yield index, f"no answer within {_TIMEOUT_SECONDS} s", None
-                return
-            try:
-                error, output = receiver.recv()
-            except EOFError:
-                process.join()
-                yield index, f"the process ended with exit code {process.exitcode}", None
-                return
-            yield index, error, output
-            index += 1
-    finally:
-        process.kill()
-        process.join()
-        receiver.close()
-
-
-def _work(job, start, sender):
-    path, threads, input_kind, preprocessing, photos, seed, inputs = job
-    # What a kernel says as it fails goes into the answer, not onto the screen.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    model = LiteRTModel(path, num_threads=threads)
-    for index in range(start, inputs):
-        _, image = odd_input(index, seed, photos)
-        values = image if input_kind == "rgb_uint8" else normalize(image, preprocessing)
-        batch = np.broadcast_to(values[None], model.input.shape)
-        try:
-            output = model.run(model.input.quantize(batch))
-        except ValueError as error:
-            sender.send((str(error), None))
-            continue
-        finite = output.dtype != np.float32 or np.isfinite(output).all()
-        sender.send((None if finite else "an output is not finite", output.tobytes()))

@@ -5,6 +5,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from care_keras.tflite_file import Operator, Subgraph, Tensor, read_graph
 from tests.care_keras.tflite_file.files import FILES, function_file, model_file
+from tests.tflite.tiny_models import tiny_model
 from tflite.audit.xnnpack import delegation
 from tflite.audit.xnnpack_rules import likely_reason
 from tflite.benchmark import worker
@@ -62,6 +63,13 @@ def test_a_loop_is_not_taken_and_the_rest_is(tmp_path):
     assert "XNNPACK has no WHILE" in asked.refused.values()
 
 
+def test_sizes_may_be_open(tmp_path):
+    path = tmp_path / "open.tflite"
+    path.write_bytes(tiny_model("open"))
+    asked = delegation(path, read_graph(path).main)
+    assert (asked.error, asked.delegated, asked.partitions) == (None, {0}, 1)
+
+
 def test_a_file_that_the_runtime_refuses(tmp_path):
     path = tmp_path / "flex.tflite"
     path.write_bytes(function_file("flex"))
@@ -76,7 +84,7 @@ def test_a_file_that_the_runtime_refuses(tmp_path):
         ("import os; os.abort()", "LiteRT was ended by SIGABRT while running the model"),
         ("import no_such_runtime", "LiteRT ended with exit code 1 .*ModuleNotFoundError"),
         (
-            "work = lambda request: {'outputs': [], 'delegated': [], 'partitions': 0}",
+            "work = lambda request: {'op_outputs': [], 'delegated': [], 'partitions': 0}",
             "LiteRT's nodes are not the operators of the file",
         ),
     ],

@@ -9,6 +9,7 @@ from care_keras.convert.conversion import convert_model
 from care_keras.convert.sidecar import describe
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
+from tflite.arm64 import worker
 from tflite.benchmark_forms import both_forms
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
 from tflite.stress import run
@@ -65,10 +66,33 @@ def test_a_kernel_that_gives_up_is_found(files):
     assert sum(result.inputs.values()) == 40
 
 
-def test_a_process_that_dies_is_found(files):
-    wrong_size = np.zeros((3, 5, 7, 3), np.uint8)
-    job = (files[0], 1, "rgb_uint8", RECORD, wrong_size, 0, 9)
-    assert list(run._answers(job, 4)) == [(4, "the process ended with exit code 1", None)]
+# The worker, but it dies of each sixth input; its first two answers are of no input.
+_DYING = """
+import os, runpy
+run_on = runpy.run_path({file!r})["work"]
+def work(request):
+    for number, answer in enumerate(run_on(request)):
+        if number >= 2 and request["start"] + number - 2 == 5:
+            os.write(2, b"last words")
+            os.abort()
+        yield answer
+"""
+
+
+def test_a_process_that_dies_is_started_anew_but_not_for_ever(files, tmp_path, monkeypatch):
+    script = tmp_path / "worker.py"
+    script.write_text(_DYING.format(file=worker.__file__))
+    monkeypatch.setattr(worker, "__file__", str(script))
+    monkeypatch.setattr(run, "_AT_ONCE", 8)
+    monkeypatch.setattr(run, "_DEATHS", 3)
+    result = run.stress(files[0], "bundled", 40)
+    assert result.messages == (
+        "input 5, single pixel: the process was ended by SIGABRT (last words)",
+        "input 13, single pixel: the process was ended by SIGABRT (last words)",
+        "input 21, single pixel: the process was ended by SIGABRT (last words)",
+        "the process died 3 times: inputs from 22 on were not run",
+    )
+    assert sum(result.inputs.values()) == 22 and result.failures == {"single pixel": 3}
 
 
 def test_photos_that_all_look_alike_do_not_pass():

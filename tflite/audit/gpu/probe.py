@@ -1,58 +1,51 @@
 """Runs a .tflite file on the CPU and on LiteRT's GPU accelerator, on the same inputs.
 
-`probe.py JOB`, a JSON file with
-
-- `model`: the .tflite file;
-- `inputs`: an .npz of arrays `(samples, *shape)` by the tensor's index;
-- `outputs`: the .npz to write, the same by `cpu/INDEX` and `gpu/INDEX`;
-- `precision`: what the GPU may compute in, `"float32"`, or `"float16"` where it can;
-- `log`, `report`: files for what LiteRT says and for how far it came, in lines of JSON;
-- `icd`: a Vulkan driver's description, `null` for those of the system;
-- `runtime_folder`: the folder of the accelerator's library, `null` for the runtime's.
-
-A program of its own, as a driver can crash or hang. It imports nothing but the
-runtime and NumPy.
+For `tflite.child.worker`, as a driver can crash or hang. It imports nothing but
+the runtime and NumPy.
 """
 
-import json
 import os
-import sys
+from collections.abc import Iterator
 
 import numpy as np
 
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
-def main(job: dict) -> None:
-    """Runs it, stage by stage."""
-    if job["icd"]:
-        os.environ["VK_ICD_FILENAMES"] = job["icd"]
-    with np.load(job["inputs"], allow_pickle=False) as archive:
+def work(request: dict) -> Iterator[dict]:
+    """Runs it, stage by stage.
+
+    Args:
+        request: `model`, the .tflite file; `inputs`, an .npz of arrays
+            `(samples, *shape)` by the tensor's index; `outputs`, the .npz to
+            write, the same by `cpu/INDEX` and `gpu/INDEX`; `precision`, what
+            the GPU may compute in, `"float32"`, or `"float16"` where it can;
+            `icd`, a Vulkan driver's description, `None` for those of the
+            system; `runtime_folder`, the folder of the accelerator's library,
+            `None` for the runtime's.
+
+    Yields:
+        How far it came, `stage`, and facts that it found on the way.
+    """
+    if request["icd"]:
+        os.environ["VK_ICD_FILENAMES"] = request["icd"]
+    model = request["model"]
+    with np.load(request["inputs"], allow_pickle=False) as archive:
         samples = {int(index): archive[index] for index in archive.files}
-    say = _Report(job["report"])
-    say("cpu")
+    yield {"stage": "cpu"}
     try:
-        results = {f"cpu/{i}": values for i, values in _on_cpu(job["model"], samples).items()}
-        say("ranges")
-        say("ranges", ranges=_beyond_float16(job["model"], samples))
+        results = {f"cpu/{i}": values for i, values in _on_cpu(model, samples).items()}
+        yield {"stage": "ranges"}
+        yield {"ranges": _beyond_float16(model, samples)}
     except (ValueError, RuntimeError) as error:
         results = {}
-        say("cpu", cpu_error=_one_line(error))
-    say("compile")
-    compiled, alone = _compile(job["model"], job["precision"], job["runtime_folder"])
-    say("run", alone=alone)
+        yield {"stage": "cpu", "cpu_error": _one_line(error)}
+    yield {"stage": "compile"}
+    compiled, alone = _compile(model, request["precision"], request["runtime_folder"])
+    yield {"stage": "run", "alone": alone}
     values, unreadable = _on_gpu(compiled, samples)
-    np.savez(job["outputs"], **results, **{f"gpu/{i}": array for i, array in values.items()})
-    say("done", unreadable=unreadable)
-
-
-class _Report:
-    def __init__(self, path):
-        self._path = path
-
-    def __call__(self, stage, **facts):
-        with open(self._path, "a") as stream:
-            stream.write(json.dumps({"stage": stage, **facts}) + "\n")
+    np.savez(request["outputs"], **results, **{f"gpu/{i}": array for i, array in values.items()})
+    yield {"stage": "done", "unreadable": unreadable}
 
 
 def _one_line(error):
@@ -160,14 +153,3 @@ def _on_gpu(compiled, samples):
         for index, array in values.items():
             results.setdefault(index, []).append(array)
     return {index: np.stack(arrays) for index, arrays in results.items()}, unreadable
-
-
-if __name__ == "__main__":
-    with open(sys.argv[1]) as stream:
-        given = json.load(stream)
-    # The runtime and the driver print by themselves; whoever ends them still finds it there.
-    os.dup2(os.open(given["log"], os.O_WRONLY | os.O_CREAT, 0o600), 2)
-    try:
-        main(given)
-    except (ValueError, RuntimeError) as error:
-        _Report(given["report"])("error", error=_one_line(error))

@@ -1,18 +1,17 @@
 """Runs the GPU probe in a process of its own, and tells how far it came."""
 
 import dataclasses
-import json
 import os
 import pathlib
-import sys
+import time
 
 import numpy as np
 
+from tflite.audit.gpu import probe
 from tflite.audit.gpu.inputs import GpuInputs
 from tflite.audit.gpu.log import GpuLog, parse_gpu_log
-from tflite.child.program import last_line, run
-
-_PROBE = pathlib.Path(__file__).with_name("probe.py")
+from tflite.child.program import last_line
+from tflite.child.worker import WorkerError, open_worker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,15 +58,10 @@ class Job:
         precision: str,
         runtime_folder: str | os.PathLike | None,
     ):
-        self._path = folder / "job.json"
-        self._outputs, self._log = folder / "outputs.npz", folder / "log.txt"
-        self._report = folder / "report.jsonl"
-        self._content = {
+        self._request = {
             "model": os.fspath(model),
             "inputs": os.fspath(folder / "inputs.npz"),
-            "outputs": os.fspath(self._outputs),
-            "log": os.fspath(self._log),
-            "report": os.fspath(self._report),
+            "outputs": os.fspath(folder / "outputs.npz"),
             "precision": precision,
             "runtime_folder": None if runtime_folder is None else os.fspath(runtime_folder),
         }
@@ -83,41 +77,28 @@ class Job:
         Raises:
             RuntimeError: If the probe itself fails.
         """
-        for path in (self._outputs, self._log, self._report):
-            path.unlink(missing_ok=True)
-        self._path.write_text(json.dumps(self._content | {"icd": icd}))
-        ending, hung = None, False
-        try:
-            # -P keeps the probe's folder off the path of imports.
-            done = run([sys.executable, "-P", _PROBE, self._path], timeout_seconds)
-        except ValueError:
-            hung = True
-        else:
-            ending = done.ending if done.exit_code else None
-            said = done.output + _read(self._log)
-            if "Traceback (most recent call last)" in said or not self._report.exists():
-                # Python's own failure: no word about the file.
-                raise RuntimeError(f"the GPU probe fails: {last_line(said)}")
-        facts = {"stage": "start"}
-        for line in _read(self._report).splitlines():
-            facts |= json.loads(line)
-        results = {}
+        until = time.monotonic() + timeout_seconds
+        facts, ending, hung, results = {"stage": "start"}, None, False, {}
+        with open_worker(probe.__file__, self._request | {"icd": icd}) as worker:
+            try:
+                while facts["stage"] != "done" and "error" not in facts:
+                    facts |= worker.next(until - time.monotonic())
+            except WorkerError as error:
+                ending, hung = error.ending, error.exit_code is None
+            said = worker.said
+        if ending and not hung and ("Traceback (most recent" in said or facts["stage"] == "start"):
+            # Python's own failure: no word about the file.
+            raise RuntimeError(f"the GPU probe fails: {last_line(said)}")
         if facts["stage"] == "done":
-            with np.load(self._outputs, allow_pickle=False) as archive:
+            with np.load(self._request["outputs"], allow_pickle=False) as archive:
                 results = {name: archive[name] for name in archive.files}
+        stage = facts.pop("stage")
         return Attempt(
-            stage=facts.pop("stage"),
+            stage="error" if "error" in facts else stage,
             facts=facts,
-            ending=ending,
+            ending=None if hung else ending,
             hung=hung,
-            log=parse_gpu_log(_read(self._log)),
+            log=parse_gpu_log(said),
             results=results,
             icd=icd,
         )
-
-
-def _read(path):
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
