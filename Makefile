@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Two processes, each with whole files: what a file prepares is prepared once.
-PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile
+# Two processes, each with whole files: what a file prepares is prepared once. In the order of
+# tests/conftest.py: the longest first.
+PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: demo test lint format clean
 

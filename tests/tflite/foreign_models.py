@@ -1,4 +1,4 @@
-"""A network that is not ours, and its .tflite files, made once per process."""
+"""A network that is not ours, and its .tflite files, made once."""
 
 import functools
 
@@ -7,6 +7,7 @@ import numpy as np
 from care_keras.data.preprocessing import normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.models import Preprocessing
+from tests.tflite.made_once import made_once
 
 PREPROCESSING = Preprocessing(
     height=96, width=96, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bilinear"
@@ -38,7 +39,7 @@ def foreign_keras_model():
     return model
 
 
-@functools.cache
+@made_once
 def foreign_tflite(precision: str = "float32") -> bytes:
     """`foreign_keras_model()` by TensorFlow's converter, `float32` or `int8`; takes floats."""
     from care_keras.convert.by_tensorflow import convert_by_tensorflow

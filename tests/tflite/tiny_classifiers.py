@@ -1,12 +1,11 @@
 """Tiny .tflite classifiers whose scores NumPy can tell: functions of the mean colour."""
 
-import functools
-
 import numpy as np
 
 from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.models import Preprocessing
+from tests.tflite.made_once import made_once
 
 PREPROCESSING = Preprocessing(
     height=8, width=8, mean=(0.5, 0.4, 0.3), std=(0.25, 0.5, 1.0), crop_ratio=1.0
@@ -37,7 +36,7 @@ def expected_scores(pixels: np.ndarray, classes: int = CLASSES) -> np.ndarray:
     return normalize(pixels, PREPROCESSING).mean(axis=(1, 2)) @ _WEIGHTS[:, :classes]
 
 
-@functools.cache
+@made_once
 def tiny_classifier(kind: str) -> bytes:
     """A file of one of the kinds above.
 

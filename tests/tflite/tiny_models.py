@@ -1,11 +1,11 @@
-"""Tiny .tflite files by TensorFlow's converter, made once per process."""
-
-import functools
+"""Tiny .tflite files by TensorFlow's converter, made once."""
 
 import numpy as np
 
+from tests.tflite.made_once import made_once
 
-@functools.cache
+
+@made_once
 def tiny_model(kind: str) -> bytes:
     """A file of one of these kinds.
 

@@ -21,6 +21,7 @@ def draw_curves(rows: list[dict], path: pathlib.Path, title: str) -> None:
         MissingDependencyError: If matplotlib is not installed.
         OSError: If the file cannot be written.
     """
+    figure = new_figure(*_SIZE)
     if not rows:
         return
     names = dict.fromkeys(
@@ -28,7 +29,6 @@ def draw_curves(rows: list[dict], path: pathlib.Path, title: str) -> None:
     )
     # The learning rate, which explains the others, comes last.
     names = sorted(names, key=lambda name: name == "learning_rate")
-    figure = new_figure(*_SIZE)
     panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     for panel, name in zip(panels, names, strict=True):
         for prefix, label in (("", "training"), ("val_", "evaluation")):

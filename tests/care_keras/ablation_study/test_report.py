@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from care_keras.ablation_study import report as module
 from care_keras.ablation_study.report import largest_spread, markdown, text, write_report
 from care_keras.console.optional import MissingDependencyError
 from tests.care_keras.ablation_study.test_results import finished
@@ -56,7 +55,7 @@ def test_without_matplotlib_there_is_no_picture(finished, monkeypatch, capsys):
     def missing(*args):
         raise MissingDependencyError("matplotlib is needed")
 
-    monkeypatch.setattr(module, "require", missing)
+    monkeypatch.setattr("care_keras.pictures.require", missing)
     write_report(finished.folder)
     assert "no picture: matplotlib is needed" in capsys.readouterr().out
     assert not (finished.folder / "ablations.png").exists()

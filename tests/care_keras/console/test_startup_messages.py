@@ -43,8 +43,8 @@ def test_what_was_written_before_an_error_is_not_lost(capfd):
 
 
 def test_a_command_writes_nothing_but_its_own():
-    done = run("-m", "care_keras.models", "--model=s0")
-    assert done.returncode == 0 and "care_s0" in done.stdout
+    done = run("-m", "care_keras.models", "--model=nano")
+    assert done.returncode == 0 and "care_nano" in done.stdout
     assert done.stderr == ""
 
 

@@ -29,6 +29,8 @@ TINIEST_RUN = dataclasses.replace(
     expansion_ratios=((1, 1),),
     head_dims=(None,),
 )
+# All that a run draws at random, in few variables: each costs in every eager step.
+TWO_BLOCKS_RUN = dataclasses.replace(TINIEST_RUN, depths=(2,))
 CLASSES = ("cat", "dog", "frog")
 
 

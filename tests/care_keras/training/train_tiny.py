@@ -32,6 +32,7 @@ def main(arguments: dict) -> None:
             tf.config.run_functions_eagerly(True)
     CONFIGS["tiny"] = runs.TINY_RUN
     CONFIGS["tiniest"] = runs.TINIEST_RUN
+    CONFIGS["two_blocks"] = runs.TWO_BLOCKS_RUN
     if "kill_after" in arguments:
         KillingProgress.place = tuple(arguments["kill_after"])
         trainer.Progress = KillingProgress

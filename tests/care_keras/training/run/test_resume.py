@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("tiny_config", "without_graphs")
 # Four steps an epoch. JAX would compile for each resolution, in each process.
 LOW_RESOLUTION = 0 if keras.backend.backend() == "jax" else 1
 CHANGES = {
+    "model": "two_blocks",
     "checkpoint_steps": 2,
     "eval_every": 1,
     "low_resolution_epochs": LOW_RESOLUTION,
