@@ -36,8 +36,8 @@ def preprocess_input(
 
         return normalize(x, record)
     x = keras.ops.cast(x, "float32")
-    mean = np.asarray(record.mean, np.float32)
-    std = np.asarray(record.std, np.float32)
+    mean = keras.ops.convert_to_tensor(record.mean, "float32")
+    std = keras.ops.convert_to_tensor(record.std, "float32")
     return (x / 255.0 - mean) / std
 
 
