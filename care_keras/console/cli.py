@@ -41,7 +41,7 @@ def run(
             fault, `ValueError` for one.
     """
     app.run(
-        lambda words: guarded(functools.partial(main, *words[1:]), input_errors),
+        lambda words: _guarded(functools.partial(main, *words[1:]), input_errors),
         flags_parser=functools.partial(_parse_flags, arguments=arguments),
     )
 
@@ -74,8 +74,7 @@ def _show_own_flags_in_help(program):
                 flags.FLAGS.register_key_flag_for_module(program, flag)
 
 
-def guarded(main: Callable[[], None], input_errors: tuple[type[Exception], ...] = ()) -> None:
-    """Runs a command whose flags are parsed; the process ends where it fails."""
+def _guarded(main, input_errors):
     try:
         main()
     except CheckError as error:

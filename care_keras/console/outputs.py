@@ -1,8 +1,10 @@
 """Files that a command writes: looked at before its work, written after it."""
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 
 from care_keras.console.cli import UserError
 from care_keras.files import write_atomically
@@ -33,6 +35,22 @@ def output_file(flag: str, value: str | None, suffixes: Sequence[str]) -> pathli
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"--{flag}: the folder {path.parent} cannot be written to")
     return path
+
+
+@contextlib.contextmanager
+def output_folder(value: str | None) -> Iterator[pathlib.Path]:
+    """The folder that a command keeps its files in, made; without a value one that goes afterwards.
+
+    Raises:
+        UserError: If something cannot be written.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            folder = pathlib.Path(value or stack.enter_context(tempfile.TemporaryDirectory()))
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
+    except OSError as error:
+        raise UserError(f"cannot write: {error}") from error
 
 
 def write_output(path: str | os.PathLike, content: str | bytes | Callable[[], object]) -> None:

@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 from care_keras.models import (
@@ -110,3 +112,14 @@ def _jitted(layer, training):
             return layer(inputs, training=training)
 
     return jax.jit(call)
+
+
+def every_check(checks: Sequence[Callable], cases: Mapping[str, object]):
+    """Decorates `test(case, check)` to run every check on every case."""
+
+    def decorate(test):
+        names = [check.__name__.removeprefix("check_") for check in checks]
+        test = pytest.mark.parametrize("check", checks, ids=names)(test)
+        return pytest.mark.parametrize("case", list(cases.values()), ids=list(cases))(test)
+
+    return decorate

@@ -6,14 +6,12 @@ four files in interleaved rounds. With `--each_rewrite` it times the deploy form
 against itself with one of its rewrites turned off, or on, for each of them.
 """
 
-import contextlib
-import pathlib
 import sys
-import tempfile
 
 from absl import flags
 
 from care_keras.console import cli
+from care_keras.console.outputs import output_folder
 from care_keras.convert.backend import restart_under_tensorflow
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.data.sources import check_source
@@ -52,19 +50,14 @@ def main() -> None:
         check_name_or_path(_MODEL.value)
     check_source(_CALIBRATION.value)
     restart_under_tensorflow()
-    try:
-        with contextlib.ExitStack() as stack:
-            folder = _FOLDER.value or stack.enter_context(tempfile.TemporaryDirectory())
-            _run(pathlib.Path(folder))
-    except OSError as error:
-        raise cli.UserError(f"cannot write: {error}") from error
+    with output_folder(_FOLDER.value) as folder:
+        _run(folder)
 
 
 def _run(folder):
     from tflite.benchmark_forms.both_forms import load_model, ratio_table, write_forms
     from tflite.benchmark_forms.rewrites import rewrite_table, write_rewrites
 
-    folder.mkdir(parents=True, exist_ok=True)
     model = load_model(_MODEL.value, _SEED.value)
     images = _calibration_images(model.preprocessing)
     write, table = (

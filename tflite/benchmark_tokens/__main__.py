@@ -5,18 +5,15 @@ same width, as .tflite files for images of several sizes, times all of them in
 interleaved rounds, and fits how time and multiply-accumulates grow.
 """
 
-import contextlib
 import dataclasses
 import json
-import pathlib
-import tempfile
 
 import numpy as np
 from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.optional import require
-from care_keras.console.outputs import PICTURES, output_file, write_output
+from care_keras.console.outputs import PICTURES, output_file, output_folder, write_output
 from care_keras.models.config import BASE_CONFIGS
 from tflite.benchmark.engine import RoundPlan
 from tflite.benchmark.latency import make_candidates, measure
@@ -53,15 +50,6 @@ _PICTURE = flags.DEFINE_string("picture", None, "File for a picture: .png, .svg 
 
 def main() -> None:
     """The command."""
-    try:
-        with contextlib.ExitStack() as stack:
-            folder = _FOLDER.value or stack.enter_context(tempfile.TemporaryDirectory())
-            _run(pathlib.Path(folder))
-    except OSError as error:
-        raise cli.UserError(f"cannot write: {error}") from error
-
-
-def _run(folder):
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
     picture = output_file("picture", _PICTURE.value, PICTURES)
     if picture:
@@ -70,9 +58,13 @@ def _run(folder):
     config = BASE_CONFIGS[_MODEL.value]
     shape = attention_shape(config, _STAGE.value)
     sides = parse_sides(_SIZE.value, config, shape)
+    with output_folder(_FOLDER.value) as folder:
+        _run(folder, config, shape, sides, output_json, picture)
+
+
+def _run(folder, config, shape, sides, output_json, picture):
     from tflite.benchmark_tokens.attention_files import file_macs, write_files
 
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {
         (side, kind): path
         for side in sides

@@ -8,6 +8,7 @@ def test_layer(case, check):
 """
 
 import dataclasses
+import functools
 import inspect
 import json
 import pathlib
@@ -16,10 +17,9 @@ from collections.abc import Mapping
 
 import keras
 import numpy as np
-import pytest
 from keras import ops
 
-from tests.care_keras.helpers import COMPILE, infer, numpy_of, randomize_weights
+from tests.care_keras.helpers import COMPILE, every_check, infer, numpy_of, randomize_weights
 
 BATCH = 3
 
@@ -193,18 +193,7 @@ CHECKS = (
 )
 
 
-def all_checks(cases: Mapping[str, LayerCase]):
-    """Decorates `test(case, check)` to run every check on every case."""
-
-    def decorate(test):
-        for argument, values, names in (
-            ("check", CHECKS, [check.__name__.removeprefix("check_") for check in CHECKS]),
-            ("case", list(cases.values()), list(cases)),
-        ):
-            test = pytest.mark.parametrize(argument, values, ids=names)(test)
-        return test
-
-    return decorate
+all_checks = functools.partial(every_check, CHECKS)
 
 
 def impulse_response(layer, size: tuple[int, int], channels: int, channel: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import inspect
 import json
 import pathlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ from care_keras.metrics import snr_db
 from care_keras.primitives.int8 import Fixed, Output
 from care_keras.quantization import FakeQuant, calibrate, int8_ptq, quantize
 from care_keras.reference import IntegerModel
-from tests.care_keras.helpers import numpy_of, randomize_weights
+from tests.care_keras.helpers import every_check, numpy_of, randomize_weights
 from tests.care_keras.quantization.samples import graph_of
 
 BATCH = 6
@@ -318,15 +318,4 @@ CHECKS = (
 )
 
 
-def all_checks(cases: Mapping[str, PrimitiveCase]):
-    """Decorates `test(case, check)` to run every check on every case."""
-
-    def decorate(test):
-        for argument, values, names in (
-            ("check", CHECKS, [check.__name__.removeprefix("check_") for check in CHECKS]),
-            ("case", list(cases.values()), list(cases)),
-        ):
-            test = pytest.mark.parametrize(argument, values, ids=names)(test)
-        return test
-
-    return decorate
+all_checks = functools.partial(every_check, CHECKS)
