@@ -1,21 +1,18 @@
 """fuse(): from the training form to the deploy form."""
 
 import dataclasses
+import inspect
 
 import keras
-import numpy as np
 
-# Its lowerings register themselves.
-from care_keras.deploy import care_layers  # noqa: F401
-from care_keras.deploy.lowering import Builder, find_lowering
+# Their lowerings register themselves.
+from care_keras.deploy import care_layers, keras_layers  # noqa: F401
+from care_keras.deploy.keras_layers.activations import fused_activation
+from care_keras.deploy.keras_layers.affine import affine_of
+from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError, find_lowering
 from care_keras.graph import functional_form, unfold
 from care_keras.primitives.deploy_model import DeployModel
-from care_keras.primitives.folding import (
-    array,
-    batch_norm_affine,
-    fold_affine_after_conv,
-    fold_affine_before_conv,
-)
+from care_keras.primitives.fused_activation import FusedActivation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,16 +80,6 @@ def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
     return DeployModel(structure, outputs, name=f"{model.name}_deploy").describe(model)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Affine:
-    """`scale * tensor + offset`, still to be computed or folded."""
-
-    tensor: keras.KerasTensor
-    scale: np.ndarray
-    offset: np.ndarray
-    name: str
-
-
 class _Lowering:
     """Replaces the operations of a functional model one by one."""
 
@@ -102,28 +89,50 @@ class _Lowering:
         self.builder = Builder()
         # Of a layer that is called several times there is one copy.
         self._copies = {}
-        # Convolutions that nothing but one operation reads, by the tensors that they give now.
-        self._foldable = {}
+        # What more than one operation reads, or the model returns: nothing is folded into it.
+        self._shared = set()
+        self._values = []
+        # By the name of an operation that has a lowering: why it was of no use.
+        self.reasons = {}
 
     def run(self, inputs):
         """The lowered outputs for symbolic inputs."""
+        self._values += inputs
+        self._shared |= {id(x) for x in inputs}
         outputs = self.graph.run_steps(inputs, self._lower)
-        return keras.tree.map_structure(self._materialized, outputs)
+        return keras.tree.map_structure(self.builder.tensor, outputs)
 
     def _lower(self, step, args, kwargs):
-        operation = step.operation
-        if isinstance(operation, keras.layers.BatchNormalization):
-            return self._batch_norm(operation, args[0])
-        if _is_patch_conv(operation):
-            return self._conv(step, args[0])
-        args, kwargs = keras.tree.map_structure(self._materialized, (args, kwargs))
+        outputs = self._lowered(step.operation, args, kwargs)
+        flat = [outputs] if len(step.outputs) == 1 else keras.tree.flatten(outputs)
+        for index, value in zip(step.outputs, flat, strict=True):
+            # Or its id could be another's.
+            self._values.append(value)
+            if len(self.graph.readers.get(index, ())) != 1 or index in self.graph.returned:
+                self._shared.add(id(value))
+        return outputs
+
+    def _lowered(self, operation, args, kwargs):
         lower = find_lowering(operation)
-        is_layer = isinstance(operation, keras.layers.Layer)
-        if lower is not None:
-            # A layer takes several tensors as a list, an operation one by one, numbers among them.
-            several = len(args) > 1 and not is_layer
-            return lower(self.builder, operation, list(args) if several else args[0], self.rewrites)
-        if not is_layer:
+        if lower is None:
+            return self._copied(operation, args, kwargs)
+        given = args, kwargs
+        if not lower.takes_affine:
+            given = keras.tree.map_structure(self._tensor, given)
+        values = _inputs(operation, *given)
+        folded = self._folded(operation, values)
+        if folded is not None:
+            return folded
+        try:
+            return lower(self.builder, operation, values, self.rewrites)
+        except NoPrimitiveError as error:
+            self.reasons[operation.name] = str(error)
+            return self._copied(operation, args, kwargs)
+
+    def _copied(self, operation, args, kwargs):
+        """What has no primitives, as it is."""
+        args, kwargs = keras.tree.map_structure(self._tensor, (args, kwargs))
+        if not isinstance(operation, keras.layers.Layer):
             return operation(*args, **kwargs)
         if operation in self._copies:
             return self._copies[operation](*args, **kwargs)
@@ -134,46 +143,44 @@ class _Lowering:
         self._copies[operation] = copy
         return outputs
 
-    def _batch_norm(self, norm, x):
-        scale, offset = batch_norm_affine(norm)
-        if not self.rewrites.fold_batch_norm:
-            return self._materialized(_Affine(self._materialized(x), scale, offset, norm.name))
-        conv = self._foldable.pop(id(x), None)
-        if conv is not None:
-            folded = fold_affine_after_conv(array(conv.kernel), array(conv.bias), scale, offset)
-            self.builder.assign(conv, *folded)
-            return x
-        return _Affine(self._materialized(x), scale, offset, norm.name)
-
-    def _conv(self, step, x):
-        conv = step.operation
-        kernel = array(conv.kernel)
-        bias = array(conv.bias) if conv.use_bias else np.zeros(conv.filters)
-        if isinstance(x, _Affine):
-            kernel, bias = fold_affine_before_conv(kernel, bias, x.scale, x.offset)
-            x = x.tensor
-        layer = self.builder.conv_layer(kernel, conv.name, conv.strides[0])
-        output = self.builder.call(layer, x, kernel, bias)
-        (index,) = step.outputs
-        if len(self.graph.readers.get(index, ())) == 1 and index not in self.graph.returned:
-            self._foldable[id(output)] = layer
-        return output
-
-    def _materialized(self, value):
-        """A value as a tensor: an affine map that met no convolution is computed."""
-        if not isinstance(value, _Affine):
+    def _tensor(self, value):
+        if not isinstance(value, Affine):
             return value
-        return self.builder.channel_affine(value.tensor, value.scale, value.offset, value.name)
+        x = self.builder.tensor(value)
+        if id(value) in self._shared:
+            self._shared.add(id(x))
+        return x
+
+    def _folded(self, operation, x):
+        """The input itself, where the operation moves into what gave it; else `None`."""
+        if isinstance(x, (list, dict)) or id(x) in self._shared:
+            return None
+        activation = fused_activation(operation)
+        if isinstance(x, Affine):
+            if not activation:
+                return None
+            x = self._tensor(x)
+        layer = self.builder.product_behind(x)
+        if not isinstance(layer, FusedActivation) or layer.activation != "linear":
+            return None
+        if activation:
+            layer.activation = activation
+            return x
+        affine = affine_of(operation, x.shape[-1]) if self.rewrites.fold_batch_norm else None
+        if affine is None or not hasattr(layer, "channel_axes") or not _is_of_last_axis(operation):
+            return None
+        self.builder.fold_after(layer, *affine)
+        return x
 
 
-def _is_patch_conv(layer):
-    """Whether a layer is a plain convolution that pads nothing."""
-    return (
-        isinstance(layer, keras.layers.Conv2D)
-        and layer.padding == "valid"
-        and layer.data_format == "channels_last"
-        and layer.groups == 1
-        and set(layer.dilation_rate) == {1}
-        and len({*layer.kernel_size}) == len({*layer.strides}) == 1
-        and layer.activation is keras.activations.linear
-    )
+def _is_of_last_axis(operation):
+    axis = getattr(operation, "axis", -1)
+    return axis in (-1, (-1,), [-1])
+
+
+def _inputs(operation, args, kwargs):
+    """The inputs as `lowers` says."""
+    if any(isinstance(x, (keras.KerasTensor, Affine)) for x in keras.tree.flatten(kwargs)):
+        return dict(inspect.signature(operation.call).bind(*args, **kwargs).arguments)
+    # A layer takes several tensors as a list, an operation one by one, numbers among them.
+    return list(args) if len(args) > 1 else args[0]

@@ -1,23 +1,42 @@
 """How layers become primitives: who lowers which, and what adds primitives to a graph."""
 
+import dataclasses
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from care_keras import primitives
+from care_keras.primitives.folding import (
+    array,
+    fold_affine_after_conv,
+    fold_affine_before_conv,
+    fold_affine_before_depthwise,
+)
 
-# Class of a layer, or of an operation of `keras.ops` -> what writes it on primitives.
-LOWERINGS: dict[type, Callable] = {}
+# Class of a layer, or name of the class of an operation of `keras.ops`, which Keras does not make
+# public -> what writes it on primitives.
+LOWERINGS: dict[type | str, Callable] = {}
 
 
-def lowers(*kinds: type) -> Callable:
+class NoPrimitiveError(Exception):
+    """A lowering cannot write this configuration of its layer; its text says what of it."""
+
+
+def lowers(*kinds: type | str, takes_affine: bool = False) -> Callable:
     """Registers how operations of some classes, and of their subclasses, become primitives.
 
+    An operation of `keras.ops` goes by the name of its class: `"Relu"`.
+
     The function takes `(build, layer, inputs, rewrites)`: a `Builder`, the
-    layer or operation, its symbolic input (a list of several, of an operation
-    of `keras.ops` numbers as well), and the `Rewrites` to make; it returns the
-    symbolic output. A primitive lowers to itself without any.
+    layer or operation, its symbolic input, and the `Rewrites` to make; it
+    returns the symbolic output, or a structure of them. Of several inputs it
+    gets a list, of an operation of `keras.ops` with the numbers among them; of
+    a layer that is given tensors by keyword a dict by the names of its `call`.
+    A primitive lowers to itself without any.
+
+    A function that is marked `takes_affine` may get, and any may return, an
+    `Affine` instead of a tensor.
 
     Example:
     ```python
@@ -28,6 +47,7 @@ def lowers(*kinds: type) -> Callable:
     """
 
     def register(function):
+        function.takes_affine = takes_affine
         LOWERINGS.update(dict.fromkeys(kinds, function))
         return function
 
@@ -36,7 +56,54 @@ def lowers(*kinds: type) -> Callable:
 
 def find_lowering(operation: keras.Operation) -> Callable | None:
     """What lowers an operation's class or its nearest base, or `None`."""
-    return next((LOWERINGS[base] for base in type(operation).__mro__ if base in LOWERINGS), None)
+    bases = type(operation).__mro__
+    found = next((LOWERINGS[base] for base in bases if base in LOWERINGS), None)
+    if found is None and not isinstance(operation, keras.layers.Layer):
+        kind = type(operation)
+        if kind.__module__.split(".")[0] == "keras":
+            return LOWERINGS.get(kind.__name__)
+    return found
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Affine:
+    """`scale * tensor + offset` for each channel, still to be computed or folded.
+
+    Attributes:
+        tensor: Its last axis are the channels.
+        scale: float64 `(channels,)`.
+        offset: Likewise.
+        name: Of what it comes from.
+    """
+
+    tensor: keras.KerasTensor
+    scale: np.ndarray
+    offset: np.ndarray
+    name: str
+
+    def then(self, scale, offset, name) -> "Affine":
+        """`scale * self + offset`."""
+        return Affine(self.tensor, self.scale * scale, self.offset * scale + offset, name)
+
+
+def identity(tensor) -> Affine:
+    """A tensor as an affine map that changes nothing."""
+    channels = tensor.shape[-1]
+    return Affine(tensor, np.ones(channels), np.zeros(channels), "identity")
+
+
+# What a lowering returns.
+Lowered = keras.KerasTensor | Affine | list
+
+
+def check_channels_last(layer) -> None:
+    """Refuses the layout of GPUs.
+
+    Raises:
+        NoPrimitiveError: If channels come first.
+    """
+    if layer.data_format not in (None, "channels_last"):
+        raise NoPrimitiveError("data_format='channels_first', and TFLite has channels last")
 
 
 class Builder:
@@ -47,6 +114,11 @@ class Builder:
 
     def __init__(self):
         self._names = set()
+        # By the tensor that it gives: the layer, what it was given, and the tensor, which must
+        # live as long as its id is a key.
+        self._calls = {}
+        # Of each affine map that was computed.
+        self._computed = {}
 
     def name(self, wanted: str) -> str:
         """A name that no layer has yet."""
@@ -62,6 +134,7 @@ class Builder:
         outputs = layer(inputs)
         if weights:
             self.assign(layer, *weights)
+        self._calls[id(outputs)] = (layer, inputs, outputs)
         return outputs
 
     def assign(self, layer, *weights) -> None:
@@ -70,23 +143,104 @@ class Builder:
 
     def add(self, primitive, inputs, name, *args, **kwargs) -> keras.KerasTensor:
         """A primitive without weights, by its class."""
-        return primitive(*args, name=self.name(name), dtype="float32", **kwargs)(inputs)
+        layer = primitive(*args, name=self.name(name), dtype="float32", **kwargs)
+        return self.call(layer, inputs)
 
-    def conv(self, x, kernel, bias, name, strides=1) -> keras.KerasTensor:
-        """`Conv2D` with a kernel of shape `(size, size, channels, filters)`."""
-        return self.call(self.conv_layer(kernel, name, strides), x, kernel, bias)
+    def product_behind(self, x) -> primitives.Primitive | None:
+        """What gave the numbers of a tensor: the layer, or the one behind a `Reshape` of pixels."""
+        while id(x) in self._calls:
+            layer, inputs, _ = self._calls[id(x)]
+            if not isinstance(layer, primitives.Reshape) or inputs.shape[-1] != x.shape[-1]:
+                return layer
+            x = inputs
+        return None
 
-    def conv_layer(self, kernel, name, strides=1) -> primitives.Conv2D:
-        """The layer of `conv`, still to be called."""
-        size, _, _, filters = kernel.shape
-        return primitives.Conv2D(filters, size, strides, name=self.name(name), dtype="float32")
+    def conv(
+        self, x, kernel, bias, name, strides=1, padding="valid", dilation_rate=1, **kwargs
+    ) -> keras.KerasTensor:
+        """`Conv2D` with a kernel of shape `(height, width, channels / groups, filters)`.
 
-    def depthwise(self, x, kernel, bias, name, dilation_rate=(1, 1)) -> keras.KerasTensor:
-        """`DepthwiseConv2D` with a kernel of shape `(height, width, channels, 1)`."""
-        layer = primitives.DepthwiseConv2D(
-            kernel.shape[:2], dilation_rate, name=self.name(name), dtype="float32"
+        An affine map before it is folded where that is exact.
+        """
+        layer = primitives.Conv2D(
+            kernel.shape[3],
+            kernel.shape[:2],
+            strides,
+            padding,
+            dilation_rate,
+            name=self.name(name),
+            dtype="float32",
+            **kwargs,
         )
+        x, kernel, bias = self._fold_before(layer, x, kernel, bias, fold_affine_before_conv)
         return self.call(layer, x, kernel, bias)
+
+    def depthwise(
+        self, x, kernel, bias, name, dilation_rate=(1, 1), strides=1, padding="same", **kwargs
+    ) -> keras.KerasTensor:
+        """`DepthwiseConv2D` with a kernel of shape `(height, width, channels, multiplier)`."""
+        layer = primitives.DepthwiseConv2D(
+            kernel.shape[:2],
+            dilation_rate,
+            strides,
+            padding,
+            kernel.shape[3],
+            name=self.name(name),
+            dtype="float32",
+            **kwargs,
+        )
+        x, kernel, bias = self._fold_before(layer, x, kernel, bias, fold_affine_before_depthwise)
+        return self.call(layer, x, kernel, bias)
+
+    def _fold_before(self, layer, x, kernel, bias, fold):
+        if isinstance(x, Affine) and (layer.pads_nothing or not x.offset.any()):
+            return x.tensor, *fold(kernel, bias, x.scale, x.offset)
+        return self.tensor(x), kernel, bias
+
+    def fold_after(self, layer, scale, offset) -> None:
+        """Makes a convolution give `scale * output + offset`."""
+        kernel, bias = array(layer.kernel), array(layer.bias)
+        if isinstance(layer, primitives.Conv2D):
+            folded = fold_affine_after_conv(kernel, bias, scale, offset)
+        elif isinstance(layer, primitives.DepthwiseConv2D):
+            factors = scale.reshape(kernel.shape[2:])
+            folded = kernel * factors, bias * scale + offset
+        else:
+            folded = kernel * scale[:, None], bias * scale + offset
+        self.assign(layer, *folded)
+
+    def dense(self, x, kernel, bias, name, **kwargs) -> keras.KerasTensor:
+        """A product with a matrix over the last axis, of any rank.
+
+        It is a 1x1 convolution, whose int8 kernel has a step for each output.
+        """
+        shape = (x.tensor if isinstance(x, Affine) else x).shape
+        if isinstance(x, Affine):
+            kernel, bias = kernel * x.scale[:, None], bias + x.offset @ kernel
+            x = x.tensor
+        x = self.as_map(x, f"{name}_input")
+        output_name = f"{name}_product" if len(shape) != 4 else name
+        x = self.conv(x, kernel[None, None], bias, output_name, **kwargs)
+        return self.from_map(x, (*shape[:-1], kernel.shape[1]), name)
+
+    def as_map(self, x, name) -> keras.KerasTensor:
+        """A tensor of any rank as `(batch, rows, columns, channels)`."""
+        sizes = x.shape[1:]
+        if len(sizes) == 3:
+            return x
+        rows = {1: 1}.get(len(sizes), -1 if None in sizes[:-1] else int(np.prod(sizes[:-1])))
+        return self.add(primitives.Reshape, x, name, (rows, 1, sizes[-1]))
+
+    def from_map(self, x, shape, name) -> keras.KerasTensor:
+        """Back to another shape, whose first axis is the batch."""
+        return x if len(shape) == 4 else self.reshape(x, shape, name)
+
+    def reshape(self, x, shape, name) -> keras.KerasTensor:
+        """RESHAPE to a shape whose first axis is the batch, and of which one size may be open."""
+        sizes = [-1 if size is None else size for size in shape[1:]]
+        if sizes.count(-1) > 1:
+            raise NoPrimitiveError("more than one size is open")
+        return self.add(primitives.Reshape, x, name, sizes)
 
     def channel_scale(self, x, scale, name) -> keras.KerasTensor:
         """`ChannelScale` with a factor for each channel."""
@@ -94,6 +248,24 @@ class Builder:
         return self.call(layer, x, scale)
 
     def channel_affine(self, x, scale, offset, name) -> keras.KerasTensor:
-        """`ChannelAffine` with a factor and an offset for each channel."""
-        layer = primitives.ChannelAffine(name=self.name(name), dtype="float32")
-        return self.call(layer, x, scale, offset)
+        """A factor and an offset for each channel: a depthwise convolution of one tap."""
+        shape = x.shape
+        x = self.as_map(x, f"{name}_input")
+        mapped = f"{name}_map" if len(shape) != 4 else name
+        x = self.depthwise(x, scale.reshape(1, 1, -1, 1), offset, mapped)
+        return self.from_map(x, shape, name)
+
+    def constant(self, primitive, x, value, name, **kwargs) -> keras.KerasTensor:
+        """`AddConstant` or `MultiplyConstant` with a number or an array."""
+        value = np.asarray(value, np.float64)
+        layer = primitive(value.shape, name=self.name(name), dtype="float32", **kwargs)
+        return self.call(layer, x, value)
+
+    def tensor(self, value) -> keras.KerasTensor:
+        """A value as a tensor: an affine map that met nothing to be folded into is computed."""
+        if not isinstance(value, Affine):
+            return value
+        if id(value) not in self._computed:
+            x = self.channel_affine(value.tensor, value.scale, value.offset, value.name)
+            self._computed[id(value)] = (x, value)
+        return self._computed[id(value)][0]

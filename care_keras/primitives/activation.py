@@ -5,16 +5,29 @@ import numpy as np
 from keras import ops
 
 from care_keras.primitives.base import Primitive
-from care_keras.primitives.int8 import CodeFunction, Fixed, Int8
+from care_keras.primitives.fused_activation import clip
+from care_keras.primitives.int8 import CodeFunction, Fixed, Int8, Output
 from care_keras.primitives.rsqrt_kernel import rsqrt_codes
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class Gelu(Primitive):
-    """GELU, exact: `x * Phi(x)` with the normal distribution function."""
+    """GELU: `x * Phi(x)` with the normal distribution function.
+
+    Args:
+        approximate: Whether by the hyperbolic tangent.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, approximate: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.approximate = approximate
 
     def call(self, inputs) -> keras.KerasTensor:
-        return ops.gelu(inputs, approximate=False)
+        return ops.gelu(inputs, approximate=self.approximate)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "approximate": self.approximate}
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -49,3 +62,106 @@ class Softmax(Primitive):
 
     def call(self, inputs) -> keras.KerasTensor:
         return ops.softmax(inputs, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Clip(Primitive):
+    """What lies between two numbers: RELU, RELU6, RELU_N1_TO_1, or MAXIMUM and MINIMUM.
+
+    Args:
+        low: Lowest output, or `None`.
+        high: Highest, or `None`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    int8 = Int8(Output.LIKE_INPUT)
+
+    def __init__(self, low: float | None = None, high: float | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.low = low
+        self.high = high
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return clip(inputs, self.low, self.high)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "low": self.low, "high": self.high}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class LeakyRelu(Primitive):
+    """LEAKY_RELU: `x` where positive, `slope * x` elsewhere.
+
+    Args:
+        slope: Of the negative side.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, slope: float = 0.2, **kwargs):
+        super().__init__(**kwargs)
+        self.slope = slope
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.leaky_relu(inputs, negative_slope=self.slope)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "slope": self.slope}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Sigmoid(Primitive):
+    """LOGISTIC: `1 / (1 + exp(-x))`."""
+
+    # Its int8 kernel has this output and no other.
+    int8 = Int8(Fixed(1 / 256, -128))
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.sigmoid(inputs)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Tanh(Primitive):
+    """TANH."""
+
+    # Its int8 kernel has this output and no other.
+    int8 = Int8(Fixed(1 / 128, 0))
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.tanh(inputs)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Exp(Primitive):
+    """EXP."""
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.exp(inputs)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Log(Primitive):
+    """LOG of positive numbers."""
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.log(inputs)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class HardSigmoid(Primitive):
+    """`relu6(x + 3) / 6`: ADD and MUL; in int8 a DEPTHWISE_CONV_2D that saturates at both ends."""
+
+    int8 = Int8(Fixed(1 / 255, -128))
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.hard_sigmoid(inputs)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class HardSwish(Primitive):
+    """HARD_SWISH, `x * relu6(x + 3) / 6`; in int8 a product with `HardSigmoid`.
+
+    XNNPACK takes both operations of the product, and not int8 HARD_SWISH.
+    """
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.hard_silu(inputs)

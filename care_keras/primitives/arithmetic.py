@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from care_keras.primitives.base import Primitive
+from care_keras.primitives.fused_activation import FusedActivation
 from care_keras.primitives.int8 import Int8, Output
 
 # XNNPACK's int8 ADD takes terms of at least 2^-10 of the sum's step (TFLite's
@@ -13,38 +14,61 @@ _LEAST_TERM = 1.0 / 1000.0
 
 
 class _Elementwise(Primitive):
-    """Base: takes two tensors, of which one may have sizes of 1 that are repeated."""
+    """Base: takes two tensors; sizes of 1 are repeated, and axes that one lacks in front."""
 
     def compute_output_shape(self, input_shape):
-        return tuple(right if left == 1 else left for left, right in zip(*input_shape, strict=True))
+        left, right = (tuple(shape) for shape in input_shape)
+        rank = max(len(left), len(right))
+        left, right = ((1,) * (rank - len(shape)) + shape for shape in (left, right))
+        return tuple(b if a == 1 else a for a, b in zip(left, right, strict=True))
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Add(_Elementwise):
-    """ADD of two tensors."""
+class Add(FusedActivation, _Elementwise):
+    """ADD of two tensors; see `FusedActivation` for `activation`."""
 
     int8 = Int8(precisions=("int8", "int16"), least_term=_LEAST_TERM)
 
     def call(self, inputs) -> keras.KerasTensor:
-        return inputs[0] + inputs[1]
+        return self.activate(inputs[0] + inputs[1])
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Subtract(_Elementwise):
-    """SUB of two tensors."""
+class Subtract(FusedActivation, _Elementwise):
+    """SUB of two tensors; see `FusedActivation` for `activation`."""
 
     int8 = Int8(precisions=("int8", "int16"), least_term=_LEAST_TERM)
 
     def call(self, inputs) -> keras.KerasTensor:
-        return inputs[0] - inputs[1]
+        return self.activate(inputs[0] - inputs[1])
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Multiply(_Elementwise):
-    """MUL of two tensors."""
+class Multiply(FusedActivation, _Elementwise):
+    """MUL of two tensors; see `FusedActivation` for `activation`."""
 
     def call(self, inputs) -> keras.KerasTensor:
-        return inputs[0] * inputs[1]
+        return self.activate(inputs[0] * inputs[1])
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Maximum(_Elementwise):
+    """MAXIMUM of two tensors."""
+
+    int8 = Int8(Output.LIKE_INPUT, joins_inputs=True)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.maximum(*inputs)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Minimum(_Elementwise):
+    """MINIMUM of two tensors."""
+
+    int8 = Int8(Output.LIKE_INPUT, joins_inputs=True)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.minimum(*inputs)
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -103,7 +127,7 @@ class ChannelScale(Primitive):
     for each, which holds every factor exactly.
     """
 
-    channel_axis = 0
+    channel_axes = (0,)
 
     def build(self, input_shape) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="ones")
@@ -116,19 +140,51 @@ class ChannelScale(Primitive):
         return self.kernel
 
 
+class _WithConstant(FusedActivation, Primitive):
+    """Base: takes a tensor and a constant of its own.
+
+    Args:
+        constant_shape: Of the constant, without the batch's axis; `()` of one
+            number.
+        activation: See `FusedActivation`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, constant_shape=(), **kwargs):
+        super().__init__(**kwargs)
+        self.constant_shape = tuple(constant_shape)
+
+    def build(self, _) -> None:
+        self.constant = self.add_weight(
+            name="constant", shape=self.constant_shape, initializer="zeros"
+        )
+
+    def compute_output_shape(self, input_shape):
+        rank = max(len(input_shape), 1 + len(self.constant_shape))
+        constant = (1,) * (rank - len(self.constant_shape)) + self.constant_shape
+        given = (*input_shape[:1], *(1,) * (rank - len(input_shape)), *input_shape[1:])
+        return tuple(b if a == 1 else a for a, b in zip(given, constant, strict=True))
+
+    def get_config(self):
+        return {**super().get_config(), "constant_shape": list(self.constant_shape)}
+
+
 @keras.saving.register_keras_serializable(package="care_keras")
-class ChannelAffine(Primitive):
-    """MUL and ADD of a constant for each channel: a BatchNorm that was not folded."""
+class AddConstant(_WithConstant):
+    """ADD of a constant: one number, or an array that is repeated as NumPy repeats it."""
 
-    # Its offsets have no step of their own.
-    int8 = Int8(Output.NONE, precisions=())
-
-    def build(self, input_shape) -> None:
-        self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
-        self.offset = self.add_weight(name="offset", shape=(input_shape[-1],), initializer="zeros")
+    int8 = Int8(least_term=_LEAST_TERM)
 
     def call(self, inputs) -> keras.KerasTensor:
-        return inputs * self.scale + self.offset
+        return self.activate(inputs + self.constant)
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class MultiplyConstant(_WithConstant):
+    """MUL by a constant: one number, or an array that is repeated as NumPy repeats it."""
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return self.activate(inputs * self.constant)
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -175,6 +231,31 @@ class Mean(Primitive):
 
     def call(self, inputs) -> keras.KerasTensor:
         return ops.mean(inputs, axis=self.axes, keepdims=True)
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return tuple(1 if axis in self.axes else size for axis, size in enumerate(input_shape))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "axes": list(self.axes)}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Max(Primitive):
+    """REDUCE_MAX over some axes, which are kept with size 1.
+
+    Args:
+        axes: Axes, from 1.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    int8 = Int8(Output.LIKE_INPUT)
+
+    def __init__(self, axes, **kwargs):
+        super().__init__(**kwargs)
+        self.axes = tuple(axes)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.max(inputs, axis=self.axes, keepdims=True)
 
     def compute_output_shape(self, input_shape) -> tuple:
         return tuple(1 if axis in self.axes else size for axis, size in enumerate(input_shape))

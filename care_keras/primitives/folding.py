@@ -25,13 +25,24 @@ def batch_norm_affine(norm) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fold_affine_before_conv(kernel, bias, scale, offset) -> tuple[np.ndarray, np.ndarray]:
-    """`conv(scale * x + offset)` as one convolution.
+    """`conv(scale * x + offset)` as one convolution, in groups or not.
 
     Exact where the convolution pads nothing: a padded pixel is 0, not
     `offset`. Without it the converter leaves a MUL and an ADD over the whole
     map before each 1x1 and each 2x2 convolution.
     """
-    return kernel * scale[:, None], bias + np.einsum("hwio,i->o", kernel, offset)
+    # A group's channels stand for those of the kernel's own place among the groups.
+    groups, filters = len(scale) // kernel.shape[2], kernel.shape[3]
+    scales, offsets = (
+        np.repeat(x.reshape(groups, -1).T, filters // groups, axis=1) for x in (scale, offset)
+    )
+    return kernel * scales, bias + np.einsum("hwio,io->o", kernel, offsets)
+
+
+def fold_affine_before_depthwise(kernel, bias, scale, offset) -> tuple[np.ndarray, np.ndarray]:
+    """The same for a depthwise convolution, kernel `(height, width, channels, multiplier)`."""
+    constant = np.einsum("hwcm,c->cm", kernel, offset).reshape(-1)
+    return kernel * scale[:, None], bias + constant
 
 
 def fold_affine_after_conv(kernel, bias, scale, offset) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,8 @@ class Output(enum.Enum):
 
     Attributes:
         OWN: With a range of its own, which calibration finds.
-        LIKE_INPUT: As its first input is: its numbers are some of that one's.
+        LIKE_INPUT: As its first input is: its numbers are some of that one's,
+            or lie between them.
         NONE: Not at all: TFLite has no int8 kernel that is safe to use.
     """
 
@@ -54,6 +55,8 @@ class Int8:
 
     Attributes:
         output: How its output is quantized.
+        interpolates: Whether an output that is quantized like the input lies
+            between its codes, so that it is rounded anew.
         joins_inputs: Whether all inputs, and not the first alone, are
             quantized alike.
         precisions: What it can compute in besides float32.
@@ -68,6 +71,7 @@ class Int8:
     """
 
     output: Output | Fixed = Output.OWN
+    interpolates: bool = False
     joins_inputs: bool = False
     precisions: tuple[str, ...] = ("int8",)
     symmetric_inputs: tuple[int, ...] = ()

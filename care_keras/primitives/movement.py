@@ -1,5 +1,7 @@
 """Operations that move numbers and change none."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -38,15 +40,30 @@ class ChannelSlice(Primitive):
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class Concatenate(Primitive):
-    """CONCATENATION of a list of tensors along the channels."""
+    """CONCATENATION of a list of tensors.
+
+    Args:
+        axis: From 1, or from the last one, -1, down.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
 
     int8 = Int8(Output.LIKE_INPUT, joins_inputs=True, precisions=("int8", "int16"))
 
+    def __init__(self, axis: int = -1, **kwargs):
+        super().__init__(**kwargs)
+        self.axis = axis
+
     def call(self, inputs) -> keras.KerasTensor:
-        return ops.concatenate(inputs, axis=-1)
+        return ops.concatenate(inputs, axis=self.axis)
 
     def compute_output_shape(self, input_shape) -> tuple:
-        return (*input_shape[0][:-1], sum(shape[-1] for shape in input_shape))
+        sizes = [shape[self.axis] for shape in input_shape]
+        shape = list(input_shape[0])
+        shape[self.axis] = None if None in sizes else sum(sizes)
+        return tuple(shape)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "axis": self.axis}
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -109,3 +126,133 @@ class Transpose(Primitive):
 
     def compute_output_shape(self, input_shape) -> tuple:
         return (*input_shape[:-2], input_shape[-1], input_shape[-2])
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Reshape(Primitive):
+    """RESHAPE.
+
+    Args:
+        target_shape: Without the batch's axis; one size may be -1.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    int8 = _MOVES
+
+    def __init__(self, target_shape, **kwargs):
+        super().__init__(**kwargs)
+        self.target_shape = tuple(target_shape)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.reshape(inputs, (-1, *self._sizes(inputs.shape)))
+
+    def _sizes(self, input_shape):
+        """The target with its open size filled in, where that is known."""
+        if -1 not in self.target_shape or None in input_shape[1:]:
+            return self.target_shape
+        open_size = math.prod(input_shape[1:]) // -math.prod(self.target_shape)
+        return tuple(open_size if size == -1 else size for size in self.target_shape)
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        sizes = self._sizes(input_shape)
+        return (input_shape[0], *(None if size == -1 else size for size in sizes))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "target_shape": list(self.target_shape)}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Permute(Primitive):
+    """TRANSPOSE of all axes but the batch's.
+
+    Args:
+        order: Of the axes, from 1: `(2, 1, 3)` swaps the first two.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    int8 = _MOVES
+
+    def __init__(self, order, **kwargs):
+        super().__init__(**kwargs)
+        self.order = tuple(order)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.transpose(inputs, (0, *self.order))
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return (input_shape[0], *(input_shape[axis] for axis in self.order))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "order": list(self.order)}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Slice(Primitive):
+    """SLICE or STRIDED_SLICE of all axes but the batch's.
+
+    Args:
+        begin: First place on each axis, from 0; negative from the end.
+        end: Place behind the last on each axis, likewise; `None` for all.
+        strides: Distance of the places, positive.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    int8 = _MOVES
+
+    def __init__(self, begin, end, strides=None, **kwargs):
+        super().__init__(**kwargs)
+        self.begin = tuple(begin)
+        self.end = tuple(end)
+        self.strides = tuple(strides or (1,) * len(self.begin))
+
+    def slices(self) -> tuple[slice, ...]:
+        """One for each axis but the batch's."""
+        ends = zip(self.begin, self.end, self.strides, strict=True)
+        return tuple(slice(*three) for three in ends)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return inputs[(slice(None), *self.slices())]
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        sizes = [
+            None if size is None else len(range(*part.indices(size)))
+            for size, part in zip(input_shape[1:], self.slices(), strict=True)
+        ]
+        return (input_shape[0], *sizes)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "begin": list(self.begin),
+            "end": list(self.end),
+            "strides": list(self.strides),
+        }
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Pad(Primitive):
+    """PAD of all axes but the batch's with 0.
+
+    Args:
+        paddings: `(before, behind)` of each axis.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    int8 = _MOVES
+
+    def __init__(self, paddings, **kwargs):
+        super().__init__(**kwargs)
+        self.paddings = tuple(tuple(pair) for pair in paddings)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.pad(inputs, ((0, 0), *self.paddings))
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        sizes = [
+            None if size is None else size + sum(pair)
+            for size, pair in zip(input_shape[1:], self.paddings, strict=True)
+        ]
+        return (input_shape[0], *sizes)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "paddings": [list(pair) for pair in self.paddings]}

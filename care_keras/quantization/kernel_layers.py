@@ -35,7 +35,7 @@ class _QuantizedKernel:
         return bias + ops.stop_gradient(rounded - bias)
 
     def _kernel_steps(self):
-        axes = [axis for axis in range(len(self.kernel.shape)) if axis != self.channel_axis]
+        axes = [axis for axis in range(len(self.kernel.shape)) if axis not in self.channel_axes]
         largest = ops.max(ops.abs(ops.stop_gradient(self.kernel)), axis=axes, keepdims=True)
         # A channel of zeros needs a step too.
         return ops.where(largest > 0.0, largest, 1.0) / 127.0
@@ -57,6 +57,13 @@ class QuantizedDepthwiseConv2D(
     _QuantizedKernel, primitives.DepthwiseConv2D, quantizes=primitives.DepthwiseConv2D
 ):
     """`DepthwiseConv2D` with int8 kernel and int32 bias."""
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class QuantizedTransposedConv2D(
+    _QuantizedKernel, primitives.TransposedConv2D, quantizes=primitives.TransposedConv2D
+):
+    """`TransposedConv2D` with int8 kernel and int32 bias."""
 
 
 @keras.saving.register_keras_serializable(package="care_keras")

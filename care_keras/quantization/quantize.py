@@ -197,7 +197,8 @@ class _Quantization:
             variable.assign(np.asarray(value, np.float32))
         output = layer.int8.output
         fixed = (output.scale, output.zero_point) if isinstance(output, Fixed) else None
-        return self._tensor(layer.name, outputs, precision, not layer.keeps_values, fixed)
+        rounded = layer.int8.interpolates or not layer.keeps_values
+        return self._tensor(layer.name, outputs, precision, rounded, fixed)
 
     def _tensor(self, name, values, precision="int8", rounded=True, fixed=None):
         """Wraps what a layer gives, rounded as its readers take it.

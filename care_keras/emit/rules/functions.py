@@ -5,18 +5,55 @@ import numpy as np
 from care_keras import primitives as p
 from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
+from care_keras.tflite_file.writer import Quantization
+
+_OPERATORS = {p.Elu: "ELU", p.Exp: "EXP", p.Log: "LOG", p.Sigmoid: "LOGISTIC", p.Tanh: "TANH"}
+
+
+@rule(*_OPERATORS)
+def _function(emit, layer, x):
+    (name,) = {name for kind, name in _OPERATORS.items() if isinstance(layer, kind)}
+    return o.operator(emit, name, [x], emit.output(layer, x))
 
 
 @rule(p.Gelu)
 def _gelu(emit, layer, x):
-    return o.operator(
-        emit, "GELU", [x], emit.output(layer, x), o.options("Gelu", approximate=False)
-    )
+    options = o.options("Gelu", approximate=layer.approximate)
+    return o.operator(emit, "GELU", [x], emit.output(layer, x), options)
 
 
-@rule(p.Elu)
-def _elu(emit, layer, x):
-    return o.operator(emit, "ELU", [x], emit.output(layer, x))
+@rule(p.LeakyRelu)
+def _leaky_relu(emit, layer, x):
+    options = o.options("LeakyRelu", alpha=layer.slope)
+    return o.operator(emit, "LEAKY_RELU", [x], emit.output(layer, x), options)
+
+
+_CLIPS = {(0.0, None): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
+
+
+@rule(p.Clip)
+def _clip(emit, layer, x):
+    output = emit.output(layer, x)
+    name = _CLIPS.get((layer.low, layer.high))
+    if name is not None:
+        return o.operator(emit, name, [x], output)
+    ends = [("MAXIMUM", layer.low), ("MINIMUM", layer.high)]
+    for name, end in ends:
+        if end is None:
+            continue
+        last = name == "MINIMUM" or layer.high is None
+        target = output if last else emit.like(f"{layer.name}/{name.lower()}", x, x.shape)
+        constant = _end(emit, f"{layer.name}/{name.lower()}_of", x, end)
+        x = o.operator(emit, name, [x, constant], target, o.options("MaximumMinimum"))
+    return x
+
+
+def _end(emit, name, x, value):
+    """An end of `Clip` as codes of its input."""
+    if x.dtype == np.float32:
+        return emit.weight(name, np.float32(value))
+    code = np.rint(value / float(x.quantization.scale)) + x.quantization.zero_point
+    return emit.writer.constant(name, np.clip(code, -128, 127).astype(np.int8), x.quantization)
 
 
 @rule(p.Rsqrt)
@@ -34,3 +71,27 @@ def _rsqrt(emit, layer, x):
 @rule(p.Softmax)
 def _softmax(emit, layer, x):
     return o.operator(emit, "SOFTMAX", [x], emit.output(layer, x), o.options("Softmax", beta=1.0))
+
+
+@rule(p.HardSigmoid)
+def _hard_sigmoid(emit, layer, x):
+    output = emit.output(layer, x)
+    if output.dtype != np.float32:
+        return o.saturating_sixth(emit, layer.name, x, output)
+    three = o.float_constant(emit, layer, [3.0], "three")
+    options = o.options("Add", fusedActivationFunction=o.ACTIVATIONS["relu6"])
+    inner = emit.float_tensor(f"{layer.name}/relu6", x.shape)
+    inner = o.operator(emit, "ADD", [x, three], inner, options)
+    sixth = o.float_constant(emit, layer, [1.0 / 6.0], "sixth")
+    return o.multiply(emit, [inner, sixth], output)
+
+
+@rule(p.HardSwish)
+def _hard_swish(emit, layer, x):
+    output = emit.output(layer, x)
+    if output.dtype == np.float32:
+        return o.operator(emit, "HARD_SWISH", [x], output)
+    quantization = Quantization(np.asarray([1 / 255], np.float32), -128)
+    gate = emit.writer.tensor(f"{layer.name}/hard_sigmoid", x.shape, np.int8, quantization)
+    gate = o.saturating_sixth(emit, f"{layer.name}/hard_sigmoid", x, gate)
+    return o.multiply(emit, [x, gate], output)

@@ -16,9 +16,8 @@ def _channel_slice(emit, layer, x):
 @rule(p.Concatenate)
 def _concatenate(emit, layer, inputs):
     output = emit.output(layer, inputs)
-    options = o.options(
-        "Concatenation", axis=len(output.shape) - 1, fusedActivationFunction=o.NO_ACTIVATION
-    )
+    axis = layer.axis % len(output.shape)
+    options = o.options("Concatenation", axis=axis, fusedActivationFunction=o.NO_ACTIVATION)
     return o.operator(emit, "CONCATENATION", inputs, output, options)
 
 
@@ -39,8 +38,8 @@ def _unflatten_pixels(emit, layer, inputs):
     return _reshape(emit, layer, inputs[0], inputs)
 
 
-@rule(p.SqueezePixels)
-def _squeeze_pixels(emit, layer, x):
+@rule(p.SqueezePixels, p.Reshape)
+def _plain_reshape(emit, layer, x):
     return _reshape(emit, layer, x, x)
 
 
@@ -50,3 +49,28 @@ def _transpose(emit, layer, x):
     order = (*range(rank - 2), rank - 1, rank - 2)
     output = emit.output(layer, x)
     return o.transpose(emit, layer.name, x, order, output)
+
+
+@rule(p.Permute)
+def _permute(emit, layer, x):
+    return o.transpose(emit, layer.name, x, (0, *layer.order), emit.output(layer, x))
+
+
+@rule(p.Slice)
+def _slice(emit, layer, x):
+    output = emit.output(layer, x)
+    parts = [range(*part.indices(n)) for part, n in zip(layer.slices(), x.shape[1:], strict=True)]
+    begin = o.int32(emit, (0, *(part.start for part in parts)), f"{layer.name}/begin")
+    if all(stride == 1 for stride in layer.strides):
+        size = o.int32(emit, output.shape, f"{layer.name}/size")
+        return o.operator(emit, "SLICE", [x, begin, size], output, o.options("Slice"))
+    end = o.int32(emit, (x.shape[0], *(part.stop for part in parts)), f"{layer.name}/end")
+    strides = o.int32(emit, (1, *layer.strides), f"{layer.name}/strides")
+    options = o.options("StridedSlice")
+    return o.operator(emit, "STRIDED_SLICE", [x, begin, end, strides], output, options)
+
+
+@rule(p.Pad)
+def _pad(emit, layer, x):
+    paddings = o.int32(emit, ((0, 0), *layer.paddings), f"{layer.name}/paddings")
+    return o.operator(emit, "PAD", [x, paddings], emit.output(layer, x), o.options("Pad"))

@@ -9,23 +9,54 @@ from care_keras.tflite_file.writer import Quantization, TensorHandle
 # TensorFlow's tensorflow/lite/tools/versioning/op_version.cc.
 VERSIONS = {
     "ADD": (1, 2, 3),
+    "AVERAGE_POOL_2D": (1, 2),
     "BATCH_MATMUL": (1, 2, 3),
     "CONCATENATION": (1, 2, 3),
     "CONV_2D": (1, 3, 4),
     "ELU": (1, 1),
+    "EXP": (1, 2),
     "FULLY_CONNECTED": (5, 5),
     "GELU": (1, 2),
+    "HARD_SWISH": (1, 1),
+    "LEAKY_RELU": (1, 1),
+    "LOG": (1, 2),
+    "LOGISTIC": (1, 2),
+    "MAXIMUM": (1, 2),
+    "MAX_POOL_2D": (1, 2),
     "MEAN": (1, 2, 3),
+    "MINIMUM": (1, 2),
+    "PAD": (1, 2, 3),
+    "REDUCE_MAX": (1, 2),
+    "RELU": (1, 2),
+    "RELU6": (1, 2),
+    "RELU_N1_TO_1": (1, 1),
     "RESHAPE": (1, 1, 1),
+    "RESIZE_BILINEAR": (3, 3),
+    "RESIZE_NEAREST_NEIGHBOR": (3, 3),
     "RSQRT": (1, 2),
     "SLICE": (1, 2, 4),
     "SOFTMAX": (1, 2),
     "SPACE_TO_DEPTH": (1, 2),
+    "STRIDED_SLICE": (1, 2, 4),
     "SUB": (1, 2, 5),
+    "TANH": (1, 2),
     "TRANSPOSE": (1, 2, 5),
+    "TRANSPOSE_CONV": (3, 3),
 }
 _PRECISIONS = (np.float32, np.int8, np.int16)
 NO_ACTIVATION = schema.ActivationFunctionType.NONE
+ACTIVATIONS = {
+    "linear": NO_ACTIVATION,
+    "relu": schema.ActivationFunctionType.RELU,
+    "relu6": schema.ActivationFunctionType.RELU6,
+    "relu_n1_to_1": schema.ActivationFunctionType.RELU_N1_TO_1,
+}
+PADDINGS = {"valid": schema.Padding.VALID, "same": schema.Padding.SAME}
+
+
+def activation(layer) -> int:
+    """The fused activation of a primitive that may have one."""
+    return ACTIVATIONS[layer.activation]
 
 
 def options(kind: str, **fields) -> object:
@@ -59,6 +90,15 @@ def float_constant(emit, layer, values, suffix="constant") -> TensorHandle:
     return emit.weight(f"{layer.name}/{suffix}", np.asarray(values, np.float32))
 
 
+def int8_constant(emit, layer, values, least_step=0.0) -> TensorHandle:
+    """An int8 constant of any numbers, with one step, of at least `least_step`."""
+    values = np.asarray(values, np.float64)
+    largest = float(np.max(np.abs(values))) or 1.0
+    step = np.float32(max(largest / 127.0, least_step))
+    codes = np.clip(np.rint(values / step), -127, 127)
+    return integer_constant(emit, layer, codes, step)
+
+
 def reshape(emit, name, x, output) -> TensorHandle:
     """RESHAPE to the shape of `output`."""
     shape = int32(emit, output.shape, f"{name}/shape")
@@ -72,11 +112,41 @@ def transpose(emit, name, x, order, output) -> TensorHandle:
     return operator(emit, "TRANSPOSE", [x, permutation], output, options("Transpose"))
 
 
-def multiply(emit, inputs, output) -> TensorHandle:
+def multiply(emit, inputs, output, fused=NO_ACTIVATION) -> TensorHandle:
     """MUL of two tensors."""
     version = 1
     if output.dtype == np.int8:
         steps = [handle.quantization.scale for handle in inputs]
         version = 3 if steps[0] * steps[1] >= output.quantization.scale else 2
-    fused = options("Mul", fusedActivationFunction=NO_ACTIVATION)
-    return emit.writer.operator("MUL", version, inputs, output, fused)
+    mul = options("Mul", fusedActivationFunction=fused)
+    return emit.writer.operator("MUL", version, inputs, output, mul)
+
+
+def saturating_sixth(emit, name, x, output) -> TensorHandle:
+    """`x / 6 + 1 / 2` as int8 codes from 0 to 1, which end where `relu6(x + 3) / 6` does.
+
+    A depthwise convolution of one tap, of a map of any shape.
+    """
+    channels = x.shape[-1]
+    shape = (x.shape[0], 1, int(np.prod(x.shape[1:-1], dtype=int)), channels)
+    target = output
+    if len(x.shape) != 4:
+        x = reshape(emit, f"{name}/map", x, emit.like(f"{name}/map", x, shape))
+        target = emit.like(f"{name}/product", output, shape)
+    steps = np.full(channels, 1.0 / (6.0 * 127.0), np.float32)
+    codes = np.full((1, 1, 1, channels), 127, np.int8)
+    kernel = emit.writer.constant(f"{name}/kernel", codes, Quantization(steps, axis=3))
+    bias = emit.integer_bias(name, np.full(channels, 0.5), x, steps)
+    depthwise = options(
+        "DepthwiseConv2D",
+        padding=schema.Padding.VALID,
+        strideW=1,
+        strideH=1,
+        depthMultiplier=1,
+        dilationHFactor=1,
+        dilationWFactor=1,
+        fusedActivationFunction=NO_ACTIVATION,
+    )
+    inputs = [x, kernel, bias]
+    result = emit.writer.operator("DEPTHWISE_CONV_2D", 3, inputs, target, depthwise)
+    return result if target is output else reshape(emit, name, result, output)

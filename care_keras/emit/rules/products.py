@@ -15,7 +15,7 @@ _DEPTHWISE_CHANNELS = 16
 @rule(p.Conv2D)
 def _conv(emit, layer, x):
     output = emit.output(layer, x)
-    strides, to_tflite = (layer.strides, layer.strides), lambda k: k.transpose(3, 0, 1, 2)
+    strides, to_tflite = layer.strides, lambda k: k.transpose(3, 0, 1, 2)
     if output.dtype == np.int8 and _has_odd_patches(layer, x):
         x, strides = _patches_as_channels(emit, layer, x), (1, 1)
 
@@ -25,21 +25,24 @@ def _conv(emit, layer, x):
     kernel, bias = emit.conv_weights(layer, x, output, to_tflite, axis=0)
     options = o.options(
         "Conv2D",
-        padding=schema.Padding.VALID,
+        padding=o.PADDINGS[layer.padding],
         strideH=strides[0],
         strideW=strides[1],
-        dilationWFactor=1,
-        dilationHFactor=1,
-        fusedActivationFunction=o.NO_ACTIVATION,
+        dilationHFactor=layer.dilation_rate[0],
+        dilationWFactor=layer.dilation_rate[1],
+        fusedActivationFunction=o.activation(layer),
     )
-    return o.operator(emit, "CONV_2D", [x, kernel, bias], output, options)
+    version = 6 if layer.groups > 1 else None
+    return o.operator(emit, "CONV_2D", [x, kernel, bias], output, options, version)
 
 
 def _has_odd_patches(layer, x):
     """Whether patches do not overlap, fill the image, and have channels that fill no register."""
-    size = layer.kernel_size
-    fits = all(side % size == 0 for side in x.shape[1:3])
-    return size == layer.strides > 1 and fits and x.shape[3] % 8 != 0
+    size = layer.kernel_size[0]
+    whole = layer.kernel_size == layer.strides == (size, size) and size > 1
+    fits = whole and all(side % size == 0 for side in x.shape[1:3])
+    plain = layer.groups == 1 and layer.dilation_rate == (1, 1)
+    return fits and plain and x.shape[3] % 8 != 0
 
 
 def _patches_as_channels(emit, layer, x):
@@ -49,7 +52,7 @@ def _patches_as_channels(emit, layer, x):
     channels, takes 452 us as it is and 177 so (AVX2).
     """
     batch, height, width, channels = x.shape
-    size = layer.kernel_size
+    size = layer.kernel_size[0]
     shape = (batch, height // size, width // size, size * size * channels)
     patches = emit.writer.tensor(f"{layer.name}/patches", shape, np.int8, x.quantization)
     return o.operator(
@@ -57,16 +60,16 @@ def _patches_as_channels(emit, layer, x):
     )
 
 
-def _depthwise_operator(emit, inputs, output, dilation_rate):
+def _depthwise_operator(emit, layer, inputs, output, dilation_rate):
     options = o.options(
         "DepthwiseConv2D",
-        padding=schema.Padding.SAME,
-        strideW=1,
-        strideH=1,
-        depthMultiplier=1,
+        padding=o.PADDINGS[layer.padding],
+        strideH=layer.strides[0],
+        strideW=layer.strides[1],
+        depthMultiplier=layer.depth_multiplier,
         dilationHFactor=dilation_rate[0],
         dilationWFactor=dilation_rate[1],
-        fusedActivationFunction=o.NO_ACTIVATION,
+        fusedActivationFunction=o.activation(layer),
     )
     dilated = tuple(dilation_rate) != (1, 1)
     version = {np.int8: 3, np.int16: 5}.get(output.dtype.type, 2 if dilated else 1)
@@ -79,7 +82,7 @@ def _depthwise(emit, layer, x):
     fold = _columns_to_fold(layer, x) if output.dtype == np.int8 else 1
     if fold == 1:
         kernel, bias = emit.conv_weights(layer, x, output, _depthwise_layout, axis=3)
-        return _depthwise_operator(emit, [x, kernel, bias], output, layer.dilation_rate)
+        return _depthwise_operator(emit, layer, [x, kernel, bias], output, layer.dilation_rate)
     batch, height, width, channels = x.shape
     shape = (batch, height, width // fold, channels * fold)
     folded = emit.like(f"{layer.name}/folded", x, shape)
@@ -88,12 +91,13 @@ def _depthwise(emit, layer, x):
     vertical, horizontal = layer.dilation_rate
     dilation_rate = vertical, max(horizontal // fold, 1)
     result = emit.like(f"{layer.name}/unfolded", output, shape)
-    result = _depthwise_operator(emit, [folded, kernel, bias], result, dilation_rate)
+    result = _depthwise_operator(emit, layer, [folded, kernel, bias], result, dilation_rate)
     return o.reshape(emit, layer.name, result, output)
 
 
 def _depthwise_layout(kernel):
-    return kernel.transpose(3, 0, 1, 2)
+    height, width, channels, multiplier = kernel.shape
+    return kernel.reshape(1, height, width, channels * multiplier)
 
 
 def _columns_to_fold(layer, x):
@@ -109,6 +113,9 @@ def _columns_to_fold(layer, x):
     taps = layer.kernel_size[1]
     whole = taps == 1 or (taps % 2 == 1 and layer.dilation_rate[1] % max(fold, 1) == 0)
     fits = fold > 1 and channels * fold == _DEPTHWISE_CHANNELS and width % fold == 0
+    fits = fits and layer.strides == (1, 1) and layer.depth_multiplier == 1
+    # Without padding the last pixels would be of another number.
+    fits = fits and layer.padding == "same"
     return fold if whole and fits else 1
 
 
@@ -123,7 +130,36 @@ def _channel_scale(emit, layer, x):
         f"{layer.name}/kernel", codes.reshape(1, 1, 1, -1), Quantization(scales, axis=3)
     )
     bias = emit.integer_bias(layer.name, np.zeros(len(scales)), x, scales)
-    return _depthwise_operator(emit, [x, kernel, bias], output, (1, 1))
+    options = o.options(
+        "DepthwiseConv2D",
+        padding=schema.Padding.SAME,
+        strideH=1,
+        strideW=1,
+        depthMultiplier=1,
+        dilationHFactor=1,
+        dilationWFactor=1,
+        fusedActivationFunction=o.NO_ACTIVATION,
+    )
+    return emit.writer.operator("DEPTHWISE_CONV_2D", 3, [x, kernel, bias], output, options)
+
+
+@rule(p.TransposedConv2D)
+def _transposed_conv(emit, layer, x):
+    output = emit.output(layer, x)
+    kernel, bias = emit.conv_weights(
+        layer, x, output, lambda kernel: kernel.transpose(2, 0, 1, 3), axis=0
+    )
+    shape = o.int32(emit, output.shape, f"{layer.name}/shape")
+    options = o.options(
+        "TransposeConv",
+        padding=o.PADDINGS[layer.padding],
+        strideH=layer.strides[0],
+        strideW=layer.strides[1],
+        fusedActivationFunction=o.activation(layer),
+    )
+    version = 3 if layer.activation == "linear" else 4
+    inputs = [shape, kernel, x, bias]
+    return emit.writer.operator("TRANSPOSE_CONV", version, inputs, output, options)
 
 
 @rule(p.MatMul)

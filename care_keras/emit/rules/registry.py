@@ -10,11 +10,11 @@ from collections.abc import Callable
 RULES: dict[type, Callable] = {}
 
 
-def rule(primitive) -> Callable:
-    """Registers a rule for a class and its subclasses."""
+def rule(*primitives: type) -> Callable:
+    """Registers a rule for classes and their subclasses."""
 
     def register(function):
-        RULES[primitive] = function
+        RULES.update(dict.fromkeys(primitives, function))
         return function
 
     return register

@@ -5,20 +5,22 @@ import numpy as np
 from care_keras import primitives as p
 from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
+from care_keras.primitives.folding import array
 
 
 @rule(p.Add)
 def _add(emit, layer, inputs):
-    return _sum_operator(emit, "Add", inputs, emit.output(layer, inputs))
+    return _sum_operator(emit, layer, "Add", inputs)
 
 
 @rule(p.Subtract)
 def _subtract(emit, layer, inputs):
-    return _sum_operator(emit, "Sub", inputs, emit.output(layer, inputs))
+    return _sum_operator(emit, layer, "Sub", inputs)
 
 
-def _sum_operator(emit, kind, inputs, output):
-    options = o.options(kind, fusedActivationFunction=o.NO_ACTIVATION)
+def _sum_operator(emit, layer, kind, inputs):
+    output = emit.output(layer, inputs)
+    options = o.options(kind, fusedActivationFunction=o.activation(layer))
     if output.dtype == np.int16:
         # Or steps would have to be powers of two.
         options.potScaleInt16 = False
@@ -27,7 +29,7 @@ def _sum_operator(emit, kind, inputs, output):
 
 @rule(p.Multiply)
 def _multiply(emit, layer, inputs):
-    return o.multiply(emit, inputs, emit.output(layer, inputs))
+    return o.multiply(emit, inputs, emit.output(layer, inputs), o.activation(layer))
 
 
 @rule(p.Divide)
@@ -36,13 +38,36 @@ def _divide(emit, layer, inputs):
     return emit.writer.operator("DIV", 1, inputs, emit.output(layer, inputs), options)
 
 
-@rule(p.ChannelAffine)
-def _channel_affine(emit, layer, x):
-    scaled = emit.float_tensor(f"{layer.name}/scaled", x.shape)
-    o.multiply(emit, [x, o.float_constant(emit, layer, layer.scale, "scale")], scaled)
-    offset = o.float_constant(emit, layer, layer.offset, "offset")
-    options = o.options("Add", fusedActivationFunction=o.NO_ACTIVATION)
-    return o.operator(emit, "ADD", [scaled, offset], emit.output(layer, x), options)
+@rule(p.Maximum, p.Minimum)
+def _extreme(emit, layer, inputs):
+    kind = type(layer).__name__.upper()
+    options = o.options("MaximumMinimum")
+    return o.operator(emit, kind, inputs, emit.output(layer, inputs), options)
+
+
+@rule(p.AddConstant)
+def _add_constant(emit, layer, x):
+    output = emit.output(layer, x)
+    constant = np.asarray(array(layer.constant))
+    if output.dtype != np.float32:
+        # XNNPACK's ADD takes a term of at least 2^-10 of the sum's step.
+        least = float(output.quantization.scale) * layer.int8.least_term
+        constant = o.int8_constant(emit, layer, constant, least)
+    else:
+        constant = o.float_constant(emit, layer, constant)
+    options = o.options("Add", fusedActivationFunction=o.activation(layer))
+    return o.operator(emit, "ADD", [x, constant], output, options)
+
+
+@rule(p.MultiplyConstant)
+def _multiply_constant(emit, layer, x):
+    output = emit.output(layer, x)
+    constant = np.asarray(array(layer.constant))
+    if output.dtype != np.float32:
+        constant = o.int8_constant(emit, layer, constant)
+    else:
+        constant = o.float_constant(emit, layer, constant)
+    return o.multiply(emit, [x, constant], output, o.activation(layer))
 
 
 @rule(p.AddOne)
@@ -71,6 +96,13 @@ def _mean(emit, layer, x):
     axes = o.int32(emit, layer.axes, f"{layer.name}/axes")
     options = o.options("Reducer", keepDims=True)
     return o.operator(emit, "MEAN", [x, axes], emit.output(layer, x), options)
+
+
+@rule(p.Max)
+def _max(emit, layer, x):
+    axes = o.int32(emit, layer.axes, f"{layer.name}/axes")
+    options = o.options("Reducer", keepDims=True)
+    return o.operator(emit, "REDUCE_MAX", [x, axes], emit.output(layer, x), options)
 
 
 @rule(p.HeadMask)

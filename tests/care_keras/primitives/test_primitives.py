@@ -82,9 +82,6 @@ CASES = {
         p.AddEpsilon, [ROWS], lambda x: x + 0.25 * PIXELS, {"epsilon": 0.25, "per_pixel": True}
     ),
     "add one": PrimitiveCase(p.AddOne, [ROWS], lambda x: x + 1.0),
-    "channel affine": PrimitiveCase(
-        p.ChannelAffine, [MAP], lambda x, scale, offset: x * scale + offset
-    ),
     "channel scale": PrimitiveCase(p.ChannelScale, [MAP], lambda x, kernel: x * kernel),
     "slice": PrimitiveCase(p.ChannelSlice, [MAP], lambda x: x[..., 2:5], {"start": 2, "size": 3}),
     "slice of pixels": PrimitiveCase(

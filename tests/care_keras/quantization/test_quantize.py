@@ -97,10 +97,9 @@ def test_weights_lie_on_the_grid(quantized):
         assert codes.dtype == np.int8 and steps.dtype == np.float32
         # -128 would make int8 kernels of two products at a time overflow.
         assert codes.min() >= -127
-        axes = tuple(axis for axis in range(codes.ndim) if axis != layer.channel_axis)
+        axes = tuple(axis for axis in range(codes.ndim) if axis not in layer.channel_axes)
         np.testing.assert_array_equal(np.abs(codes.astype(int)).max(axis=axes), 127)
-        shape = [1] * codes.ndim
-        shape[layer.channel_axis] = -1
+        shape = [n if axis in layer.channel_axes else 1 for axis, n in enumerate(codes.shape)]
         np.testing.assert_allclose(
             numpy_of(layer.forward_kernel()), codes * steps.reshape(shape), rtol=1e-5, atol=1e-7
         )
@@ -248,16 +247,9 @@ def test_a_quantized_form_is_refused(quantized):
         quantize(quantized)
 
 
-@pytest.mark.parametrize(
-    "rewrites, operation",
-    [
-        (Rewrites(division_free=False), "Divide"),
-        (Rewrites(fold_batch_norm=False), "ChannelAffine"),
-    ],
-)
-def test_operations_without_int8_are_refused(rewrites, operation):
-    with pytest.raises(ValueError, match=rf"no int8 form.*Received: .*{operation}"):
-        quantize(fuse(tiny_classifier(), rewrites))
+def test_operations_without_int8_are_refused():
+    with pytest.raises(ValueError, match=r"no int8 form.*Received: .*Divide"):
+        quantize(fuse(tiny_classifier(), Rewrites(division_free=False)))
 
 
 def test_layers_that_are_none_of_ours_are_refused():

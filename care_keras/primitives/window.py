@@ -1,0 +1,125 @@
+"""Pooling and resizing: each number of the output comes from a window of a channel's own."""
+
+import keras
+from keras import ops
+
+from care_keras.primitives.base import Primitive
+from care_keras.primitives.int8 import Int8, Output
+
+RESIZINGS = ("bilinear", "nearest")
+
+
+class _Pool(Primitive):
+    """Base of both poolings.
+
+    Args:
+        pool_size: `(height, width)` of the window.
+        strides: `(vertical, horizontal)` steps in pixels.
+        padding: `"valid"` or `"same"`, as TensorFlow means it.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, height, width, channels)`.
+    """
+
+    def __init__(self, pool_size, strides, padding: str = "valid", **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = tuple(pool_size)
+        self.strides = tuple(strides)
+        self.padding = padding
+
+    def compute_output_shape(self, input_shape):
+        sizes = []
+        for size, window, stride in zip(
+            input_shape[1:3], self.pool_size, self.strides, strict=True
+        ):
+            if size is not None and self.padding == "same":
+                size = -(-size // stride)
+            elif size is not None:
+                size = (size - window) // stride + 1
+            sizes.append(size)
+        return (input_shape[0], *sizes, input_shape[3])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "pool_size": list(self.pool_size),
+            "strides": list(self.strides),
+            "padding": self.padding,
+        }
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class MaxPool2D(_Pool):
+    """MAX_POOL_2D; arguments as of `keras.layers.MaxPooling2D`, sizes in pairs."""
+
+    int8 = Int8(Output.LIKE_INPUT)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.max_pool(inputs, self.pool_size, self.strides, self.padding, "channels_last")
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class AveragePool2D(_Pool):
+    """AVERAGE_POOL_2D; arguments as of `keras.layers.AveragePooling2D`, sizes in pairs.
+
+    Where a window reaches out of the image, the mean is that of what is inside.
+    """
+
+    int8 = Int8(Output.LIKE_INPUT, interpolates=True)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.average_pool(inputs, self.pool_size, self.strides, self.padding, "channels_last")
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class Resize(Primitive):
+    """RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR, pixels taken by their centres.
+
+    Args:
+        factor: `(vertical, horizontal)` whole numbers to enlarge by, or `None`.
+        size: Height and width of the output in pixels, where there is no factor.
+        interpolation: `"bilinear"` or `"nearest"`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape: `(batch, height, width, channels)`.
+    """
+
+    int8 = Int8(Output.LIKE_INPUT, interpolates=True)
+
+    def __init__(self, factor=None, size=None, interpolation: str = "bilinear", **kwargs):
+        super().__init__(**kwargs)
+        if (factor is None) == (size is None) or interpolation not in RESIZINGS:
+            raise ValueError(
+                f"Either `factor` or `size` is given, and one of {RESIZINGS}. "
+                f"Received: factor={factor}, size={size}, interpolation={interpolation!r}"
+            )
+        self.factor = None if factor is None else tuple(factor)
+        self.size = None if size is None else tuple(size)
+        self.interpolation = interpolation
+
+    def sizes(self, input_shape) -> tuple:
+        """Height and width of the output; `None` of what is not known."""
+        if self.size is not None:
+            return self.size
+        pairs = zip(input_shape[1:3], self.factor, strict=True)
+        return tuple(None if size is None else size * factor for size, factor in pairs)
+
+    def call(self, inputs) -> keras.KerasTensor:
+        if self.interpolation == "nearest" and self.factor is not None:
+            rows = ops.repeat(inputs, self.factor[0], axis=1)
+            return ops.repeat(rows, self.factor[1], axis=2)
+        size = self.sizes(ops.shape(inputs))
+        return ops.image.resize(
+            inputs, size, interpolation=self.interpolation, data_format="channels_last"
+        )
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return (input_shape[0], *self.sizes(input_shape), input_shape[3])
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "factor": self.factor and list(self.factor),
+            "size": self.size and list(self.size),
+            "interpolation": self.interpolation,
+        }
