@@ -79,6 +79,12 @@ _MIN_AGREEMENT = flags.DEFINE_float(
     lower_bound=0.0,
     upper_bound=1.0,
 )
+_CONVERTER = flags.DEFINE_enum(
+    "converter",
+    "care",
+    ["care", "tensorflow"],
+    "tensorflow: leave all to TensorFlow's converter, post-training quantization included.",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
 
 
@@ -107,6 +113,7 @@ def main() -> None:
         float_layers=tuple(_FLOAT_LAYERS.value),
         int16_layers=tuple(_INT16_LAYERS.value),
         min_agreement=_MIN_AGREEMENT.value,
+        converter=_CONVERTER.value,
     )
     check_name_or_path(_MODEL.value)
     for spec in {_CALIBRATION.value, _EVALUATION.value} - {None}:
@@ -116,7 +123,6 @@ def main() -> None:
     # A tenth of the time went into looking through Keras's and TensorFlow's objects for garbage,
     # of which a conversion makes next to none.
     gc.disable()
-    # For models that are not CARE's, which TensorFlow's converter takes.
     restart_under_tensorflow()
     _convert(job)
 

@@ -1,15 +1,17 @@
 """The backend that makes .tflite files."""
 
+import importlib.util
 import os
 import sys
 
 
 def restart_under_tensorflow() -> None:
-    """Starts a command again with Keras on TensorFlow, unless it is.
+    """Starts a command again with Keras on TensorFlow, unless it is, or is not installed.
 
-    A .keras file loads the same in every backend.
+    A .keras file loads the same in every backend, and this one starts single
+    operations at the least cost.
     """
     import keras
 
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow" and importlib.util.find_spec("tensorflow"):
         os.execve(sys.executable, sys.orig_argv, {**os.environ, "KERAS_BACKEND": "tensorflow"})

@@ -35,7 +35,7 @@ def convert_by_tensorflow(
         tf.uint8 if pixels_in_graph else tf.float32,
         name="images",
     )
-    module = _frozen_module(forward, signature)
+    module = _frozen_module(forward, signature, _output_names(model))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve_concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if precision != "float32":
@@ -68,7 +68,16 @@ def _forward_function(model, preprocessing, input_kind) -> Callable:
     return lambda images: model(tf.cast(images, tf.float32) * scale + offset, training=False)
 
 
-def _frozen_module(forward, signature):
+def _output_names(model):
+    """Names of the outputs in the file's signature, as TensorFlow flattens them."""
+    names = list(getattr(model, "output_names", ["outputs"]))
+    outputs = getattr(model, "output", None)
+    if isinstance(outputs, dict):
+        return sorted(outputs)
+    return ["outputs"] if len(names) == 1 else names
+
+
+def _frozen_module(forward, signature, names):
     """A `tf.Module` with the traced function, its variables made constants.
 
     The converter leaves the variables of a Keras 3 model as resources
@@ -88,7 +97,7 @@ def _frozen_module(forward, signature):
         ) from error
     frozen = convert_variables_to_constants_v2(traced)
     module = tf.Module()
-    module.serve = tf.function(lambda images: {"outputs": frozen(images)[0]})
+    module.serve = tf.function(lambda images: dict(zip(names, frozen(images), strict=True)))
     module.serve_concrete = module.serve.get_concrete_function(signature)
     return module
 

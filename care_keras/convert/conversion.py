@@ -1,9 +1,8 @@
 """A Keras model to the bytes of a .tflite file.
 
-CARE models go through their deploy form and are written by `care_keras.emit`,
-in every backend. TensorFlow's converter takes other models, `"dynamic"`, and
-the deploy form of a CARE model that has layers of another kind besides, such as
-a head of the user's own.
+Functional and sequential models go through their deploy form and are written
+by `care_keras.emit`, in every backend. What has no deploy form goes through
+TensorFlow's converter: a float file as it comes, int8 by lifting a float one.
 """
 
 import dataclasses
@@ -12,18 +11,18 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from care_keras.convert.by_tensorflow import convert_by_tensorflow
+from care_keras.convert.in_child import convert_in_child
 from care_keras.data.record import Preprocessing
 from care_keras.deploy import Rewrites, fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.graph import functional_form
-from care_keras.layers import CAREBlock
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import QuantizationConfig, calibrate, is_quantized, quantize
 from care_keras.quantization.quantize import describe_operations, without_int8
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 INPUT_KINDS = ("float", "rgb_uint8")
+CONVERTERS = ("care", "tensorflow")
 # Pixels of one batch of calibration: 8 images of 224x224, whose tensors take some 500 MB.
 _CALIBRATION_BATCH_PIXELS = 8 * 224 * 224
 
@@ -36,8 +35,8 @@ class ConvertedModel:
         content: Its bytes.
         preprocessing: How images are prepared for it, where its input kind is
             `"float"`.
-        quantized_form: What an int8 file of a CARE model was written from, or
-            `None`.
+        quantized_form: What an int8 file was written from, or `None` if
+            TensorFlow's converter made it.
     """
 
     content: bytes
@@ -53,12 +52,13 @@ def convert_model(
     batch: int = 1,
     calibration: Iterable[np.ndarray] | None = None,
     quantization: QuantizationConfig | None = None,
+    converter: str = "care",
 ) -> ConvertedModel:
     """Converts a model to TFLite.
 
     Args:
         model: From `(batch, height, width, 3)` images, normalized as
-            `preprocessing` says, to one tensor.
+            `preprocessing` says.
         preprocessing: The model's record; its size is the file's input size.
         precision: `"float32"`; `"float16"`, weights stored in half precision;
             `"dynamic"`, int8 weights and float activations; or `"int8"`.
@@ -68,42 +68,43 @@ def convert_model(
         calibration: Of int8: uint8 images `(height, width, 3)` of the input's
             size that set the ranges of the activations. A quantized form has
             its ranges, and needs none.
-        quantization: Of int8 of a CARE model: how it is quantized; `int8_ptq()`
-            by default.
+        quantization: Of int8: how the model is quantized; `int8_ptq()` by
+            default.
+        converter: `"tensorflow"` leaves all of it to TensorFlow's converter, in
+            a process of its own.
 
     Returns:
         The file. Its input and output are float32, but uint8 pixels with
-        `"rgb_uint8"`, and int8 with `"int8"`: codes of pixels, 0 to 255, for a
-        CARE model.
+        `"rgb_uint8"`, and int8 with `"int8"`: codes of pixels, 0 to 255.
 
     Raises:
         ValueError: If an argument is out of its range, or the model cannot
             take images of that size or cannot be expressed in TFLite; of int8,
-            if a CARE model has layers without an int8 form.
+            if it has layers without an int8 form.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"`precision` must be one of {PRECISIONS}. Received: {precision!r}")
     if input_kind not in INPUT_KINDS:
         raise ValueError(f"`input_kind` must be one of {INPUT_KINDS}. Received: {input_kind!r}")
+    if converter not in CONVERTERS:
+        raise ValueError(f"`converter` must be one of {CONVERTERS}. Received: {converter!r}")
     if is_quantized(model) and precision != "int8":
         raise ValueError(
             f"A quantized form converts to int8 only. Received: precision={precision!r}"
         )
     if precision == "int8" and calibration is None and not is_quantized(model):
         raise ValueError("int8 needs images that set its ranges. Received: calibration=None")
-    if not is_care(model):
-        content = convert_by_tensorflow(
-            model, preprocessing, precision, input_kind, batch, calibration
-        )
+    if converter == "tensorflow":
+        content = convert_in_child(model, preprocessing, precision, input_kind, batch, calibration)
         return ConvertedModel(content, preprocessing)
     deployed = deploy_form(model, preprocessing, precision)
     size = (preprocessing.height, preprocessing.width)
-    if precision == "dynamic" or (precision != "int8" and deployed.foreign_operations):
-        content = convert_by_tensorflow(deployed, preprocessing, precision, input_kind, batch, None)
+    if precision != "int8" and (precision == "dynamic" or not is_compiled(deployed)):
+        content = convert_in_child(deployed, preprocessing, precision, input_kind, batch)
         return ConvertedModel(content, preprocessing)
     if precision == "int8":
         if not is_quantized(deployed):
-            check_int8(deployed)
+            deployed = int8_form(deployed, preprocessing)
             deployed = quantize(deployed, quantization)
             calibrate(deployed, _batches(calibration), quantization)
         content = emit_tflite(deployed, size, batch, input_kind)
@@ -118,49 +119,62 @@ def default_rewrites(precision: str) -> Rewrites:
     return Rewrites(few_taps=precision in ("float32", "float16"))
 
 
-def is_care(model: keras.Model) -> bool:
-    """Whether a model has a deploy form, or is one."""
-    if isinstance(model, DeployModel):
-        return True
-    # By its layers, not its graph: a model of another kind may have arguments of no config.
-    return functional_form(model) is not None and _has_block(model)
-
-
-def _has_block(model):
-    return any(
-        isinstance(layer, CAREBlock) or (isinstance(layer, keras.Model) and _has_block(layer))
-        for layer in model.layers
-    )
-
-
-def check_int8(deployed: DeployModel) -> None:
-    """Says what keeps a CARE model from int8, before minutes of work.
-
-    Raises:
-        ValueError: If it has layers without an int8 form; all are named.
-    """
-    lacking = without_int8(deployed)
-    if lacking:
-        raise ValueError(
-            "Beside CARE's own layers there are some that int8 has no form of yet; "
-            "--precision=float32, float16 and dynamic take them. "
-            f"Received: {describe_operations(lacking)}"
-        )
+def is_compiled(model: keras.Model) -> bool:
+    """Whether a model is a deploy form, all of primitives."""
+    return isinstance(model, DeployModel) and not model.foreign_operations
 
 
 def deploy_form(
     model: keras.Model, preprocessing: Preprocessing, precision: str = "float32"
 ) -> keras.Model:
-    """The deploy form of a CARE model; another model, or a deploy form, as it is.
+    """The deploy form of a functional or sequential model; another, or a deploy form, as it is.
 
     `convert_model` makes it by itself; who converts a model more than once
     makes it before.
     """
-    if isinstance(model, DeployModel) or not is_care(model):
+    if isinstance(model, DeployModel) or functional_form(model) is None:
         return model
     deployed = fuse(model, default_rewrites(precision))
     deployed.preprocessing = preprocessing
     return deployed
+
+
+def int8_form(deployed: keras.Model, preprocessing: Preprocessing) -> DeployModel:
+    """A deploy form that int8 takes whole, before minutes of work.
+
+    Layers that have no primitives are written by TensorFlow's converter, and
+    lifted from its file.
+
+    Raises:
+        ValueError: If there are operations without an int8 form; all are named.
+    """
+    if not is_compiled(deployed):
+        deployed = _lifted(deployed, preprocessing)
+    lacking = without_int8(deployed)
+    if lacking:
+        raise ValueError(
+            "There are operations that int8 has no form of; --precision=float32, float16 and "
+            f"dynamic take them. Received: {describe_operations(lacking)}"
+        )
+    return deployed
+
+
+def _lifted(model, preprocessing):
+    """A deploy form by way of TensorFlow's float file."""
+    from care_keras.deploy import lift
+
+    try:
+        lifted = lift(convert_in_child(model, preprocessing, "float32", "float", 1))
+    except ValueError as error:
+        foreign = getattr(model, "foreign_operations", [])
+        named = f" of {describe_operations(foreign)}" if foreign else ""
+        raise ValueError(
+            f"There are no primitives{named}, nor of what TensorFlow's converter makes of the "
+            f"model; leave such layers out, or take --precision=float32. {error}"
+        ) from error
+    lifted.describe(model)
+    lifted.preprocessing = preprocessing
+    return lifted
 
 
 def _batches(images):

@@ -32,6 +32,7 @@ class ConversionJob:
         int16_layers: Likewise, in 16 bits.
         min_agreement: Share of the held-out images that the file and the Keras
             model must pick one class for.
+        converter: `"care"`, or `"tensorflow"` to leave all to TensorFlow's.
     """
 
     model: str
@@ -52,3 +53,4 @@ class ConversionJob:
     float_layers: tuple[str, ...] = ()
     int16_layers: tuple[str, ...] = ()
     min_agreement: float = 0.0
+    converter: str = "care"

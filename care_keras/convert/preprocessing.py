@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from care_keras.convert.inheritance import inherited_preprocessing, wants_pixels
 from care_keras.data.record import Preprocessing
 
 
@@ -16,9 +17,9 @@ def model_preprocessing(
 ) -> Preprocessing:
     """The model's own record, with the size, mean and std that were asked for.
 
-    A model that carries none takes pixels from 0 to 255 as they are, as those
-    of `keras.applications` with their own rescaling do, unless `mean` and
-    `std` say otherwise.
+    A model that carries none has that of the CARE backbone inside it. Without
+    such a one, or with a Rescaling of its own in front, it takes pixels from 0
+    to 255 as they are, unless `mean` and `std` say otherwise.
 
     Args:
         model: The model.
@@ -30,10 +31,10 @@ def model_preprocessing(
     Raises:
         ValueError: If the model does not take images, or not of that size.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    if len(model.inputs) != 1:
+        names = ", ".join(repr(tensor.name) for tensor in model.inputs)
         raise ValueError(
-            "The model must have one input and one output. "
-            f"Received: {len(model.inputs)} inputs and {len(model.outputs)} outputs"
+            f"The model must have one input, images. Received: {len(model.inputs)} inputs, {names}"
         )
     shape = model.inputs[0].shape
     if len(shape) != 4 or shape[-1] != 3:
@@ -41,7 +42,7 @@ def model_preprocessing(
             "The model must take images (batch, height, width, 3). "
             f"Received: an input of shape {tuple(shape)}"
         )
-    record = getattr(model, "preprocessing", None)
+    record = getattr(model, "preprocessing", None) or _inherited(model, mean or std, warnings)
     size = size or (record and (record.height, record.width)) or tuple(shape[1:3])
     if None in size:
         raise ValueError("The model takes any size: choose one with --size=HxW")
@@ -58,7 +59,7 @@ def model_preprocessing(
             f"Received: size={size[0]}x{size[1]}"
         )
     if record is None:
-        if mean is None and std is None:
+        if mean is None and std is None and not wants_pixels(model):
             warnings.append(
                 "the model does not say how its images are prepared: it is fed pixels from "
                 "0 to 255 as they are; --mean and --std say otherwise"
@@ -71,3 +72,22 @@ def model_preprocessing(
         mean=mean or record.mean,
         std=std or record.std,
     )
+
+
+def _inherited(model, is_given, warnings):
+    """The record of the CARE backbone in a model that prepares nothing itself, or `None`."""
+    found = None if wants_pixels(model) else inherited_preprocessing(model)
+    if found is None:
+        return None
+    record, name = found
+    if not is_given:
+        warnings.append(
+            f"the images are prepared as those of {name}, the backbone in the model: "
+            f"mean {_numbers(record.mean)}, std {_numbers(record.std)}; --mean and --std say "
+            "otherwise"
+        )
+    return record
+
+
+def _numbers(values):
+    return ",".join(f"{value:g}" for value in values)

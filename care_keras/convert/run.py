@@ -14,7 +14,7 @@ from care_keras.console.native_output import captured_native_output
 from care_keras.console.optional import require
 from care_keras.console.progress import progress
 from care_keras.convert.check import CheckResult, check_file, is_constant, keras_outputs
-from care_keras.convert.conversion import check_int8, convert_model, deploy_form, is_care
+from care_keras.convert.conversion import convert_model, deploy_form, int8_form
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.preprocessing import model_preprocessing
@@ -27,7 +27,6 @@ from care_keras.litert.layer_runner import LayerDifference
 from care_keras.loading import load_any
 from care_keras.metrics import top_k
 from care_keras.models.presets import PRESETS
-from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
 from care_keras.quantization.quantize import find_precisions
 from care_keras.tflite_file.integer_audit import (
@@ -109,14 +108,17 @@ def run_job(job: ConversionJob) -> ConversionResult:
     model = load_any(job.model)
     preprocessing = model_preprocessing(model, job.size, job.mean, job.std, warnings)
     if job.report:
-        _check_report(job, model)
+        _check_report(job)
     quantization = _quantization(job, model)
-    deployed = deploy_form(model, preprocessing, job.precision)
-    # What int8 has no form of, and a pattern that names nothing, are found before minutes of work.
-    if job.precision == "int8" and isinstance(deployed, DeployModel) and not is_quantized(model):
-        check_int8(deployed)
-    if quantization:
-        find_precisions(deployed, quantization.overrides)
+    deployed = model
+    if job.converter != "tensorflow":
+        deployed = deploy_form(model, preprocessing, job.precision)
+        # What int8 has no form of, and a pattern that names nothing, are found before minutes of
+        # work.
+        if job.precision == "int8" and not is_quantized(model):
+            deployed = int8_form(deployed, preprocessing)
+        if quantization:
+            find_precisions(deployed, quantization.overrides)
     calibration, held_out = _read_images(job, model, preprocessing, warnings)
 
     def convert_and_check(precision, input_kind, path):
@@ -130,6 +132,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 job.batch,
                 calibration and progress(calibration.pixels, "calibrating, image"),
                 quantization,
+                job.converter,
             )
             path.write_bytes(converted.content)
             check = check_file(
@@ -190,15 +193,15 @@ def _advice(job, model):
         command = f"python -m tflite.compare --keras={job.model} --model={job.output}"
         return f"{command} names the layers that part"
     images = "--calibration=DIR with images like the app's may give better ranges"
-    return f"{images}, --report=DIR names the layers that lose most" if is_care(model) else images
+    return f"{images}, --report=DIR names the layers that lose most"
 
 
-def _check_report(job, model):
+def _check_report(job):
     """Finds what stands in the way of a report before minutes of work, not after."""
-    if job.precision != "int8" or not is_care(model):
+    if job.precision != "int8" or job.converter == "tensorflow":
         raise ValueError(
-            "A report compares the layers of a CARE model in int8 with float32. "
-            f"Received: model={job.model!r}, precision={job.precision!r}"
+            "A report compares the layers of care_keras' own int8 with float32. "
+            f"Received: precision={job.precision!r}, converter={job.converter!r}"
         )
     require("matplotlib", "report")
     job.report.mkdir(parents=True, exist_ok=True)
@@ -209,9 +212,9 @@ def _quantization(job, model):
     overrides = layer_overrides(job.float_layers, job.int16_layers)
     if not overrides:
         return None
-    if job.precision != "int8" or not is_care(model) or is_quantized(model):
+    if job.precision != "int8" or job.converter == "tensorflow" or is_quantized(model):
         raise ValueError(
-            "--float_layers and --int16_layers are for a CARE model on its way to int8. "
+            "--float_layers and --int16_layers are for a float model on its way to int8. "
             f"Received: model={job.model!r}, precision={job.precision!r}"
         )
     if not job.allow_float_fallback:

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.data.preprocessing import pixel_affine
+from care_keras.deploy.pixels import fold_pixels, takes_raw_pixels, with_normalization
 from care_keras.emit.rules import find_rule
 from care_keras.graph import unfold
 from care_keras.primitives.deploy_model import DeployModel
-from care_keras.primitives.folding import array, fold_affine_before_conv
+from care_keras.primitives.folding import array
 from care_keras.quantization import FakeQuant
 from care_keras.tflite_file.writer import Quantization, TensorHandle, Writer
 
@@ -30,7 +30,8 @@ def emit_tflite(
 
     Args:
         model: A deploy form or a quantized form.
-        image_size: Height and width of the images in pixels.
+        image_size: Height and width of the images in pixels, for inputs that
+            leave them open.
         batch: Images per inference.
         input_kind: `"float"` for what the model itself takes, `"rgb_uint8"`
             for raw pixels, prepared inside the file.
@@ -47,6 +48,13 @@ def emit_tflite(
         ValueError: If the model has an operation that is no primitive, or is a
             quantized form of normalized images and raw pixels are asked for.
     """
+    if input_kind == "rgb_uint8":
+        if not takes_raw_pixels(model):
+            raise ValueError(
+                "Raw pixels are for a model of one RGB image that says how they become its input: "
+                "set `preprocessing`. Received: input_kind='rgb_uint8'"
+            )
+        model = with_normalization(model)
     emitter = Emitter(model, image_size, batch, input_kind, weights, rounded)
     return emitter.emit(all_tensors)
 
@@ -63,7 +71,7 @@ class Emitter:
         self.writer = Writer("care_keras")
         self.maps: dict[int, TensorHandle] = {}
         self._model = model
-        self._shape = (batch, *image_size, model.inputs[0].shape[-1])
+        self._shapes = [_fixed_shape(x, batch, image_size) for x in model.inputs]
         self._input_kind = input_kind
         self._weights = weights
         self._image = None
@@ -80,18 +88,28 @@ class Emitter:
 
         def follow(layer, source, *_, **__):
             if isinstance(layer, FakeQuant):
-                found[source, layer.bits] = layer
+                # The first one is its own; others round it again for who reads it.
+                found.setdefault((source, layer.bits), layer)
                 return source
             return layer.name
 
-        unfold(self._model).run(["images"], follow)
+        unfold(self._model).run(self._input_names(), follow)
         return found
 
+    def _input_names(self):
+        """Names of the inputs in the file's signature."""
+        if len(self._model.inputs) == 1:
+            return ["images"]
+        return [tensor.name for tensor in self._model.inputs]
+
     def emit(self, all_tensors) -> bytes:
-        image, images = self._open_input()
-        self._image = image
-        self._names[image.index] = "images"
-        outputs = unfold(self._model).run([image], self._call)
+        tensors, fed = [], {}
+        for name, shape in zip(self._input_names(), self._shapes, strict=True):
+            tensor, fed[name] = self._open_input(name, shape)
+            self._names[tensor.index] = name
+            tensors.append(tensor)
+        self._image = tensors[0]
+        outputs = unfold(self._model).run(tensors, self._call)
         if isinstance(outputs, dict):
             signature = dict(outputs)
         else:
@@ -100,14 +118,15 @@ class Emitter:
             signature = dict(zip(names, outputs, strict=True))
         if all_tensors:
             signature = self._outputs
-        return self.writer.finish({"images": images}, signature)
+        return self.writer.finish(fed, signature)
 
-    def _open_input(self):
-        quantization = self.quantization("images")
+    def _open_input(self, name, shape):
+        """What the network reads, and what is fed, which may be pixels."""
+        quantization = self.quantization(name)
         dtype = np.float32 if quantization is None else np.int8
         if self._input_kind == "float":
-            images = self.writer.tensor("images", self._shape, dtype, quantization)
-            return images, images
+            fed = self.writer.tensor(name, shape, dtype, quantization)
+            return fed, fed
         if quantization is not None:
             if (quantization.scale, quantization.zero_point) != (1.0, -128):
                 raise ValueError(
@@ -115,16 +134,16 @@ class Emitter:
                     "quantize with raw_pixels=True. Received: input_kind='rgb_uint8'"
                 )
             raw = Quantization(np.ones(1, np.float32), 0)
-            images = self.writer.tensor("images", self._shape, np.uint8, raw)
-            codes = self.writer.tensor("pixels", self._shape, np.int8, quantization)
+            fed = self.writer.tensor(name, shape, np.uint8, raw)
+            codes = self.writer.tensor("pixels", shape, np.int8, quantization)
             options = schema.QuantizeOptionsT()
-            return self.writer.operator("QUANTIZE", 1, [images], codes, options), images
-        images = self.writer.tensor("images", self._shape, np.uint8)
-        pixels = self.float_tensor("pixels", self._shape)
+            return self.writer.operator("QUANTIZE", 1, [fed], codes, options), fed
+        fed = self.writer.tensor(name, shape, np.uint8)
+        pixels = self.float_tensor("pixels", shape)
         options = schema.CastOptionsT()
         options.inDataType = schema.TensorType.UINT8
         options.outDataType = schema.TensorType.FLOAT32
-        return self.writer.operator("CAST", 1, [images], pixels, options), images
+        return self.writer.operator("CAST", 1, [fed], pixels, options), fed
 
     def _call(self, layer, *args, **_):
         if isinstance(layer, FakeQuant):
@@ -274,21 +293,25 @@ class Emitter:
             return kernel, self.integer_bias(layer.name, bias, x, steps)
         kernel, bias = array(layer.kernel), array(layer.bias)
         if x is self._image and self._input_kind == "rgb_uint8":
-            kernel, bias = fold_affine_before_conv(kernel, bias, *self._normalization())
+            kernel, bias = fold_pixels(self._model, layer)
         return (
             self.weight(f"{layer.name}/kernel", to_tflite(kernel)),
             self.weight(f"{layer.name}/bias", bias),
         )
 
-    def _normalization(self):
-        """Pixels to what the model takes: `(scale, offset)` per channel."""
-        record = self._model.preprocessing
-        if record is None:
-            raise ValueError(
-                "The model does not say how pixels become its input: set `preprocessing`. "
-                "Received: input_kind='rgb_uint8'"
-            )
-        return pixel_affine(record)
+
+def _fixed_shape(tensor, batch, image_size):
+    """The shape of an input in the file."""
+    sizes = list(tensor.shape[1:])
+    if len(sizes) == 3:
+        given = zip(sizes[:2], image_size, strict=True)
+        sizes[:2] = [wanted if size is None else size for size, wanted in given]
+    if None in sizes:
+        raise ValueError(
+            "Only the height and width of images may be open. "
+            f"Received: an input of shape {tuple(tensor.shape)}"
+        )
+    return (batch, *sizes)
 
 
 def _quantization_of(fake_quant):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import weakref
+from typing import Any
 
 import keras
 
@@ -21,6 +22,11 @@ def functional_form(model) -> keras.Model | None:
     if isinstance(model, keras.Sequential):
         return keras.Model(model.inputs, model.outputs, name=model.name) if model.built else None
     return model if isinstance(model, keras.Model) and hasattr(model, "operations") else None
+
+
+def input_structure(model: keras.Model) -> Any:
+    """The inputs of a functional or sequential model in the structure that it is called with."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def unfold(model: keras.Model) -> Graph:

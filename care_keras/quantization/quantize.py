@@ -1,16 +1,21 @@
 """quantize(): from the deploy form to the quantized form."""
 
-import dataclasses
 import fnmatch
 
 import keras
 import numpy as np
 
-from care_keras.data.preprocessing import pixel_affine
-from care_keras.graph import unfold
+from care_keras.deploy.pixels import (
+    fold_pixels,
+    folds_pixels,
+    of_pixels,
+    takes_raw_pixels,
+    with_normalization,
+)
+from care_keras.graph import input_structure, unfold
 from care_keras.primitives.base import Primitive
 from care_keras.primitives.deploy_model import DeployModel
-from care_keras.primitives.folding import array, fold_affine_before_conv
+from care_keras.primitives.folding import array
 from care_keras.primitives.int8 import Fixed, Output
 
 # Its classes take their places in the table of primitives.
@@ -93,6 +98,8 @@ class _Groups:
         self._parents = {}
         self.symmetric = set()
         self.relative = set()
+        # `(scale, zero_point)` of tensors whose codes nothing changes.
+        self.fixed = {}
 
     def find(self, name):
         while (parent := self._parents.get(name, name)) != name:
@@ -103,6 +110,13 @@ class _Groups:
         first, second = self.find(first), self.find(second)
         # The earlier tensor gives the group its name.
         self._parents[second] = first
+
+    def fixed_of(self, name):
+        """The codes that nothing changes of the group of `name`, or `None`."""
+        found = (
+            codes for member, codes in self.fixed.items() if self.find(member) == self.find(name)
+        )
+        return next(found, None)
 
     def has(self, name, members):
         """Whether the group of `name` has one of `members`."""
@@ -130,16 +144,22 @@ class _Quantization:
     def __init__(self, model, config):
         self._model = model
         self._config = config
-        self._fold_pixels = config.raw_pixels and model.preprocessing is not None
+        self._fold_pixels = config.raw_pixels and takes_raw_pixels(model)
+        if self._fold_pixels:
+            self._model = model = with_normalization(model)
         self._fake_quants = {}
         self._groups = _Groups()
         self._precisions = find_precisions(model, config.overrides)
         # Precisions that each layer's output is read in.
         self._read_in = {}
+        # By a layer and the place of an input: whose range the input is rounded to before.
+        self._rounded_again = {}
 
     def run(self):
         model = self._model
         names = [tensor.name for tensor in model.inputs]
+        if self._fold_pixels:
+            self._groups.fixed[names[0]] = _PIXELS
         graph = unfold(model)
         graph.run(names, self._plan)
         inputs = [
@@ -153,14 +173,12 @@ class _Quantization:
         self._image = quantized[0]
         outputs = graph.run(quantized, self._rebuild)
         outputs = keras.tree.map_structure(lambda tensor: tensor.native, outputs)
-        structure = inputs[0] if len(inputs) == 1 else inputs
+        structure = keras.tree.pack_sequence_as(input_structure(model), inputs)
         result = DeployModel(structure, outputs, name=f"{model.name}_int8").describe(model)
         result.min_image_size = model.min_image_size
         result.precisions = self._precisions
         if self._fold_pixels:
-            result.preprocessing = dataclasses.replace(
-                model.preprocessing, mean=(0.0,) * 3, std=(1 / 255,) * 3
-            )
+            result.preprocessing = of_pixels(model.preprocessing)
         return result
 
     def _precision(self, name):
@@ -173,15 +191,53 @@ class _Quantization:
         for source in sources:
             self._read_in.setdefault(source, set()).add(self._precision(layer.name))
         int8 = layer.int8
+        if isinstance(int8.output, Fixed):
+            self._groups.fixed[layer.name] = (int8.output.scale, int8.output.zero_point)
         if int8.joins_inputs:
-            for name in sources[1:]:
-                self._groups.join(sources[0], name)
-        if layer.keeps_values:
+            self._join(layer, sources)
+        elif layer.keeps_values:
             self._groups.join(sources[0], layer.name)
-        self._groups.symmetric |= {sources[place] for place in int8.symmetric_inputs}
+        for place in int8.symmetric_inputs:
+            fixed = self._groups.fixed_of(sources[place])
+            if fixed is None:
+                self._groups.symmetric.add(sources[place])
+            elif fixed[1] != 0:
+                name = f"{layer.name}_input{place + 1}"
+                self._groups.symmetric.add(name)
+                self._rounded_again[layer.name, place] = name
         if int8.relative:
             self._groups.relative |= {*sources, layer.name}
         return layer.name
+
+    def _join(self, layer, sources):
+        """Makes inputs and output of a layer share a range, but for inputs whose codes are fixed.
+
+        Unless all are fixed alike, those are rounded to the others' range before.
+        """
+        fixed = [self._groups.fixed_of(name) for name in sources]
+        if len(set(fixed)) > 1:
+            free = [name for name, codes in zip(sources, fixed, strict=True) if codes is None]
+            for place, codes in enumerate(fixed):
+                if codes is not None:
+                    self._rounded_again[layer.name, place] = layer.name
+        else:
+            free = sources
+        for name in free[1:]:
+            self._groups.join(free[0], name)
+        if free:
+            self._groups.join(free[0], layer.name)
+
+    def _read(self, layer, args, precision):
+        """The arguments of a layer as it reads them."""
+        values = keras.tree.map_structure(lambda x: x.read(precision), args)
+        if precision != "int8":
+            return values
+        first = list(values[0]) if isinstance(values[0], list) else [values[0]]
+        for place, value in enumerate(first):
+            name = self._rounded_again.get((layer.name, place))
+            if name is not None:
+                first[place] = self._fake_quant(name)(value)
+        return [first if isinstance(values[0], list) else first[0], *values[1:]]
 
     def _rebuild(self, layer, *args):
         precision = self._precision(layer.name)
@@ -189,10 +245,11 @@ class _Quantization:
             return args[0]
         kind = type(layer) if precision == "float32" else type(layer).quantized()
         copy = kind.from_config(layer.get_config())
-        outputs = copy(*keras.tree.map_structure(lambda x: x.read(precision), args))
+        outputs = copy(*self._read(layer, args, precision))
         weights = [array(weight) for weight in layer.weights]
-        if self._fold_pixels and args[0] is self._image:
-            weights = fold_affine_before_conv(*weights, *pixel_affine(self._model.preprocessing))
+        of_image = self._fold_pixels and args[0] is self._image
+        if of_image and folds_pixels(self._model, layer):
+            weights = fold_pixels(self._model, layer)
         for variable, value in zip(copy.weights, weights, strict=False):
             variable.assign(np.asarray(value, np.float32))
         output = layer.int8.output

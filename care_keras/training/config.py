@@ -97,7 +97,21 @@ class TrainingConfig(Augmentation):
     distillation_temperature: float = option("Of soft distillation.", 1.0, low=0.001)
 
     # Quantization-aware training.
-    qat: bool = option("Train the quantized form of --from, for int8.", False)
+    qat: bool = option(
+        "Train the quantized form of --from, any classifier in a .keras or .tflite file, for int8.",
+        False,
+    )
+    size: str = option("With --qat: N or HxW, of a model that takes any size.", "")
+    mean: tuple[float, ...] = option(
+        "With --qat: R,G,B in units of full scale, of a model that does not say it.",
+        (),
+        parse=parse_channels,
+    )
+    std: tuple[float, ...] = option(
+        "With --qat: likewise, the standard deviation.",
+        (),
+        parse=functools.partial(parse_channels, positive=True),
+    )
     float_layers: tuple[str, ...] = option(
         "With --qat: layers, by a shell pattern of their names, that stay in float32.", ()
     )

@@ -76,7 +76,10 @@ def training_config(preset: str, given: Mapping) -> TrainingConfig:
     settings = {**PRESETS[preset], **given}
     if "data" not in settings:
         raise UserError(f"--preset={preset} needs --data, a folder or tfds:NAME")
-    settings.setdefault("run_dir", pathlib.Path(f"runs/{settings['model']}"))
+    name = settings["model"]
+    if settings.get("qat") and settings.get("start_from"):
+        name = f"{pathlib.Path(settings['start_from']).stem}_qat"
+    settings.setdefault("run_dir", pathlib.Path(f"runs/{name}"))
     taught = bool(settings.get("teacher"))
     settings.setdefault("distillation", _DISTILLATION if taught else _DISTILLATION_QAT)
     try:

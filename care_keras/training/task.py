@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import os
+import sys
 from collections.abc import Callable
 
 import keras
@@ -9,6 +11,7 @@ import numpy as np
 
 from care_keras.console.cli import UserError
 from care_keras.console.flag_values import parse_size
+from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source, open_source
@@ -61,16 +64,26 @@ class Task:
         return reading_errors(*self.pipelines)
 
 
+# Of a folder without splits: the share of each class that is evaluated on.
+_HELD_OUT = 0.2
+
+
 def open_sources(config: TrainingConfig) -> tuple[Source, Source]:
     """Images to train and to evaluate on.
+
+    One folder of class folders is divided, a fifth of each class held out,
+    always the same one.
 
     Raises:
         UserError: If they cannot be used for that.
     """
-    train_source = open_train_source(config)
+    train_source = _open_labelled(config.data, config.train_split)
     eval_source = _open_labelled(config.data, config.eval_split)
     if train_source.class_names != eval_source.class_names:
         raise UserError(f"{train_source.name} and {eval_source.name} have different classes")
+    undivided = os.path.isdir(config.data) and config.train_split != config.eval_split
+    if undivided and train_source.item_names == eval_source.item_names:
+        return _divided(train_source)
     if set(train_source.item_names) & set(eval_source.item_names):
         raise UserError(
             f"{train_source.name} and {eval_source.name} share images: evaluation needs others "
@@ -79,19 +92,30 @@ def open_sources(config: TrainingConfig) -> tuple[Source, Source]:
     return train_source, eval_source
 
 
-def open_train_source(config: TrainingConfig) -> Source:
-    """Images to train on.
+def _divided(source):
+    """Images to train on and others to evaluate on, of one folder."""
+    held_out = np.zeros(len(source), bool)
+    random = np.random.default_rng(0)
+    for label in range(len(source.class_names)):
+        (of_class,) = np.nonzero(source.labels == label)
+        count = int(len(of_class) * _HELD_OUT) or min(1, len(of_class) - 1)
+        held_out[random.permutation(of_class)[:count]] = True
+    if not held_out.any():
+        raise UserError(f"{source.name} has one image a class: none is left to evaluate on")
+    train, evaluation = (np.nonzero(part)[0] for part in (~held_out, held_out))
+    return source.take(train), source.take(evaluation, f"{source.name} (held out)")
 
-    Raises:
-        UserError: If they cannot be used for that.
-    """
-    source = _open_labelled(config.data, config.train_split)
-    if len(source) < config.batch_size:
-        raise UserError(
-            f"--batch_size={config.batch_size} is more than the {len(source)} images "
-            f"of {source.name}"
-        )
-    return source
+
+def fitted(config: TrainingConfig, source: Source) -> TrainingConfig:
+    """The settings, with a batch of no more than all images."""
+    if len(source) >= config.batch_size:
+        return config
+    print(
+        f"warning: --batch_size={config.batch_size} is cut to the {len(source)} images of "
+        f"{source.name}",
+        file=sys.stderr,
+    )
+    return dataclasses.replace(config, batch_size=len(source))
 
 
 def _open_labelled(data, split):
@@ -148,23 +172,24 @@ def quantized_task(
     if config.dtype != "float32":
         raise UserError(f"--qat trains in float32: leave --dtype={config.dtype} out")
     start = _load_start(config)
-    if getattr(start, "preprocessing", None) is None:
-        raise UserError(f"--from={config.start_from} does not say how its images are prepared")
-    if getattr(start, "labels", None) not in (None, train_source.class_names):
-        raise UserError(f"--from={config.start_from} has other classes than {train_source.name}")
+    start.preprocessing = _preprocessing(config, start, distribution)
+    _check_classes(config, start, train_source)
     if distribution.is_chief:
         print("calibrating", flush=True)
-    model, deployed = quantized_start(
+    quantized = quantized_start(
         start,
         _calibration_pixels(config, train_source, start.preprocessing),
         layer_overrides(config.float_layers, config.int16_layers),
     )
-    alpha = config.distillation if deployed is not None else 0.0
-    teacher = Teacher(deployed).logits if alpha else None
+    model, student = quantized.model, quantized.student
+    if model.labels is None:
+        model.labels = student.labels = train_source.class_names
+    alpha = config.distillation if quantized.teacher is not None else 0.0
+    teacher = Teacher(quantized.teacher).logits if alpha else None
     training = training_pipeline(config, train_source, model.preprocessing, distribution, teacher)
     evaluation = Evaluation(eval_source, model.preprocessing, distribution)
     return Task(
-        model,
+        student,
         training,
         evaluation,
         DistillationLoss(training.classes, alpha, config.label_smoothing),
@@ -172,6 +197,31 @@ def quantized_task(
         (training, evaluation.pipeline),
         lambda: type(model).from_config(model.get_config()),
     )
+
+
+def _preprocessing(config, start, distribution):
+    """How the images of `--from` are prepared."""
+    warnings: list[str] = []
+    size = parse_size(config.size or None)
+    mean, std = config.mean or None, config.std or None
+    try:
+        record = model_preprocessing(start, size, mean, std, warnings)
+    except ValueError as error:
+        raise UserError(f"--from={config.start_from}: {error}") from error
+    for warning in warnings if distribution.is_chief else ():
+        print(f"warning: {warning}", file=sys.stderr)
+    return record
+
+
+def _check_classes(config, start, source):
+    labels, classes = getattr(start, "labels", None), len(source.class_names)
+    outputs = start.outputs[0].shape[-1]
+    if labels is not None and tuple(labels) != source.class_names:
+        raise UserError(f"--from={config.start_from} has other classes than {source.name}")
+    if outputs != classes:
+        raise UserError(
+            f"--from={config.start_from} has {outputs} classes, and {source.name} has {classes}"
+        )
 
 
 def training_pipeline(
@@ -232,6 +282,10 @@ def _check_low_resolution(config, model):
 
 def _load_start(config):
     try:
+        if config.start_from.endswith(".tflite"):
+            from care_keras.deploy import lift
+
+            return lift(config.start_from)
         return load_any(config.start_from)
     except ValueError as error:
         raise UserError(str(error)) from error

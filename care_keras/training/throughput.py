@@ -6,7 +6,7 @@ from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.input_pipeline import TrainingPipeline, reading_errors
 from care_keras.training.recipe import model_config
-from care_keras.training.task import open_train_source, training_pipeline
+from care_keras.training.task import fitted, open_sources, training_pipeline
 
 
 def images_per_second(pipeline: TrainingPipeline, epoch: int = 0, seconds: float = 3.0) -> float:
@@ -41,7 +41,8 @@ def measure_input(config: TrainingConfig, seconds: float = 10.0) -> float:
         UserError: If the flags or the data cannot be used.
     """
     preprocessing = model_config(config).preprocessing
-    source = open_train_source(config)
+    source, _ = open_sources(config)
+    config = fitted(config, source)
     pipeline = training_pipeline(config, source, preprocessing, Distribution())
     with reading_errors(pipeline):
         rate = images_per_second(pipeline, seconds=seconds)

@@ -21,7 +21,7 @@ from care_keras.training.run.loss_watch import LossWatch
 from care_keras.training.run.progress import Progress
 from care_keras.training.run.seeding import EpochSeeds
 from care_keras.training.run.tensorboard import tensorboard_callbacks
-from care_keras.training.task import Task, float_task, open_sources, quantized_task
+from care_keras.training.task import Task, fitted, float_task, open_sources, quantized_task
 from care_keras.training.teaching.optimizer import create_optimizer
 from care_keras.training.teaching.weight_averages import (
     STATISTICS_STEPS,
@@ -59,9 +59,10 @@ def _train(config, distribution):
     model_config(config)
     if not config.qat and (config.float_layers or config.int16_layers):
         raise UserError("--float_layers and --int16_layers go with --qat")
-    distribution.check_batch_size(config.batch_size)
     say = _say if distribution.is_chief else _silent
     sources = open_sources(config)
+    config = fitted(config, sources[0])
+    distribution.check_batch_size(config.batch_size)
     folder = RunFolder(config.run_dir, distribution.is_chief)
     folder.prepare(config.to_dict())
 

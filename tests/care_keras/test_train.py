@@ -120,7 +120,6 @@ def test_measuring_the_input_pipeline(parse, tmp_path, capsys):
     [
         (["--data=no/such/folder"], "No such folder"),
         (["--data=bundled", "--model=huge"], "--model must be one of"),
-        (["--data=bundled", "--batch_size=3000"], "--batch_size=3000 is more than the 2000 images"),
     ],
 )
 def test_measuring_what_cannot_be(parse, arguments, message):

@@ -1,17 +1,19 @@
 """Quantization-aware training: the quantized form of a model, taught by the model itself."""
 
+import dataclasses
 import os
 
 import keras
 import numpy as np
 
 from care_keras.console.cli import UserError
+from care_keras.convert.conversion import deploy_form, int8_form
 from care_keras.data.preprocessing import normalize
-from care_keras.deploy import fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import calibrate, int8_qat, is_quantized, quantize
+from care_keras.training.teaching.logits import logits_form
 
 _CALIBRATION_BATCH = 32
 
@@ -37,41 +39,54 @@ class Teacher:
         return self._model.predict(np.rint(pixels).clip(0, 255).astype(np.uint8))
 
 
-def quantized_start(model: keras.Model, pixels: np.ndarray, overrides=()) -> DeployModel:
+@dataclasses.dataclass(frozen=True)
+class QuantizedStart:
     """What quantization-aware training starts from.
 
+    Attributes:
+        model: The quantized form.
+        student: The same without a softmax at its end, with the same layers:
+            what is trained.
+        teacher: The deploy form that gives the logits to learn, or `None` if
+            the model was quantized already.
+    """
+
+    model: DeployModel
+    student: DeployModel
+    teacher: DeployModel | None
+
+
+def quantized_start(model: keras.Model, pixels: np.ndarray, overrides=()) -> QuantizedStart:
+    """Quantizes and calibrates what is to be trained for int8.
+
     Args:
-        model: A `CAREClassifier`, a deploy form, or a quantized form.
+        model: Any functional classifier with a `preprocessing` record, a deploy
+            form, or a quantized form.
         pixels: uint8 training images of the model's size, which calibrate it.
         overrides: Of the `QuantizationConfig`.
 
-    Returns:
-        `(quantized form, deploy form)`; the deploy form is `None` if `model` is
-        quantized already.
-
     Raises:
-        UserError: If the model does not give logits, or `overrides` do not fit it.
+        UserError: If the model is no classifier, has layers without an int8
+            form, or `overrides` do not fit it.
     """
-    if is_quantized(model):
-        if overrides:
-            raise UserError("the model is quantized already: its layers have their precisions")
-        return model, None
-    deployed = model if isinstance(model, DeployModel) else fuse(model)
-    if deployed.classifier_activation != "linear":
-        raise UserError(
-            "--qat needs a model that gives logits, built with classifier_activation=None, "
-            f"not {deployed.classifier_activation!r}"
-        )
-    config = int8_qat(overrides=overrides)
     try:
+        if is_quantized(model):
+            if overrides:
+                raise UserError("the model is quantized already: its layers have their precisions")
+            return QuantizedStart(model, logits_form(model), None)
+        record = model.preprocessing
+        deployed = int8_form(deploy_form(model, record, "int8"), record)
+        teacher = logits_form(deployed)
+        config = int8_qat(overrides=overrides)
         quantized = quantize(deployed, config)
     except ValueError as error:
         raise UserError(str(error)) from error
+    quantized.labels = getattr(model, "labels", None)
     images = normalize(pixels, quantized.preprocessing)
     starts = range(0, len(images), _CALIBRATION_BATCH)
     batches = (images[start : start + _CALIBRATION_BATCH] for start in starts)
     calibrate(quantized, batches, config)
-    return quantized, deployed
+    return QuantizedStart(quantized, logits_form(quantized), teacher)
 
 
 class DistillationLoss(keras.losses.Loss):

@@ -85,7 +85,6 @@ def test_a_finished_run_only_evaluates_again(unbroken, images, monkeypatch):
         ({"train_split": "extra"}, "splits test, train"),
         ({"data": "bundled:dev"}, r"splits \('train', 'test'\)"),
         ({"eval_split": "train"}, "share images: .* --train_split and --eval_split"),
-        ({"batch_size": 25}, "--batch_size=25 is more than the 24 images of .*train"),
         ({"low_resolution": 7}, "--low_resolution must be from 8 to 16 .*, not 7"),
         ({"low_resolution": 17}, "--low_resolution must be from 8 to 16 .*, not 17"),
         ({"float_layers": ("head",)}, "--float_layers and --int16_layers go with --qat"),
@@ -150,3 +149,14 @@ def test_another_model_s_weights_are_refused(unbroken, images, tmp_path, monkeyp
     monkeypatch.setitem(CONFIGS, "tiny", TINY)
     with pytest.raises(UserError, match="holds another model than --model=tiny"):
         train(settings(images, tmp_path, start_from=str(unbroken[0] / "model.keras")))
+
+
+def test_a_batch_of_more_than_all_images_is_cut(images, tmp_path, capsys):
+    train(settings(images, tmp_path, batch_size=25, epochs=1))
+    assert "--batch_size=25 is cut to the 24 images" in capsys.readouterr().err
+
+
+def test_one_folder_of_class_folders_is_divided(images, tmp_path):
+    changes = {"epochs": 1, "low_resolution_epochs": 0, "batch_size": 7}
+    result = train(settings(images / "train", tmp_path, **changes))
+    assert result["evaluated_on"].endswith("train (held out)") and result["images"] == 3

@@ -69,7 +69,7 @@ def test_the_result_is_a_quantized_form(trained):
 def test_training_moves_kernels_and_ranges(trained, start, images):
     model, _ = trained
     pixels = pixels_of(open_source(str(images), "train"), TINY.preprocessing)
-    before, _ = quantized_start(keras.models.load_model(start), pixels)
+    before = quantized_start(keras.models.load_model(start), pixels).model
     after = {weight.path: numpy_of(weight) for weight in model.trainable_variables}
     assert after.keys() == {weight.path for weight in before.trainable_variables}
     moved = [
@@ -137,14 +137,18 @@ def test_bad_settings(images, start, tmp_path, changes, message):
         train(settings(images, start, tmp_path, **changes))
 
 
-def test_probabilities_cannot_be_trained(images, tmp_path):
+def test_probabilities_are_trained_by_their_logits(images, tmp_path):
     path = tmp_path / "softmax.keras"
     model = tiny_classifier(
         preprocessing=TINY.preprocessing, labels=LABELS, classifier_activation="softmax"
     )
     model.save(path)
-    with pytest.raises(UserError, match="gives logits"):
-        train(settings(images, path, tmp_path / "run"))
+    train(settings(images, path, tmp_path / "run"))
+    trained = keras.models.load_model(tmp_path / "run" / "model.keras")
+    pixels = pixels_of(open_source(str(images), "test"), TINY.preprocessing)
+    np.testing.assert_allclose(
+        numpy_of(trained(pixels.astype("float32"))).sum(axis=-1), 1, atol=0.02
+    )
 
 
 def test_every_computed_tensor_is_rounded(trained, images):

@@ -1,0 +1,62 @@
+"""TensorFlow's converter in a process of its own: it may die, and takes gigabytes."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+
+import keras
+import numpy as np
+
+from care_keras.convert.by_tensorflow import convert_by_tensorflow
+from care_keras.data.record import Preprocessing
+
+# Files of the folder that both processes know.
+MODEL, JOB, IMAGES, OUTPUT = "model.keras", "job.json", "images.npy", "model.tflite"
+# The child's exit code where it does not know a class of the model.
+CANNOT_LOAD = 3
+
+
+def convert_in_child(
+    model: keras.Model,
+    preprocessing: Preprocessing,
+    precision: str,
+    input_kind: str = "float",
+    batch: int = 1,
+    calibration: Iterable[np.ndarray] | None = None,
+) -> bytes:
+    """`convert_by_tensorflow` of a copy of a model; its arguments, and its errors.
+
+    Raises:
+        ValueError: If the converter refuses the model, or dies of it.
+    """
+    images = None if calibration is None else np.stack(list(calibration))
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        model.save(folder / MODEL)
+        if images is not None:
+            np.save(folder / IMAGES, images)
+        job = {
+            "preprocessing": preprocessing.to_dict(),
+            "precision": precision,
+            "input_kind": input_kind,
+            "batch": batch,
+        }
+        (folder / JOB).write_text(json.dumps(job))
+        command = [sys.executable, "-m", "care_keras.convert.tensorflow_worker", name]
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode == 0:
+            return (folder / OUTPUT).read_bytes()
+        if done.returncode == CANNOT_LOAD and keras.backend.backend() == "tensorflow":
+            # Classes that only this process knows.
+            return convert_by_tensorflow(model, preprocessing, precision, input_kind, batch, images)
+        if done.returncode < 0:
+            name = signal.Signals(-done.returncode).name
+            raise ValueError(f"TensorFlow's converter died of the model ({name})")
+        lines = done.stderr.strip().splitlines() or ["it gave no reason"]
+        raise ValueError(lines[-1].removeprefix("error: "))

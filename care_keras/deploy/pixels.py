@@ -1,0 +1,72 @@
+"""A deploy form whose image is pixels from 0 to 255, what a file of raw pixels takes."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from care_keras.data.preprocessing import pixel_affine
+from care_keras.data.record import Preprocessing
+from care_keras.graph import unfold
+from care_keras.primitives import Conv2D, DepthwiseConv2D
+from care_keras.primitives.deploy_model import DeployModel
+from care_keras.primitives.folding import (
+    array,
+    fold_affine_before_conv,
+    fold_affine_before_depthwise,
+)
+
+
+def takes_raw_pixels(model: DeployModel) -> bool:
+    """Whether a model has one input, RGB images, and says how pixels become that."""
+    shapes = [tensor.shape for tensor in model.inputs]
+    one_image = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][-1] == 3
+    return one_image and model.preprocessing is not None
+
+
+def folds_pixels(model: DeployModel, layer) -> bool:
+    """Whether a convolution of the image can do its preprocessing as well, exactly."""
+    if not isinstance(layer, (Conv2D, DepthwiseConv2D)):
+        return False
+    # A padded pixel is 0 once it is normalized, not before.
+    return layer.pads_nothing or not np.any(pixel_affine(model.preprocessing)[1])
+
+
+def fold_pixels(model: DeployModel, layer) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of such a convolution when it is given pixels."""
+    depthwise = isinstance(layer, DepthwiseConv2D)
+    fold = fold_affine_before_depthwise if depthwise else fold_affine_before_conv
+    return fold(array(layer.kernel), array(layer.bias), *pixel_affine(model.preprocessing))
+
+
+def with_normalization(model: DeployModel) -> DeployModel:
+    """The model itself, if what reads its image folds the preprocessing; else one that does it.
+
+    The layers of the result are those of `model`, with a depthwise convolution
+    of one tap between the image and what cannot do without.
+
+    Args:
+        model: One that `takes_raw_pixels`; the result takes pixels, and says so.
+    """
+    scale, offset = pixel_affine(model.preprocessing)
+    graph = unfold(model)
+    readers = graph.readers.get(0, ())
+    plain = not np.any(offset) and np.all(scale == 1.0)
+    if plain or all(folds_pixels(model, step.operation) for step in readers):
+        return model
+    (image,) = (keras.Input(x.shape[1:], x.shape[0], x.dtype, name=x.name) for x in model.inputs)
+    names = {operation.name for operation in model.operations}
+    name = next(n for n in ("normalized_image", "normalized_image_of_pixels") if n not in names)
+    normalize = DepthwiseConv2D((1, 1), name=name, dtype="float32")
+    normalized = normalize(image)
+    normalize.set_weights([scale.reshape(1, 1, 3, 1).astype("float32"), offset.astype("float32")])
+    outputs = graph.run([normalized], lambda operation, *args, **kwargs: operation(*args, **kwargs))
+    result = DeployModel(image, outputs, name=model.name).describe(model)
+    result.min_image_size = model.min_image_size
+    result.preprocessing = of_pixels(model.preprocessing)
+    return result
+
+
+def of_pixels(preprocessing: Preprocessing) -> Preprocessing:
+    """The record of a model that takes the pixels of such images as they are."""
+    return dataclasses.replace(preprocessing, mean=(0.0,) * 3, std=(1 / 255,) * 3)
