@@ -130,6 +130,26 @@ class Difference:
             **fields,
         )
 
+    @property
+    def equal(self) -> int:
+        """How many values are equal."""
+        return self.values - self.differing
+
+    @property
+    def largest(self) -> float:
+        """The larger of the two largest differences, 0 without any."""
+        return max(self.largest_codes or 0, self.largest_relative or 0.0)
+
+    def __add__(self, other: "Difference") -> "Difference":
+        """Of both together."""
+        pairs = zip(
+            (self.largest_codes, self.largest_relative),
+            (other.largest_codes, other.largest_relative),
+            strict=True,
+        )
+        largest = (max((x for x in pair if x is not None), default=None) for pair in pairs)
+        return Difference(self.values + other.values, self.differing + other.differing, *largest)
+
     def within(self, max_codes: int, tolerance: float) -> bool:
         """Whether integers differ by so many codes at most, and floats by so much."""
         return (self.largest_codes or 0) <= max_codes and (
@@ -158,12 +178,17 @@ def code_difference(first: np.ndarray, second: np.ndarray) -> int:
 
 def relative_difference(first: np.ndarray, second: np.ndarray) -> float:
     """Over the largest finite value; infinite where the two are not finite at the same places."""
-    differing = ~equal_values(first, second)
-    if not differing.any():
+    largest = absolute_differences(first, second).max(initial=0.0)
+    if not largest:
         return 0.0
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    if not (np.isfinite(first[differing]).all() and np.isfinite(second[differing]).all()):
-        return float("inf")
-    scale = np.abs(first[np.isfinite(first)]).max()
-    difference = np.abs(first - second)[differing].max()
-    return float(difference / scale) if scale else float("inf")
+    first = first.astype(np.float64)
+    scale = np.abs(first[np.isfinite(first)]).max(initial=0.0)
+    return float(largest / scale) if scale else float("inf")
+
+
+def absolute_differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """float64 differences of two arrays; infinite where they differ and one is not finite."""
+    equal = equal_values(first, second)
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(first.astype(np.float64) - second.astype(np.float64))
+    return np.where(equal, 0.0, np.where(np.isnan(differences), np.inf, differences))

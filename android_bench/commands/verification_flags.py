@@ -20,6 +20,9 @@ _COUNT = flags.DEFINE_integer("verify_images", 8, "Images to compare.", lower_bo
 _TOP1 = flags.DEFINE_integer(
     "top1_images", 0, "Labelled images to count correct answers on, on the phone.", lower_bound=0
 )
+_TOP1_OUTPUT = flags.DEFINE_string(
+    "top1_output", None, "Name of the output with the classes, of models that have several."
+)
 _CODES = flags.DEFINE_integer(
     "verify_codes", 1, "Largest difference of an integer output that passes.", lower_bound=0
 )
@@ -37,11 +40,17 @@ def verification(models: list[Model]) -> "Verification | None":
     from android_bench.run.verify import Verification
     from care_keras.convert.images import read_pixels
     from care_keras.data.sources import open_source
+    from care_keras.litert.tensor import outputs_of
+    from care_keras.tflite_file import read_graph
+    from tflite.inputs.chosen_output import chosen_output
     from tflite.inputs.model_inputs import check_values_used, tflite_input
 
     overrides = input_overrides()
     inputs = {model.sha256: tflite_input(model.path, overrides) for model in models}
     check_values_used(list(inputs.values()), overrides)
+    for model in models if _TOP1.value else ():
+        outputs = outputs_of(read_graph(model.path))
+        chosen_output(outputs, _TOP1_OUTPUT.value, model.path, "--top1_output")
     source = open_source(_IMAGES.value, "test")
     if _TOP1.value and source.labels is None:
         raise ValueError(f"The images have no labels for --top1_images. Received: {source.name}")
@@ -59,4 +68,5 @@ def verification(models: list[Model]) -> "Verification | None":
         compared=_COUNT.value,
         max_codes=_CODES.value,
         source=f"{len(source)} of {source.name}",
+        top1_output=_TOP1_OUTPUT.value,
     )

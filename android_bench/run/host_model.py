@@ -4,76 +4,68 @@ import os
 
 import numpy as np
 
-from care_keras.litert.model import TensorInfo
-from tflite.benchmark.worker import open_model
-from tflite.inputs.model_inputs import ModelInput
+from tflite.inputs.image_file import ImageFile, rows_of
+from tflite.inputs.records import ModelInput
 
 
-class HostModel:
+class HostModel(ImageFile):
     """A .tflite file on this machine.
 
     Args:
         path: The file.
+        prepared: How images are prepared for it.
         xnnpack: Whether XNNPACK runs what it takes, or TFLite's own kernels everything.
-        size: Height and width of its images.
 
     Raises:
-        ValueError: If it cannot be opened, or has several inputs or outputs.
+        ValueError: If it cannot be opened, or takes no images.
     """
 
-    def __init__(self, path: str | os.PathLike, xnnpack: bool, size: tuple[int, int]):
-        shapes = {"": [1, *size, 3]}
-        request = {"model": str(path), "xnnpack": xnnpack}
-        self._interpreter = open_model(request)
-        details = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        if len(details) != 1 or len(outputs) != 1:
-            raise ValueError(
-                "Outputs are compared of models with one input and one output. "
-                f"Received: {len(details)} and {len(outputs)} in {path}"
-            )
-        if tuple(details[0]["shape"][1:3]) != tuple(size):
-            self._interpreter = open_model({**request, "shapes": shapes})
-            details = self._interpreter.get_input_details()
-            outputs = self._interpreter.get_output_details()
-        self.input, self._output = _tensor(details[0]), outputs[0]
-        self._index = details[0]["index"]
+    def __init__(self, path: str | os.PathLike, prepared: ModelInput, xnnpack: bool):
+        super().__init__(path, prepared, xnnpack=xnnpack)
 
-    def content(self, pixels: np.ndarray, model_input: ModelInput) -> np.ndarray:
-        """The input tensor for one image; a batch holds it several times."""
-        values = model_input.encode(pixels[None], self.input)
-        return np.repeat(values, self.input.shape[0], axis=0)
+    def content(self, pixels: np.ndarray, number: int = 0) -> dict[str, np.ndarray]:
+        """What the inputs take for one image, by name; a batch holds it several times.
 
-    def run(self, content: np.ndarray) -> np.ndarray:
-        """Output for the first of the batch, in the tensor's type."""
-        try:
-            self._interpreter.set_tensor(self._index, content)
-            self._interpreter.invoke()
-        except RuntimeError as error:
-            raise ValueError(f"The model fails to run here. Received: {error}") from error
-        return self._interpreter.get_tensor(self._output["index"])[0].copy()
+        Args:
+            pixels: uint8 `(height, width, 3)`.
+            number: Of the image, which decides the noise beside it.
+        """
+        return {
+            name: np.broadcast_to(array[0], self.inputs[name].shape)
+            for name, array in self.encode(pixels[None], number).items()
+        }
 
-    def read(self, data: bytes) -> np.ndarray:
-        """Output for the first of the batch from what benchmark_model wrote.
+    def first_outputs(self, content: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs for the first of the batch, in the tensors' types, by name.
 
         Raises:
-            ValueError: If its size is not that of the output.
+            ValueError: If it fails to run.
         """
-        shape, dtype = tuple(self._output["shape"]), np.dtype(self._output["dtype"])
-        if len(data) != int(np.prod(shape)) * dtype.itemsize:
+        return self._first(self.run(content))
+
+    def read(self, data: bytes) -> dict[str, np.ndarray]:
+        """The same from what benchmark_model wrote: one output behind the other.
+
+        Raises:
+            ValueError: If its size is not that of the outputs.
+        """
+        # Each tensor once, whatever names it has.
+        tensors = {tensor.index: tensor for tensor in self.outputs.values()}
+        sizes = [int(np.prod(one.shape)) * one.dtype.itemsize for one in tensors.values()]
+        if len(data) != sum(sizes):
             raise ValueError(
                 f"The output on the phone has another size. Received: {len(data)} bytes for "
-                f"{dtype}{shape}"
+                f"{' and '.join(map(str, tensors.values()))}"
             )
-        return np.frombuffer(data, dtype).reshape(shape)[0]
+        parts = np.split(np.frombuffer(data, np.uint8), np.cumsum(sizes)[:-1])
+        arrays = {
+            index: part.view(tensor.dtype).reshape(tensor.shape)
+            for part, (index, tensor) in zip(parts, tensors.items(), strict=True)
+        }
+        return self._first({name: arrays[one.index] for name, one in self.outputs.items()})
 
-
-def _tensor(details):
-    scale, zero_point = details["quantization"]
-    return TensorInfo(
-        details["name"],
-        tuple(int(size) for size in details["shape"]),
-        np.dtype(details["dtype"]),
-        float(scale),
-        int(zero_point),
-    )
+    def _first(self, outputs):
+        return {
+            name: rows_of(array, self.batch, self.outputs[name])[0]
+            for name, array in outputs.items()
+        }

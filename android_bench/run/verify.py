@@ -11,8 +11,14 @@ from android_bench.run.host_model import HostModel
 from android_bench.run.one_cell import Tools
 from android_bench.run.plan import Cell
 from care_keras.litert.model import runtime_version
-from care_keras.metrics import finite_or_none, wilson_interval
-from tflite.inputs.model_inputs import ModelInput
+from care_keras.metrics import (
+    Difference,
+    absolute_differences,
+    finite_or_none,
+    wilson_interval,
+)
+from tflite.inputs.chosen_output import chosen_output
+from tflite.inputs.records import ModelInput
 
 # Largest difference in units of the host's largest output. GPUs and NPUs compute in half
 # precision, whose steps are 2**-11, and sum in an order of their own.
@@ -32,6 +38,7 @@ class Verification:
         compared: The first so many images are compared output by output.
         max_codes: Largest difference of an integer output that passes.
         source: What the images are, for people.
+        top1_output: Name of the output with the classes, of models that have several.
     """
 
     inputs: dict[str, ModelInput]
@@ -40,34 +47,48 @@ class Verification:
     compared: int
     max_codes: int
     source: str
+    top1_output: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """Outputs of a phone against the host's.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutputDifference(Difference):
+    """One output of a phone against the host's.
 
     Attributes:
-        verdict: `"exact"`, `"within N codes"`, `"within tolerance"` or `"wrong"`.
-        largest: Largest difference: codes of an integer output, else units of
-            the host's largest output.
-        differing: Share of outputs that are not equal.
         worst_image: Image with the largest difference.
+        max_codes: Largest difference of integers that passes.
+        tolerance: The same for floats, in units of the host's largest output.
     """
 
-    verdict: str
-    largest: float
-    differing: float
     worst_image: int
+    max_codes: int
+    tolerance: float
 
     @property
     def passed(self) -> bool:
         """Whether it is right."""
-        return self.verdict != "wrong"
+        return self.within(self.max_codes, self.tolerance)
+
+    @property
+    def verdict(self) -> str:
+        """`"exact"`, `"within N codes"`, `"within tolerance"` or `"wrong"`."""
+        if not self.passed:
+            return "wrong"
+        if not self.differing:
+            return "exact"
+        if self.largest_codes is None:
+            return "within tolerance"
+        return f"within {self.max_codes} code{'s' * (self.max_codes > 1)}"
+
+    @property
+    def allowed(self) -> float:
+        """What `largest` may be."""
+        return self.tolerance if self.largest_codes is None else self.max_codes
 
 
 def compare_outputs(
     phone: np.ndarray, host: np.ndarray, max_codes: int, float_tolerance: float
-) -> Difference:
+) -> OutputDifference:
     """Holds outputs against each other.
 
     Args:
@@ -76,33 +97,13 @@ def compare_outputs(
         max_codes: Largest difference of integers that passes.
         float_tolerance: The same for floats, in units of the host's largest output.
     """
-    if phone.shape != host.shape or phone.dtype != host.dtype:
-        raise ValueError(
-            "The outputs must be alike. "
-            f"Received: {phone.dtype}{phone.shape} and {host.dtype}{host.shape}"
-        )
-    whole = np.issubdtype(host.dtype, np.integer)
-    with np.errstate(invalid="ignore"):
-        difference = np.abs(phone.astype(np.float64) - host.astype(np.float64))
-    same_unusual = (np.isnan(phone) & np.isnan(host)) | (phone == host)
-    difference = np.where(same_unusual, 0.0, difference)
-    # What is no number on one side only is as wrong as can be.
-    difference = np.where(np.isnan(difference), np.inf, difference)
-    if not whole:
-        finite = np.abs(host[np.isfinite(host)])
-        scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
-        difference = difference / scale
-    per_image = difference.reshape(len(host), -1).max(axis=1)
-    largest = float(per_image.max())
-    if largest == 0.0:
-        verdict = "exact"
-    elif whole and largest <= max_codes:
-        verdict = f"within {max_codes} code{'s' * (max_codes > 1)}"
-    elif not whole and largest <= float_tolerance:
-        verdict = "within tolerance"
-    else:
-        verdict = "wrong"
-    return Difference(verdict, largest, float(np.mean(difference != 0)), int(np.argmax(per_image)))
+    apart = absolute_differences(host, phone).reshape(len(host), -1)
+    return OutputDifference.of(
+        [(host, phone)],
+        worst_image=int(apart.max(axis=1).argmax()),
+        max_codes=max_codes,
+        tolerance=float_tolerance,
+    )
 
 
 def verify_tasks(session, verification: Verification) -> list:
@@ -151,52 +152,81 @@ def _verify(session, cell: Cell, verification, tools: Tools):
 
 
 def _differences(session, cell, verification, tools):
-    model_input = verification.inputs[cell.sha256]
     pixels = verification.pixels[cell.sha256]
-    size = (model_input.preprocessing.height, model_input.preprocessing.width)
     # Kernels are compared with the same kernels.
-    host = HostModel(session.model_of(cell).path, cell.delegate != "cpu", size)
+    path = session.model_of(cell).path
+    host = HostModel(path, verification.inputs[cell.sha256], cell.delegate != "cpu")
     session.bring_model(cell, tools)
-    theirs, ours = [], []
-    for image in pixels:
-        content = host.content(image, model_input)
-        ours.append(host.run(content))
-        theirs.append(host.read(_run_on_phone(session, cell, tools, host, content)))
-    theirs, ours = np.stack(theirs), np.stack(ours)
+    theirs, ours = {name: [] for name in host.outputs}, {name: [] for name in host.outputs}
+    for number, image in enumerate(pixels):
+        content = host.content(image, number)
+        here = host.first_outputs(content)
+        there = host.read(_run_on_phone(session, cell, tools, host, content))
+        for name in host.outputs:
+            ours[name].append(here[name])
+            theirs[name].append(there[name])
     tolerance = FLOAT_TOLERANCES.get(cell.delegate, HALF_TOLERANCE)
     count = verification.compared
-    difference = compare_outputs(theirs[:count], ours[:count], verification.max_codes, tolerance)
+    differences = {
+        name: compare_outputs(
+            np.stack(theirs[name][:count]),
+            np.stack(ours[name][:count]),
+            verification.max_codes,
+            tolerance,
+        )
+        for name in host.outputs
+    }
+    worst = max(differences, key=lambda name: _badness(differences[name]))
+    difference = differences[worst]
     result = {
         "passed": difference.passed,
         "verdict": difference.verdict,
-        "compared": len(theirs[:count]),
+        "output": worst,
+        "outputs": {name: one.verdict for name, one in differences.items()},
+        "compared": len(pixels[:count]),
         # JSON has no infinity.
-        "largest_difference": finite_or_none(difference.largest),
-        "unit": "codes" if np.issubdtype(ours.dtype, np.integer) else "of the largest output",
-        "differing_share": difference.differing,
+        "largest_difference": finite_or_none(float(difference.largest)),
+        "unit": "of the largest output" if difference.largest_codes is None else "codes",
+        "differing_share": difference.differing / difference.values,
         "worst_image": difference.worst_image,
-        "tolerance": verification.max_codes if ours.dtype.kind in "iu" else tolerance,
+        "tolerance": difference.allowed,
     }
     labels = verification.labels
     if labels is not None and len(pixels) > count:
+        scores = chosen_output(host.outputs, verification.top1_output, path, "--top1_output")
+        top1 = _top1(theirs[scores], labels)
         result |= {
             "labelled": len(pixels),
-            "top1": _top1(theirs, labels),
-            "host_top1": _top1(ours, labels),
-            "top1_interval": wilson_interval(_top1(theirs, labels), len(pixels)),
+            "top1": top1,
+            "host_top1": _top1(ours[scores], labels),
+            "top1_interval": wilson_interval(top1, len(pixels)),
         }
     return result
 
 
+def _badness(difference):
+    """What is largest for the output that decides."""
+    share = difference.largest / difference.allowed if difference.allowed else difference.largest
+    return not difference.passed, difference.differing > 0, share
+
+
 def _run_on_phone(session, cell, tools, host, content):
-    given, made = f"{tools.folder}/input", f"{tools.folder}/output"
-    session.phone.push(np.ascontiguousarray(content).tobytes(), given)
+    made, names, files, shapes = f"{tools.folder}/output", [], [], []
+    for number, (name, array) in enumerate((name, content[name]) for name in host.inputs):
+        if not array.shape:
+            raise ValueError(f"benchmark_model cannot be given a scalar. Received: input {name}")
+        # Its own names for the inputs, which are told by their places.
+        names.append("images" if name == host.image else f"input{number}")
+        given = f"{tools.folder}/input{number or ''}"
+        session.phone.push(np.ascontiguousarray(array).tobytes(), given)
+        files.append(f"{names[-1]}:{given}")
+        shapes.append(",".join(map(str, array.shape)))
     session.phone.shell(["rm", "-f", made])
     flags = [
         *_RUN_ONCE,
-        "--input_layer=images",
-        f"--input_layer_shape={','.join(map(str, host.input.shape))}",
-        f"--input_layer_value_files=images:{given}",
+        f"--input_layer={','.join(names)}",
+        f"--input_layer_shape={':'.join(shapes)}",
+        f"--input_layer_value_files={','.join(files)}",
         f"--output_filepath={made}",
     ]
     # A delegate that ran nothing has no right numbers: the CPU has.
@@ -209,13 +239,15 @@ def _run_on_phone(session, cell, tools, host, content):
 
 
 def _top1(outputs, labels):
-    return float(np.mean(outputs.reshape(len(outputs), -1).argmax(axis=-1) == labels))
+    return float(np.mean([np.argmax(output) for output in outputs] == labels))
 
 
 def _say(fields, reason):
     if "verdict" not in fields:
         return f"FAILED: {reason}"
     text = fields["verdict"] if fields["passed"] else "WRONG"
+    if len(fields["outputs"]) > 1:
+        text += f" in {fields['output']}" if fields["verdict"] != "exact" else " in all outputs"
     if fields["largest_difference"]:
         text += f", largest difference {fields['largest_difference']:.3g} {fields['unit']}"
     text += f", {fields['compared']} images"

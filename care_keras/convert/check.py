@@ -9,7 +9,7 @@ import numpy as np
 from care_keras.console.progress import progress
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing
-from care_keras.litert.model import LiteRTModel
+from care_keras.litert.file import LiteRTFile, whole_batches
 from care_keras.metrics import finite_or_none, snr_db, top1_agreement, top_k
 from care_keras.primitives.deploy_model import DeployModel
 
@@ -28,40 +28,68 @@ class CheckResult:
         size_bytes: Size of the file.
         images: Images it was run on.
         top1: Share of labels it got right, or `None` without labels.
-        agreement: Share of images where it picks the Keras model's class.
-        snr_db: Of its outputs against the Keras model's, in dB.
+        agreement: Share of images where it picks the Keras model's class; of
+            maps, of pixels; `None` where nothing scores classes.
+        snr_db: Of its outputs against the Keras model's, in dB; of several the
+            lowest.
         constant: Whether it gives one and the same output for all images.
+        output_snr_db: Of several outputs, that of each by its name.
     """
 
     name: str
     size_bytes: int
     images: int
     top1: float | None
-    agreement: float
+    agreement: float | None
     snr_db: float
     constant: bool = False
+    output_snr_db: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """As plain JSON types; an infinite ratio, which JSON lacks, as `None`."""
         result = dataclasses.asdict(self)
         result["snr_db"] = finite_or_none(self.snr_db)
+        ratios = {name: finite_or_none(value) for name, value in self.output_snr_db.items()}
+        result["output_snr_db"] = ratios
         return result
 
 
-def keras_outputs(
-    model: keras.Model, pixels: np.ndarray, preprocessing: Preprocessing
-) -> np.ndarray:
-    """What the Keras model returns for uint8 pixels: float32 `(images, classes)`."""
+# What a model gives for images, by the names of the file's signature.
+Outputs = dict[str, np.ndarray]
+
+
+def keras_outputs(model: keras.Model, pixels: np.ndarray, preprocessing: Preprocessing) -> Outputs:
+    """What the Keras model returns for uint8 pixels: float32, the first axis images."""
     # Few large batches: eager operations on small ones cost more to start than to run.
     budget = _PRIMITIVES_BATCH_PIXELS if isinstance(model, DeployModel) else _BATCH_PIXELS
     batch = max(1, budget // (pixels.shape[1] * pixels.shape[2]))
-    outputs = []
+    parts = []
     starts = range(0, len(pixels), batch)
     for start in progress(starts, "running the Keras model, batch"):
         inputs = normalize(pixels[start : start + batch], preprocessing)
         # Not `predict`: tracing a graph takes longer than these few batches do.
-        outputs.append(keras.ops.convert_to_numpy(model(inputs, training=False)))
-    return np.concatenate(outputs).astype(np.float32)
+        parts.append(output_dict(model, model(inputs, training=False)))
+    return {
+        name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts]).astype(
+            np.float32
+        )
+        for name in parts[0]
+    }
+
+
+def output_dict(model: keras.Model, outputs) -> dict:
+    """A model's outputs by their names in a file's signature."""
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    outputs = keras.tree.flatten(outputs)
+    names = ["outputs"] if len(outputs) == 1 else list(model.output_names)
+    return dict(zip(names, outputs, strict=True))
+
+
+def classes_output(outputs: Outputs) -> str | None:
+    """Name of the one output that scores classes, `(images, classes)`, or `None`."""
+    names = [name for name, x in outputs.items() if x.ndim == 2 and x.shape[1] > 1]
+    return names[0] if len(names) == 1 else None
 
 
 def check_file(
@@ -71,7 +99,7 @@ def check_file(
     preprocessing: Preprocessing,
     pixels: np.ndarray,
     labels: np.ndarray | None,
-    reference: np.ndarray,
+    reference: Outputs,
 ) -> CheckResult:
     """Opens a .tflite file anew, runs it on held-out images and compares.
 
@@ -88,29 +116,70 @@ def check_file(
         ValueError: If the file does not run, or gives values that are not
             finite.
     """
-    model = LiteRTModel(path)
-    batch = model.input.shape[0]
-    outputs = []
-    for start in progress(range(0, len(pixels), batch), f"running the {name} file, image"):
-        part = pixels[start : start + batch]
-        outputs.append(
-            model.predict(part if input_kind == "rgb_uint8" else normalize(part, preprocessing))
-        )
-    outputs = np.concatenate(outputs).reshape(reference.shape)
-    if not np.all(np.isfinite(outputs)):
+    file = LiteRTFile(path)
+    outputs = _file_outputs(file, name, input_kind, preprocessing, pixels)
+    if outputs.keys() != reference.keys():
+        # A file of another converter may name them otherwise, and keeps their order.
+        outputs = dict(zip(reference, outputs.values(), strict=True))
+    outputs = {key: outputs[key].reshape(reference[key].shape) for key in reference}
+    if not all(np.all(np.isfinite(one)) for one in outputs.values()):
         raise ValueError(f"The {name} file gives values that are not finite on real images")
+    ratios = {key: snr_db(outputs[key], reference[key]) for key in reference}
+    scores = classes_output(reference)
     return CheckResult(
         name=name,
         size_bytes=os.path.getsize(path),
         images=len(pixels),
-        top1=None if labels is None else top_k(outputs, labels, 1),
-        agreement=top1_agreement(outputs, reference),
-        snr_db=snr_db(outputs, reference),
-        # Of a reference that differs by less than a code there is nothing else to give.
-        constant=is_constant(outputs) and np.ptp(reference, axis=0).max() > model.output.scale,
+        top1=None if labels is None or scores is None else top_k(outputs[scores], labels, 1),
+        agreement=_agreement(outputs, reference),
+        snr_db=min(ratios.values()),
+        constant=_lost_all(outputs, reference, file),
+        output_snr_db=ratios if len(ratios) > 1 else {},
     )
 
 
-def is_constant(outputs: np.ndarray) -> bool:
-    """Whether several images have one and the same output."""
-    return len(outputs) > 1 and bool(np.all(outputs == outputs[:1]))
+def _file_outputs(file, name, input_kind, preprocessing, pixels):
+    """A file's outputs as real numbers, by name."""
+    (model_input,) = file.inputs.values()
+    parts = []
+    batches = list(whole_batches(pixels, model_input.shape[0]))
+    for part, images in progress(batches, f"running the {name} file, image"):
+        if input_kind != "rgb_uint8":
+            part = normalize(part, preprocessing)
+        results = file.run(model_input.quantize(part))
+        parts.append(
+            {key: file.outputs[key].dequantize(codes)[:images] for key, codes in results.items()}
+        )
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _agreement(outputs, reference):
+    """The least share of an output's places, of images or pixels, with the same class.
+
+    `None` where no output scores classes.
+    """
+    shares = [
+        top1_agreement(outputs[key], values)
+        for key, values in reference.items()
+        if values.ndim > 1 and values.shape[-1] > 1
+    ]
+    return min(shares, default=None)
+
+
+def _lost_all(outputs, reference, file):
+    """Whether an output is the same for all images, and should not be."""
+    for (key, values), tensor in zip(reference.items(), file.outputs.values(), strict=True):
+        # Of a reference that differs by less than a code there is nothing else to give.
+        differs = np.ptp(values, axis=0).max() > tensor.scale
+        if differs and _is_constant(outputs[key]):
+            return True
+    return False
+
+
+def is_constant(outputs: Outputs) -> bool:
+    """Whether several images have one and the same outputs."""
+    return all(_is_constant(values) for values in outputs.values())
+
+
+def _is_constant(values):
+    return len(values) > 1 and bool(np.all(values == values[:1]))

@@ -13,7 +13,14 @@ import numpy as np
 from care_keras.console.native_output import captured_native_output
 from care_keras.console.optional import require
 from care_keras.console.progress import progress
-from care_keras.convert.check import CheckResult, check_file, is_constant, keras_outputs
+from care_keras.convert.check import (
+    CheckResult,
+    Outputs,
+    check_file,
+    classes_output,
+    is_constant,
+    keras_outputs,
+)
 from care_keras.convert.conversion import convert_model, deploy_form, int8_form
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.job import ConversionJob
@@ -87,7 +94,8 @@ class _HeldOut:
     name: str
     pixels: np.ndarray
     labels: np.ndarray | None
-    reference: np.ndarray
+    reference: Outputs
+    class_names: tuple[str, ...] | None
 
 
 def run_job(job: ConversionJob) -> ConversionResult:
@@ -179,7 +187,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
             job.input_kind,
             job.precision,
             converted.preprocessing,
-            getattr(model, "labels", None),
+            held_out.class_names,
             activation_name(model),
         )
         sidecar |= _figures(job, calibration, held_out, result)
@@ -283,7 +291,11 @@ def _read_images(job, model, preprocessing, warnings):
     if labels is not None and not _labels_fit(model, check_source, reference):
         warnings.append(f"no top-1: the classes of {check_source.name} are not the model's")
         labels = None
-    return calibration, _HeldOut(check_source.name, pixels, labels, reference)
+    # Of a model that does not name its classes, they are called as the folders of its images.
+    names = getattr(model, "labels", None)
+    if names is None and labels is not None and os.path.isdir(job.evaluation or job.calibration):
+        names = check_source.class_names
+    return calibration, _HeldOut(check_source.name, pixels, labels, reference, names)
 
 
 def _affordable(preprocessing, pixels, fewest, most):
@@ -292,14 +304,18 @@ def _affordable(preprocessing, pixels, fewest, most):
 
 def _labels_fit(model, source, reference):
     """Whether a source's class indices mean what the model's outputs mean."""
+    scores = classes_output(reference)
     names = getattr(model, "labels", None)
-    if names is not None:
-        return source.class_names == names
-    return reference.ndim == 2 and reference.shape[-1] == len(source.class_names)
+    if scores is None or names is not None:
+        return scores is not None and source.class_names == tuple(names)
+    return reference[scores].shape[1] == len(source.class_names)
 
 
 def _keras_top1(held_out):
-    return None if held_out.labels is None else top_k(held_out.reference, held_out.labels, 1)
+    if held_out.labels is None:
+        return None
+    scores = held_out.reference[classes_output(held_out.reference)]
+    return top_k(scores, held_out.labels, 1)
 
 
 def _figures(job, calibration, held_out, result):

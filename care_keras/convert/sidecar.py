@@ -10,7 +10,8 @@ import platform
 import keras
 
 from care_keras.data.record import Preprocessing
-from care_keras.litert.model import LiteRTModel, TensorInfo
+from care_keras.litert.file import LiteRTFile
+from care_keras.litert.tensor import TensorInfo
 
 _PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")
 
@@ -36,7 +37,12 @@ def describe(
         activation: Name of the output's activation, or `None` if unknown.
     """
     content = pathlib.Path(path).read_bytes()
-    model = LiteRTModel(content)
+    file = LiteRTFile(content)
+    (input_name, model_input), *_ = file.inputs.items()
+    outputs = [
+        {**_tensor(output), "signature_name": name, "activation": activation}
+        for name, output in file.outputs.items()
+    ]
     steps = "resize keeping the aspect ratio, centre crop"
     if input_kind == "float":
         steps += ", (pixel / 255 - mean) / std"
@@ -45,12 +51,10 @@ def describe(
         "sha256": hashlib.sha256(content).hexdigest(),
         "size_bytes": len(content),
         "precision": precision,
-        "input": {**_tensor(model.input), "kind": input_kind, "signature_name": "images"},
-        "output": {
-            **_tensor(model.output),
-            "signature_name": "outputs",
-            "activation": activation,
-        },
+        "input": {**_tensor(model_input), "kind": input_kind, "signature_name": input_name},
+        # The first, and of several all of them.
+        "output": outputs[0],
+        **({"outputs": outputs} if len(outputs) > 1 else {}),
         "preprocessing": {**preprocessing.to_dict(), "steps": steps},
         "labels": None if labels is None else list(labels),
         "versions": {

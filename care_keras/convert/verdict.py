@@ -61,7 +61,7 @@ def judge(
         reason = f"the {check.name} file gives the same output for every image"
         return Judgement((f"{reason}: {advice}",), (reason,))
     warnings, failures = [], []
-    if check.agreement < LOW_AGREEMENT:
+    if check.agreement is not None and check.agreement < LOW_AGREEMENT:
         warnings.append(
             f"{check.name} picks the Keras model's class on {check.agreement:.2%} of "
             f"{check.images} images: {advice}"
@@ -76,7 +76,9 @@ def judge(
         failures.append(
             f"the {check.name} file's outputs are more noise than signal ({check.snr_db:.1f} dB)"
         )
-    if check.agreement < min_agreement:
+    if check.agreement is None and min_agreement:
+        failures.append("--min_agreement is for classes, and no output scores them")
+    elif min_agreement and check.agreement < min_agreement:
         failures.append(
             f"the {check.name} file picks the Keras model's class on {check.agreement:.2%} of the "
             f"images, --min_agreement asks for {min_agreement:.2%}"

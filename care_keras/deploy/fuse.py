@@ -8,9 +8,8 @@ import keras
 # Their lowerings register themselves.
 from care_keras.deploy import care_layers, keras_layers  # noqa: F401
 from care_keras.deploy.keras_layers.activations import fused_activation
-from care_keras.deploy.keras_layers.affine import affine_of
 from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError, find_lowering
-from care_keras.graph import functional_form, unfold
+from care_keras.graph import functional_form, input_structure, unfold
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.primitives.fused_activation import FusedActivation
 
@@ -72,12 +71,20 @@ def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
             f"Received: model={model.name!r} of {type(model).__name__}"
         )
     inputs = [
-        keras.Input(tensor.shape[1:], tensor.shape[0], tensor.dtype, name=tensor.name)
-        for tensor in model.inputs
+        keras.Input(x.shape[1:], x.shape[0], _input_dtype(x), name=x.name) for x in model.inputs
     ]
-    outputs = _Lowering(unfold(model), rewrites or Rewrites()).run(inputs)
-    structure = inputs[0] if len(inputs) == 1 else inputs
-    return DeployModel(structure, outputs, name=f"{model.name}_deploy").describe(model)
+    lowering = _Lowering(unfold(model), rewrites or Rewrites())
+    outputs = lowering.run(inputs)
+    structure = keras.tree.pack_sequence_as(input_structure(model), inputs)
+    deployed = DeployModel(structure, outputs, name=f"{model.name}_deploy").describe(model)
+    deployed.foreign_reasons = lowering.reasons
+    return deployed
+
+
+def _input_dtype(tensor):
+    """float32 for numbers, pixels among them; what counts or names things stays what it is."""
+    kind = tensor.dtype
+    return "float32" if kind == "uint8" or kind.startswith(("float", "bfloat")) else kind
 
 
 class _Lowering:
@@ -89,15 +96,17 @@ class _Lowering:
         self.builder = Builder()
         # Of a layer that is called several times there is one copy.
         self._copies = {}
-        # What more than one operation reads, or the model returns: nothing is folded into it.
-        self._shared = set()
+        # Of the builder: what several operations read, or the model returns, takes nothing in.
+        self._shared = self.builder.shared
         self._values = []
-        # By the name of an operation that has a lowering: why it was of no use.
+        # Why an operation has no primitives, by its name in the result.
         self.reasons = {}
 
     def run(self, inputs):
         """The lowered outputs for symbolic inputs."""
         self._values += inputs
+        for x in inputs:
+            self.builder.name(x.name)
         self._shared |= {id(x) for x in inputs}
         outputs = self.graph.run_steps(inputs, self._lower)
         return keras.tree.map_structure(self.builder.tensor, outputs)
@@ -113,33 +122,40 @@ class _Lowering:
         return outputs
 
     def _lowered(self, operation, args, kwargs):
+        try:
+            with self.builder.attempt():
+                return self._on_primitives(operation, args, kwargs)
+        except NoPrimitiveError as error:
+            return self._copied(operation, args, kwargs, str(error))
+
+    def _on_primitives(self, operation, args, kwargs):
         lower = find_lowering(operation)
         if lower is None:
-            return self._copied(operation, args, kwargs)
+            raise NoPrimitiveError(f"{type(operation).__name__} has no primitives")
+        if getattr(operation, "quantization_mode", None):
+            raise NoPrimitiveError("Keras has quantized it")
         given = args, kwargs
         if not lower.takes_affine:
             given = keras.tree.map_structure(self._tensor, given)
         values = _inputs(operation, *given)
-        folded = self._folded(operation, values)
-        if folded is not None:
-            return folded
-        try:
-            return lower(self.builder, operation, values, self.rewrites)
-        except NoPrimitiveError as error:
-            self.reasons[operation.name] = str(error)
-            return self._copied(operation, args, kwargs)
+        if isinstance(values, dict) and not lower.takes_keywords:
+            raise NoPrimitiveError(f"it is called with {', '.join(list(values)[1:])}")
+        fused = self._fused(operation, values)
+        if fused is not None:
+            return fused
+        return self._folded(lower(self.builder, operation, values, self.rewrites))
 
-    def _copied(self, operation, args, kwargs):
+    def _copied(self, operation, args, kwargs, reason):
         """What has no primitives, as it is."""
         args, kwargs = keras.tree.map_structure(self._tensor, (args, kwargs))
-        if not isinstance(operation, keras.layers.Layer):
-            return operation(*args, **kwargs)
         if operation in self._copies:
             return self._copies[operation](*args, **kwargs)
-        config = operation.get_config()
-        copy = type(operation).from_config({**config, "name": self.builder.name(operation.name)})
+        name = self.builder.name(operation.name)
+        self.reasons[name] = reason
+        copy = type(operation).from_config({**operation.get_config(), "name": name})
         outputs = copy(*args, **kwargs)
-        copy.set_weights(operation.get_weights())
+        if isinstance(operation, keras.layers.Layer):
+            copy.set_weights(operation.get_weights())
         self._copies[operation] = copy
         return outputs
 
@@ -151,36 +167,53 @@ class _Lowering:
             self._shared.add(id(x))
         return x
 
-    def _folded(self, operation, x):
-        """The input itself, where the operation moves into what gave it; else `None`."""
-        if isinstance(x, (list, dict)) or id(x) in self._shared:
+    def _fused(self, operation, x):
+        """The input, where the operation is an activation that moves into what gave it."""
+        activation = None if isinstance(x, (list, dict)) else fused_activation(operation)
+        layer = self._foldable(x) if activation else None
+        if layer is None:
             return None
-        activation = fused_activation(operation)
-        if isinstance(x, Affine):
-            if not activation:
-                return None
-            x = self._tensor(x)
-        layer = self.builder.product_behind(x)
-        if not isinstance(layer, FusedActivation) or layer.activation != "linear":
-            return None
-        if activation:
-            layer.activation = activation
-            return x
-        affine = affine_of(operation, x.shape[-1]) if self.rewrites.fold_batch_norm else None
-        if affine is None or not hasattr(layer, "channel_axes") or not _is_of_last_axis(operation):
-            return None
-        self.builder.fold_after(layer, *affine)
+        layer.activation = activation
         return x
 
+    def _folded(self, value):
+        """What a lowering gave; an affine map moves into the convolution that it is of."""
+        if not isinstance(value, Affine) or not self.rewrites.fold_batch_norm:
+            return value
+        layer = self._foldable(value.tensor)
+        if not hasattr(layer, "channel_axes"):
+            return value
+        self.builder.fold_after(layer, value.scale, value.offset)
+        return value.tensor
 
-def _is_of_last_axis(operation):
-    axis = getattr(operation, "axis", -1)
-    return axis in (-1, (-1,), [-1])
+    def _foldable(self, x):
+        """The layer that gave a tensor, if what follows may become part of it."""
+        if id(x) in self._shared:
+            return None
+        layer = self.builder.product_behind(x)
+        linear = isinstance(layer, FusedActivation) and layer.activation == "linear"
+        return layer if linear else None
 
 
 def _inputs(operation, args, kwargs):
     """The inputs as `lowers` says."""
-    if any(isinstance(x, (keras.KerasTensor, Affine)) for x in keras.tree.flatten(kwargs)):
-        return dict(inspect.signature(operation.call).bind(*args, **kwargs).arguments)
+    if isinstance(operation, keras.layers.Layer):
+        args = list(args)
+        while len(args) > 1 and _says_nothing(args[-1]):
+            args.pop()
+    # What a functional model is called with decides on `training`, whatever its layers were.
+    given = {
+        name: value
+        for name, value in kwargs.items()
+        if name != "training" and not _says_nothing(value)
+    }
+    if given:
+        named = dict(inspect.signature(operation.call).bind(*args, **given).arguments)
+        return named if len(named) > 1 else next(iter(named.values()))
     # A layer takes several tensors as a list, an operation one by one, numbers among them.
     return list(args) if len(args) > 1 else args[0]
+
+
+def _says_nothing(argument):
+    """Whether a call is the same without an argument, as without a mask that is `None`."""
+    return argument is None or argument is False

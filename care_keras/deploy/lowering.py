@@ -1,7 +1,8 @@
 """How layers become primitives: who lowers which, and what adds primitives to a graph."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -14,29 +15,38 @@ from care_keras.primitives.folding import (
     fold_affine_before_depthwise,
 )
 
-# Class of a layer, or name of the class of an operation of `keras.ops`, which Keras does not make
-# public -> what writes it on primitives.
+# Class of a layer, or name of a class of Keras's own that it does not make public, as those of
+# `keras.ops` -> what writes it on primitives.
 LOWERINGS: dict[type | str, Callable] = {}
+
+# What a subclass of a layer of Keras may have of its own without computing something else.
+_HARMLESS = {"__init__", "build", "compute_output_shape", "compute_output_spec", "compute_mask"}
+_HARMLESS |= {"get_config", "from_config", "get_build_config", "build_from_config"}
 
 
 class NoPrimitiveError(Exception):
     """A lowering cannot write this configuration of its layer; its text says what of it."""
 
 
-def lowers(*kinds: type | str, takes_affine: bool = False) -> Callable:
+def lowers(
+    *kinds: type | str, takes_affine: bool = False, takes_keywords: bool = False
+) -> Callable:
     """Registers how operations of some classes, and of their subclasses, become primitives.
 
-    An operation of `keras.ops` goes by the name of its class: `"Relu"`.
+    A class of Keras's own that is not public goes by its name: `"Relu"` of
+    `keras.ops.relu`. A subclass of a layer of Keras is none of these if it
+    overrides what the layer computes.
 
     The function takes `(build, layer, inputs, rewrites)`: a `Builder`, the
     layer or operation, its symbolic input, and the `Rewrites` to make; it
     returns the symbolic output, or a structure of them. Of several inputs it
-    gets a list, of an operation of `keras.ops` with the numbers among them; of
-    a layer that is given tensors by keyword a dict by the names of its `call`.
+    gets a list, of an operation of `keras.ops` with the numbers among them.
     A primitive lowers to itself without any.
 
     A function that is marked `takes_affine` may get, and any may return, an
-    `Affine` instead of a tensor.
+    `Affine` instead of a tensor. One that is marked `takes_keywords` gets the
+    inputs of a call with keywords, as of masks, as a dict by the names of the
+    parameters of `call`; to any other such a call is foreign.
 
     Example:
     ```python
@@ -48,6 +58,7 @@ def lowers(*kinds: type | str, takes_affine: bool = False) -> Callable:
 
     def register(function):
         function.takes_affine = takes_affine
+        function.takes_keywords = takes_keywords
         LOWERINGS.update(dict.fromkeys(kinds, function))
         return function
 
@@ -55,14 +66,41 @@ def lowers(*kinds: type | str, takes_affine: bool = False) -> Callable:
 
 
 def find_lowering(operation: keras.Operation) -> Callable | None:
-    """What lowers an operation's class or its nearest base, or `None`."""
-    bases = type(operation).__mro__
-    found = next((LOWERINGS[base] for base in bases if base in LOWERINGS), None)
-    if found is None and not isinstance(operation, keras.layers.Layer):
-        kind = type(operation)
-        if kind.__module__.split(".")[0] == "keras":
-            return LOWERINGS.get(kind.__name__)
-    return found
+    """What lowers an operation's class or its nearest base, or `None`.
+
+    Raises:
+        NoPrimitiveError: If the class overrides what that base computes.
+    """
+    kind = type(operation)
+    for base in kind.__mro__:
+        if base in LOWERINGS:
+            _check_same_function(kind, base)
+            return LOWERINGS[base]
+    return LOWERINGS.get(kind.__name__) if is_of_keras(operation) else None
+
+
+def is_of_keras(operation: keras.Operation, name: str | None = None) -> bool:
+    """Whether a class is Keras's own, and has that name if one is given."""
+    return _is_of_keras(type(operation)) and name in (None, type(operation).__name__)
+
+
+def _is_of_keras(kind):
+    return kind.__module__.split(".")[0] == "keras"
+
+
+def _check_same_function(kind, base):
+    """Refuses a class that computes something else than a layer of Keras that it is made from."""
+    if not _is_of_keras(base):
+        return
+    for own in kind.__mro__[: kind.__mro__.index(base)]:
+        changed = [
+            name
+            for name in vars(own)
+            if callable(getattr(base, name, None)) and name not in _HARMLESS
+            if name == "__call__" or not name.startswith("__")
+        ]
+        if changed and not _is_of_keras(own):
+            raise NoPrimitiveError(f"{own.__name__} has a {changed[0]!r} of its own")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,6 +118,11 @@ class Affine:
     scale: np.ndarray
     offset: np.ndarray
     name: str
+
+    def __post_init__(self):
+        sizes = self.tensor.shape[1:]
+        if sizes[-1] is None or (len(sizes) != 3 and sizes.count(None) > 1):
+            raise NoPrimitiveError("more than one size of its input is open")
 
     def then(self, scale, offset, name) -> "Affine":
         """`scale * self + offset`."""
@@ -113,6 +156,8 @@ class Builder:
     """
 
     def __init__(self):
+        # By id: tensors that more than one operation reads, or that the model returns.
+        self.shared = set()
         self._names = set()
         # By the tensor that it gives: the layer, what it was given, and the tensor, which must
         # live as long as its id is a key.
@@ -128,6 +173,16 @@ class Builder:
             number += 1
         self._names.add(name)
         return name
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Forgets what was added within it if that ends with a `NoPrimitiveError`."""
+        names, computed = self._names.copy(), self._computed.copy()
+        try:
+            yield
+        except NoPrimitiveError:
+            self._names, self._computed = names, computed
+            raise
 
     def call(self, layer, inputs, *weights) -> keras.KerasTensor:
         """Calls a layer and gives it its weights."""
@@ -152,8 +207,14 @@ class Builder:
             layer, inputs, _ = self._calls[id(x)]
             if not isinstance(layer, primitives.Reshape) or inputs.shape[-1] != x.shape[-1]:
                 return layer
+            if id(inputs) in self.shared:
+                return None
             x = inputs
         return None
+
+    def producer(self, x) -> tuple[primitives.Primitive, object] | None:
+        """The layer that gave a tensor and what it was given; `None` of another's tensor."""
+        return self._calls[id(x)][:2] if id(x) in self._calls else None
 
     def conv(
         self, x, kernel, bias, name, strides=1, padding="valid", dilation_rate=1, **kwargs
@@ -266,6 +327,13 @@ class Builder:
         if not isinstance(value, Affine):
             return value
         if id(value) not in self._computed:
-            x = self.channel_affine(value.tensor, value.scale, value.offset, value.name)
-            self._computed[id(value)] = (x, value)
+            self._computed[id(value)] = (self._compute(value), value)
         return self._computed[id(value)][0]
+
+    def _compute(self, value):
+        scale, offset = value.scale, value.offset
+        if offset.any() or np.ptp(scale):
+            return self.channel_affine(value.tensor, scale, offset, value.name)
+        if scale[0] == 1.0:
+            return value.tensor
+        return self.constant(primitives.MultiplyConstant, value.tensor, scale[0], value.name)

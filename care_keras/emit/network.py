@@ -110,15 +110,21 @@ class Emitter:
             tensors.append(tensor)
         self._image = tensors[0]
         outputs = unfold(self._model).run(tensors, self._call)
-        if isinstance(outputs, dict):
-            signature = dict(outputs)
-        else:
-            outputs = keras.tree.flatten(outputs)
-            names = ["outputs"] if len(outputs) == 1 else list(self._model.output_names)
-            signature = dict(zip(names, outputs, strict=True))
-        if all_tensors:
-            signature = self._outputs
+        signature = self._outputs if all_tensors else self._signature(outputs)
         return self.writer.finish(fed, signature)
+
+    def _signature(self, outputs):
+        """The outputs by name: their own in a dict, else those of the layers they come from."""
+        flat = keras.tree.flatten(outputs)
+        if isinstance(outputs, dict) and all(isinstance(x, TensorHandle) for x in outputs.values()):
+            return dict(outputs)
+        if len(flat) == 1:
+            return {"outputs": flat[0]}
+        signature = {}
+        for number, x in enumerate(flat):
+            name = self._names[x.index]
+            signature[name if name not in signature else f"{name}_{number}"] = x
+        return signature
 
     def _open_input(self, name, shape):
         """What the network reads, and what is fed, which may be pixels."""

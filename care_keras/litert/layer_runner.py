@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from care_keras.litert.model import TensorInfo, _tensor_info
+from care_keras.litert.file import LiteRTFile
 from care_keras.metrics import snr_db
 
 
@@ -15,22 +15,18 @@ class LayerRunner:
     Args:
         content: The file.
         num_threads: Threads of the CPU kernels.
+
+    Attributes:
+        tensors: All of them by name.
     """
 
     def __init__(self, content: bytes, num_threads: int = 1):
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
-        self._run = self._interpreter.get_signature_runner("serving_default")
-        details = self._run.get_output_details()
-        self.tensors: dict[str, TensorInfo] = {
-            name: _tensor_info(detail) for name, detail in details.items()
-        }
-        self.input = _tensor_info(self._run.get_input_details()["images"])
+        self._file = LiteRTFile(content, num_threads)
+        self.tensors = self._file.outputs
 
     def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What each tensor holds for a batch of the input's own type."""
-        return self._run(images=images)
+        return self._file.run(images)
 
     def values(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """The same as real numbers."""

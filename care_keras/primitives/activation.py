@@ -66,7 +66,7 @@ class Softmax(Primitive):
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class Clip(Primitive):
-    """What lies between two numbers: RELU, RELU6, RELU_N1_TO_1, or MAXIMUM and MINIMUM.
+    """RELU, RELU6, RELU_N1_TO_1, or MAXIMUM and MINIMUM: what lies between two numbers.
 
     Args:
         low: Lowest output, or `None`.
@@ -74,10 +74,13 @@ class Clip(Primitive):
         **kwargs: Arguments of `keras.layers.Layer`.
     """
 
-    int8 = Int8(Output.LIKE_INPUT)
+    # An end lies between two codes.
+    int8 = Int8(Output.LIKE_INPUT, interpolates=True)
 
     def __init__(self, low: float | None = None, high: float | None = None, **kwargs):
         super().__init__(**kwargs)
+        if low is None and high is None:
+            raise ValueError(f"One end at least must be given. Received: low={low}, high={high}")
         self.low = low
         self.high = high
 
@@ -148,7 +151,7 @@ class Log(Primitive):
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class HardSigmoid(Primitive):
-    """`relu6(x + 3) / 6`: ADD and MUL; in int8 a DEPTHWISE_CONV_2D that saturates at both ends."""
+    """ADD and MUL, `relu6(x + 3) / 6`; in int8 a DEPTHWISE_CONV_2D that saturates at both ends."""
 
     int8 = Int8(Fixed(1 / 255, -128))
 

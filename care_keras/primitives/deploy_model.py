@@ -19,6 +19,8 @@ class DeployModel(keras.Model):
         classifier_activation: Name of the output's activation, `"linear"` for
             logits, or `None` for a model that is no classifier.
         min_image_size: Smallest height and width in pixels.
+        foreign_reasons: Why each of the `foreign_operations` is no primitive, by
+            its name.
         precisions: Of a quantized form: names of the layers that do not compute
             in int8, and `"float32"` or `"int16"` for each.
     """
@@ -29,6 +31,7 @@ class DeployModel(keras.Model):
         self.labels = None
         self.classifier_activation = None
         self.min_image_size = 1
+        self.foreign_reasons = {}
         self.precisions = {}
 
     @property
@@ -63,6 +66,7 @@ class DeployModel(keras.Model):
                 "labels": self.labels and list(self.labels),
                 "classifier_activation": self.classifier_activation,
                 "min_image_size": self.min_image_size,
+                "foreign_reasons": dict(self.foreign_reasons),
                 "precisions": dict(self.precisions),
             },
         }
@@ -78,6 +82,7 @@ class DeployModel(keras.Model):
         model.labels = labels and tuple(labels)
         model.classifier_activation = description["classifier_activation"]
         model.min_image_size = description["min_image_size"]
-        # Files of before there were any have no such entry.
+        # Files of before there were any have no such entries.
+        model.foreign_reasons = dict(description.get("foreign_reasons", {}))
         model.precisions = dict(description.get("precisions", {}))
         return model

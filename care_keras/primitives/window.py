@@ -68,7 +68,26 @@ class AveragePool2D(_Pool):
     int8 = Int8(Output.LIKE_INPUT, interpolates=True)
 
     def call(self, inputs) -> keras.KerasTensor:
-        return ops.average_pool(inputs, self.pool_size, self.strides, self.padding, "channels_last")
+        paddings = tuple(self._paddings(inputs.shape))
+        if all(before == behind for before, behind in paddings):
+            return self._average(inputs, self.padding)
+        # Keras 3.15 repeats the last pixels there under PyTorch, and counts them.
+        paddings = ((0, 0), *paddings, (0, 0))
+        inside = ops.ones_like(inputs[:1, :, :, :1])
+        sums, shares = (self._average(ops.pad(x, paddings), "valid") for x in (inputs, inside))
+        return sums / shares
+
+    def _average(self, x, padding):
+        return ops.average_pool(x, self.pool_size, self.strides, padding, "channels_last")
+
+    def _paddings(self, input_shape):
+        """Pixels before and behind the image, where its size is known."""
+        windows = zip(input_shape[1:3], self.pool_size, self.strides, strict=True)
+        for size, taps, stride in windows:
+            missing = 0
+            if self.padding == "same" and isinstance(size, int):
+                missing = max((-(-size // stride) - 1) * stride + taps - size, 0)
+            yield missing // 2, missing - missing // 2
 
 
 @keras.saving.register_keras_serializable(package="care_keras")

@@ -58,7 +58,8 @@ def _coarsen_small_terms(model):
                 sums.append((layer, args[0]))
             return layer
         if layer.int8.least_term and layer.name not in model.precisions:
-            return _Sum(args[0], layer.int8.least_term)
+            terms = args[0] if isinstance(args[0], (list, tuple)) else [args[0]]
+            return _Sum(terms, layer.int8.least_term)
         return args[0][0] if isinstance(args[0], list) else args[0]
 
     unfold(model).run([None] * len(model.inputs), record)

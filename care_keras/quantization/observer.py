@@ -135,7 +135,9 @@ class Observer:
             return float(np.sum(((codes - zero_point) * scale / values - 1.0) ** 2))
 
         low = min(self._low, 0.0)
-        limits = np.geomspace(1.0, 1e-4, 160) * self._high
+        # What is 0 has an inverse beyond all others.
+        largest = min(self._high, 1e4 * float(np.abs(values).min()))
+        limits = np.geomspace(1.0, 1e-4, 160) * largest
         high = min(limits, key=error)
         return low, high
 

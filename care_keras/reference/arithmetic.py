@@ -1,8 +1,9 @@
-"""ADD, SUB and MUL of codes, means and sums of them, SOFTMAX."""
+"""Arithmetic of several codes: sums, products, extremes, means, SOFTMAX."""
 
 import numpy as np
 
 from care_keras.primitives.fixed_point import to_int32
+from care_keras.reference.fixed_point import Multiplier
 from care_keras.reference.operation import kernel
 from care_keras.reference.requantization import Fp32Requantization
 
@@ -103,8 +104,7 @@ def _reduce(operation):
     """
     x, output = operation.inputs[0], operation.output
     operation.check_int8(x, output)
-    rank = len(x.shape)
-    axes = tuple(sorted({int(axis) % rank for axis in operation.constant(1).reshape(-1)}))
+    axes = _axes(operation)
     elements = np.prod([x.shape[axis] for axis in axes], dtype=np.int64)
     factor = operation.scale(x) / operation.scale(output)
     if operation.name == "MEAN":
@@ -117,6 +117,80 @@ def _reduce(operation):
         values = codes.sum(axes, dtype=np.int32, keepdims=keep).astype(np.float32)
         values = values * factor + offset
         return np.clip(np.rint(values), -128.0, 127.0).astype(np.int8)
+
+    return run
+
+
+def _axes(operation):
+    rank = len(operation.inputs[0].shape)
+    return tuple(sorted({int(axis) % rank for axis in operation.constant(1).reshape(-1)}))
+
+
+@kernel("REDUCE_MAX", "REDUCE_MIN")
+def _reduce_extreme(operation):
+    """An exact comparison of codes (XNNPACK's src/s8-rminmax)."""
+    operation.check_int8(operation.inputs[0])
+    operation.check_same_codes()
+    axes, keep = _axes(operation), operation.options["keep_dims"]
+    function = np.max if operation.name == "REDUCE_MAX" else np.min
+    return lambda x: function(x, axis=axes, keepdims=keep)
+
+
+@kernel("MAXIMUM", "MINIMUM")
+def _extreme(operation):
+    """An exact comparison of codes (LiteRT's tflite/kernels/maximum_minimum.cc)."""
+    operation.check_int8(*operation.inputs)
+    operation.check_same_codes()
+    function = np.maximum if operation.name == "MAXIMUM" else np.minimum
+    return lambda *arrays: function(*operation.operands(arrays))
+
+
+@kernel("SQUARED_DIFFERENCE")
+def _squared_difference(operation):
+    """LiteRT's tflite/kernels/squared_difference.cc.
+
+    Both sides are counted in 2^-7 of twice the coarser step.
+    """
+    operation.check_int8(*operation.inputs, operation.output)
+    scales = [operation.scale(x) for x in operation.inputs]
+    twice = 2.0 * float(max(scales))
+    total = twice**2 / float(np.float32(2.0**14) * operation.scale(operation.output))
+    if total >= 1.0:
+        operation.refuse(f"its multiplier {total:.3g} is not below 1, at which LiteRT aborts")
+    multipliers = [Multiplier(float(scale) / twice) for scale in scales]
+    zero_points = [operation.zero_point(x) for x in operation.inputs]
+    multiply, zero_point = Multiplier(total), operation.zero_point(operation.output)
+
+    def run(*arrays):
+        sides = zip(operation.operands(arrays), zero_points, multipliers, strict=True)
+        left, right = (
+            scaled((codes.astype(np.int64) - zero) << 7) for codes, zero, scaled in sides
+        )
+        codes = multiply((left - right) ** 2) + zero_point
+        return np.clip(codes, -128, 127).astype(np.int8)
+
+    return run
+
+
+@kernel("PRELU")
+def _prelu(operation):
+    """LiteRT's tflite/kernels/internal/reference/prelu.h."""
+    x, slopes = operation.inputs
+    operation.check_int8(x, slopes, operation.output)
+    scale = operation.scale(x)
+    above = Multiplier(scale / operation.scale(operation.output))
+    below = Multiplier(scale * operation.scale(slopes) / operation.scale(operation.output))
+    zero_points = [operation.zero_point(tensor) for tensor in operation.inputs]
+    zero_point = operation.zero_point(operation.output)
+
+    def run(*arrays):
+        steps, factors = (
+            codes.astype(np.int64) - zero
+            for codes, zero in zip(operation.operands(arrays), zero_points, strict=True)
+        )
+        products = steps * factors
+        results = np.where(steps >= 0, above(steps), below(products)) + zero_point
+        return np.clip(results, -128, 127).astype(np.int8)
 
     return run
 

@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from care_keras.reference.operation import Operation
+from care_keras.reference.operation import ACTIVATIONS, Operation
 from care_keras.reference.tables import (
     XNNPACK_FUNCTIONS,
     erf,
@@ -50,7 +50,9 @@ _UNARY = {
     "EXP": float64_function(np.exp),
     "LOG": float64_function(np.log),
     "NEG": np.negative,
-    "RELU": lambda values: np.maximum(values, np.float32(0.0)),
+    "RELU": lambda values: _clip(values, "RELU"),
+    "RELU6": lambda values: _clip(values, "RELU6"),
+    "RELU_N1_TO_1": lambda values: _clip(values, "RELU_N1_TO_1"),
     "RSQRT": float64_function(lambda values: 1.0 / np.sqrt(values)),
     "SQRT": np.sqrt,
     "SQUARE": np.square,
@@ -64,7 +66,6 @@ _BINARY = {
     "SQUARED_DIFFERENCE": lambda left, right: np.square(left - right),
     "SUB": np.subtract,
 }
-_ACTIVATIONS = {"NONE": (-np.inf, np.inf), "RELU": (0.0, np.inf), "RELU6": (0.0, 6.0)}
 
 
 def is_float_function(operation: Operation) -> bool:
@@ -95,6 +96,9 @@ def follow(operation: Operation, functions: list[FloatFunction | None]) -> Float
         if name == "GELU":
             approximate = operation.options["approximate"]
             values = float64_function(_gelu_tanh if approximate else _gelu)(*arguments)
+        elif name == "LEAKY_RELU":
+            (x,) = arguments
+            values = np.where(x < 0.0, x * np.float32(operation.options["alpha"]), x)
         elif name in _UNARY and len(arguments) == 1:
             values = _UNARY[name](*arguments)
         elif name in _BINARY:
@@ -121,6 +125,13 @@ def _number(operation, tensor):
 
 def _activate(operation, values):
     name = operation.options.get("fused_activation_function", "NONE")
-    if name not in _ACTIVATIONS:
+    if name not in ACTIVATIONS:
         operation.refuse(f"its activation {name} is not known")
-    return np.clip(values, *(np.float32(end) for end in _ACTIVATIONS[name]))
+    return _clip(values, name)
+
+
+def _clip(values, activation):
+    low, high = ACTIVATIONS[activation]
+    if low is not None:
+        values = np.maximum(values, np.float32(low))
+    return values if high is None else np.minimum(values, np.float32(high))

@@ -95,6 +95,35 @@ def _split(operation):
     return lambda x: np.split(x, len(operation.outputs), axis)
 
 
+@kernel("SPLIT_V")
+def _split_v(operation):
+    operation.check_same_codes()
+    axis = int(operation.constant(2).reshape(-1)[0])
+    rank = len(operation.inputs[0].shape)
+    # One size may be left open in the file's constant, and is known of the output.
+    ends = np.cumsum([x.shape[axis % rank] for x in operation.outputs])[:-1]
+    return lambda x: [np.ascontiguousarray(part) for part in np.split(x, ends, axis)]
+
+
+@kernel("PACK")
+def _pack(operation):
+    operation.check_same_codes()
+    axis = operation.options["axis"]
+    return lambda *arrays: np.stack(operation.operands(arrays), axis)
+
+
+@kernel("UNPACK")
+def _unpack(operation):
+    operation.check_same_codes()
+    axis = operation.options["axis"]
+
+    def run(x):
+        parts = [np.ascontiguousarray(part) for part in np.moveaxis(x, axis, 0)]
+        return parts if len(parts) > 1 else parts[0]
+
+    return run
+
+
 @kernel("GATHER")
 def _gather(operation):
     operation.check_same_codes()
@@ -114,9 +143,12 @@ def _gather(operation):
     return run
 
 
-@kernel("PAD")
+@kernel("PAD", "PADV2")
 def _pad(operation):
     operation.check_same_codes()
     padding = [tuple(pair) for pair in operation.constant(1).tolist()]
-    zero_point = operation.zero_point(operation.output)
-    return lambda x: np.pad(x, padding, constant_values=x.dtype.type(zero_point))
+    if operation.name == "PAD":
+        code = operation.zero_point(operation.output)
+    else:
+        code = operation.constant(2).item()
+    return lambda x: np.pad(x, padding, constant_values=x.dtype.type(code))

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from care_keras.reference.fixed_point import round_half_away
 from care_keras.tflite_file.records import Tensor
 
 # Name of an operation -> function of an `Operation` that returns what computes it: a function of
@@ -15,7 +16,7 @@ KERNELS: dict[str, Callable] = {}
 # Ends of the codes, by the name of their type.
 CODE_LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 # What a fused activation lets through, as real numbers.
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "NONE": (None, None),
     "RELU": (0.0, None),
     "RELU6": (0.0, 6.0),
@@ -112,16 +113,34 @@ class Operation:
 
         XNNPACK's `xnn_qs8_quantize` (src/xnnpack/requantization.h).
         """
+        scale, zero_point = self.scale(self.output), np.float32(self.zero_point(self.output))
+        ends = CODE_LIMITS[self.output.dtype]
+        return self._limits(
+            lambda value: int(np.rint(np.clip(np.float32(value) / scale + zero_point, *ends)))
+        )
+
+    def output_limits_of_litert(self) -> tuple[int, int]:
+        """The same where LiteRT's own kernel computes it, which rounds halves away from 0.
+
+        `CalculateActivationRangeQuantized` (tflite/kernels/kernel_util.cc).
+        """
+        scale, zero_point = self.scale(self.output), self.zero_point(self.output)
+        low, high = CODE_LIMITS[self.output.dtype]
+
+        def code(value):
+            steps = int(round_half_away(np.float32(value) / scale))
+            return min(max(zero_point + steps, low), high)
+
+        return self._limits(code)
+
+    def _limits(self, code):
         name = self.options.get("fused_activation_function", "NONE")
-        if name not in _ACTIVATIONS:
+        if name not in ACTIVATIONS:
             self.refuse(f"its activation {name} is not known")
         ends = CODE_LIMITS[self.output.dtype]
-        scale, zero_point = self.scale(self.output), np.float32(self.zero_point(self.output))
         low, high = (
-            end
-            if value is None
-            else int(np.rint(np.clip(np.float32(value) / scale + zero_point, *ends)))
-            for end, value in zip(ends, _ACTIVATIONS[name], strict=True)
+            end if value is None else code(value)
+            for end, value in zip(ends, ACTIVATIONS[name], strict=True)
         )
         if low >= high:
             self.refuse(f"its activation {name} leaves one code")

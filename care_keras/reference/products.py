@@ -4,10 +4,13 @@ Sums are exact; how they are rounded is XNNPACK's `fp32` rule. The zero point
 of the input moves into the bias, so that codes are multiplied as they are.
 """
 
+import dataclasses
+
 import numpy as np
 
 from care_keras.reference.operation import Operation, kernel
 from care_keras.reference.requantization import Fp32Requantization, exact_type
+from care_keras.reference.windows import Window
 
 # XNNPACK has no multiplier of this size or more, and LiteRT 2.3 ends the process as it says so.
 _LARGEST_SCALE = 2.0**8
@@ -18,12 +21,19 @@ class _Weights:
 
     Attributes:
         codes: The weights, output channels last, in a type that is exact.
-        bias: With the input's zero point in it, of the same type.
+        bias: Of the same type, with the input's zero point in it.
         requantize: From the sums, bias included, to codes.
     """
 
-    def __init__(self, operation: Operation, codes: np.ndarray, axis: int):
-        """`codes`: int8, every axis but the last one summed over, which is `axis` in the file."""
+    def __init__(self, operation: Operation, codes: np.ndarray, axis: int, centered: bool = False):
+        """What weights give.
+
+        Args:
+            operation: Its first inputs are what is multiplied, the weights and the bias.
+            codes: int8, every axis but the last one summed over.
+            axis: That one in the file.
+            centered: Whether the input's zero point is subtracted before it is multiplied.
+        """
         x, weights, *_ = operation.inputs
         operation.check_int8(x, weights, operation.output)
         if any(weights.zero_points):
@@ -34,8 +44,9 @@ class _Weights:
         zero_point = operation.zero_point(x)
         axes = tuple(range(codes.ndim - 1))
         bias = _bias(operation, codes.shape[-1])
-        bias = bias - zero_point * codes.sum(axes, dtype=np.int64)
-        products = 128 * np.abs(codes.astype(np.int64)).sum(axes)
+        if not centered:
+            bias = bias - zero_point * codes.sum(axes, dtype=np.int64)
+        products = (255 if centered else 128) * np.abs(codes.astype(np.int64)).sum(axes)
         bound = int(np.max(products + np.abs(bias), initial=0))
         kind = exact_type(bound)
         self.codes = np.ascontiguousarray(codes, kind)
@@ -67,55 +78,10 @@ def _check_scale(operation, scale):
         operation.refuse(f"its multiplier {np.max(scale):.3g} is not below 256")
 
 
-class _Window:
-    """Where the taps of a convolution lie.
-
-    Attributes:
-        taps: `(row, column)` of each tap's first pixel in the padded input, in
-            the order of the kernel.
-        strides: `(vertical, horizontal)`.
-        output: Height and width of the output.
-    """
-
-    def __init__(self, operation: Operation, kernel_size: tuple[int, int]):
-        options = operation.options
-        size = operation.inputs[0].shape[1:3]
-        self.strides = options["stride_h"], options["stride_w"]
-        dilation = options["dilation_h_factor"], options["dilation_w_factor"]
-        reach = [(k - 1) * d + 1 for k, d in zip(kernel_size, dilation, strict=True)]
-        if options["padding"] == "SAME":
-            self.output = tuple(-(-n // s) for n, s in zip(size, self.strides, strict=True))
-            needed = [
-                max((out - 1) * s + r - n, 0)
-                for out, s, r, n in zip(self.output, self.strides, reach, size, strict=True)
-            ]
-            self._padding = [(n // 2, n - n // 2) for n in needed]
-        else:
-            self.output = tuple(
-                (n - r) // s + 1 for n, r, s in zip(size, reach, self.strides, strict=True)
-            )
-            self._padding = [(0, 0), (0, 0)]
-        self._zero_point = operation.zero_point(operation.inputs[0])
-        self.taps = [
-            (i * dilation[0], j * dilation[1])
-            for i in range(kernel_size[0])
-            for j in range(kernel_size[1])
-        ]
-
-    def pad(self, x: np.ndarray) -> np.ndarray:
-        """The input with the code of 0 around it."""
-        if not any(sum(self._padding, ())):
-            return x
-        padding = ((0, 0), *self._padding, (0, 0))
-        return np.pad(x, padding, constant_values=x.dtype.type(self._zero_point))
-
-    def pixels(self, padded: np.ndarray, tap: tuple[int, int]) -> np.ndarray:
-        """What one tap sees of the padded input, for every output pixel."""
-        rows, columns = (
-            slice(start, start + (n - 1) * step + 1, step)
-            for start, n, step in zip(tap, self.output, self.strides, strict=True)
-        )
-        return padded[:, rows, columns]
+def _window(operation, size):
+    options = operation.options
+    dilation = options["dilation_h_factor"], options["dilation_w_factor"]
+    return Window(operation, size, dilation)
 
 
 @kernel("CONV_2D")
@@ -124,13 +90,14 @@ def _conv_2d(operation):
     groups = operation.inputs[0].shape[3] // channels
     # (rows of a product, filters): the taps of all pixels beside each other.
     codes = operation.constant(1).reshape(filters, -1).T
-    weights, window = _Weights(operation, codes, axis=0), _Window(operation, size)
+    weights, window = _Weights(operation, codes, axis=0), _window(operation, size)
     pointwise = window.strides == (1, 1) and len(window.taps) == 1
+    zero_point = operation.zero_point(operation.inputs[0])
 
     def gather(x):
         if pointwise:
             return x
-        padded = window.pad(x)
+        padded = window.pad(x, zero_point)
         return np.stack([window.pixels(padded, tap) for tap in window.taps], axis=3)
 
     def run(x):
@@ -152,8 +119,9 @@ def _depthwise_conv_2d(operation):
     _, *size, channels = operation.inputs[1].shape
     multiplier = channels // operation.inputs[0].shape[3]
     codes = operation.constant(1).reshape(-1, channels)
-    weights, window = _Weights(operation, codes, axis=3), _Window(operation, size)
+    weights, window = _Weights(operation, codes, axis=3), _window(operation, size)
     kind = weights.codes.dtype
+    zero_point = operation.zero_point(operation.inputs[0])
     height, width = window.output
     # Rows of pixels as one axis, or NumPy would loop over as few numbers as there are channels.
     row_weights = [np.tile(codes, width) for codes in weights.codes]
@@ -169,7 +137,7 @@ def _depthwise_conv_2d(operation):
     def run(x):
         if multiplier > 1:
             x = np.repeat(x, multiplier, axis=3)
-        padded = window.pad(x).astype(kind)
+        padded = window.pad(x, zero_point).astype(kind)
         sums = np.empty((len(x), height, width * channels), kind)
         product = np.empty_like(sums)
         for place, i in enumerate(used):
@@ -180,6 +148,67 @@ def _depthwise_conv_2d(operation):
         return weights.finish(sums.reshape(len(x), height, width, channels))
 
     return run
+
+
+@kernel("TRANSPOSE_CONV")
+def _transpose_conv(operation):
+    """Each pixel adds its kernel to the output (XNNPACK's src/operators/deconvolution-nhwc.c)."""
+    filters, *size, channels = operation.inputs[1].shape
+    x, options = operation.inputs[2], operation.options
+    strides = options["stride_h"], options["stride_w"]
+    zero_point = operation.zero_point(x)
+    height, width = x.shape[1:3]
+    output = operation.output.shape[1:3]
+    first = _transposed_start(operation, size, strides, (height, width), output)
+    # Input and weights in the places that they have in a convolution; as a pixel meets only some
+    # of the taps, the zero point is subtracted from it, and not from the sums.
+    reordered = dataclasses.replace(
+        operation, inputs=(x, operation.inputs[1], *operation.inputs[3:])
+    )
+    codes = operation.constant(1).reshape(filters, -1).T
+    weights = _Weights(reordered, codes, axis=0, centered=True)
+    taps = weights.codes.reshape(*size, channels, filters)
+    # All that any tap reaches; the output is a part of it, or has rows that none reaches.
+    full = [
+        max((n - 1) * stride + k, start + out)
+        for n, stride, k, start, out in zip(
+            (height, width), strides, size, first, output, strict=True
+        )
+    ]
+
+    def run(x):
+        pixels = x.astype(taps.dtype) - taps.dtype.type(zero_point)
+        sums = np.zeros((len(x), *full, filters), taps.dtype)
+        for i in range(size[0]):
+            rows = slice(i, i + (height - 1) * strides[0] + 1, strides[0])
+            for j in range(size[1]):
+                columns = slice(j, j + (width - 1) * strides[1] + 1, strides[1])
+                sums[:, rows, columns] += pixels @ taps[i, j]
+        rows, columns = (slice(start, start + n) for start, n in zip(first, output, strict=True))
+        return weights.finish(sums[:, rows, columns].copy())
+
+    return run
+
+
+def _transposed_start(operation, size, strides, pixels, output):
+    """First row and column of the output in what the taps reach.
+
+    The delegate's `CalculateTransposeConvPaddings`
+    (tflite/delegates/xnnpack/xnnpack_delegate.cc).
+    """
+    if operation.options["padding"] == "VALID":
+        if any(taps > n for taps, n in zip(size, output, strict=True)):
+            operation.refuse("its output is smaller than its kernel, and XNNPACK leaves it")
+        return 0, 0
+    expected = tuple(-(-n // stride) for n, stride in zip(output, strides, strict=True))
+    if expected != tuple(pixels) or any(
+        taps < stride for taps, stride in zip(size, strides, strict=True)
+    ):
+        operation.refuse("its steps are larger than its kernel, and XNNPACK leaves it")
+    return tuple(
+        max((n - 1) * stride + taps - out, 0) // 2
+        for n, stride, taps, out in zip(pixels, strides, size, output, strict=True)
+    )
 
 
 @kernel("FULLY_CONNECTED")

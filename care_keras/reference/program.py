@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from care_keras.reference import arithmetic, movement, products, tables
+from care_keras.reference import arithmetic, movement, products, tables, windows
 from care_keras.reference.float_functions import (
     FloatFunction,
     dequantized,
@@ -16,7 +16,7 @@ from care_keras.reference.operation import KERNELS, Operation
 from care_keras.tflite_file.records import Graph, Operator
 
 # Their kernels register themselves.
-MODULES = (arithmetic, movement, products, tables)
+MODULES = (arithmetic, movement, products, tables, windows)
 # Elements that an operation works on at a time: what it computes in between stays in the CPU's
 # cache, which makes it some 1.5 times as fast as whole batches.
 _PIECE_ELEMENTS = 1 << 18
@@ -145,7 +145,7 @@ def _keeps_apart(operation):
     if not rank or not all(shapes) or any(x.shape[:1] != shapes[0][:1] for x in computed):
         return False
     name = operation.name
-    if name in ("MEAN", "SUM"):
+    if name in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"):
         return all(int(axis) % rank for axis in operation.constant(1).reshape(-1))
     if name == "TRANSPOSE":
         return not operation.constant(1)[0]
@@ -153,7 +153,13 @@ def _keeps_apart(operation):
         return bool(operation.options["axis"] % rank) and not constants
     if name == "SPLIT":
         return bool(int(operation.constant(0).reshape(-1)[0]) % rank)
-    if name == "PAD":
+    if name == "SPLIT_V":
+        return bool(int(operation.constant(2).reshape(-1)[0]) % rank)
+    if name == "PACK":
+        return bool(operation.options["axis"] % (rank + 1)) and not constants
+    if name == "UNPACK":
+        return bool(operation.options["axis"] % rank)
+    if name in ("PAD", "PADV2"):
         return not operation.constant(1)[0].any()
     if name == "GATHER":
         return not operation.options["axis"] and operation.inputs[0].is_constant
@@ -161,7 +167,7 @@ def _keeps_apart(operation):
         return shapes[0][0] == shapes[-1][0]
     if name == "BATCH_MATMUL" and not operation.inputs[1].is_constant and rank < 3:
         return False
-    if name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+    if name in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"):
         return operation.options.get("keep_num_dims", True) or rank == 2
     # One shape for the images, and constants that are the same for each.
     broadcast = all(len(x.shape) < len(shapes[-1]) or x.shape[0] == 1 for x in constants)

@@ -1,8 +1,9 @@
 """Functions of one 8-bit code, each as a table of 256 codes.
 
-Two runtimes fill them differently. XNNPACK, which takes ELU, LOGISTIC, TANH
-and QUANTIZE between int8 tensors, adds the zero point and rounds ties to even;
-LiteRT's own kernels round halves away from 0 and then add it.
+Two runtimes fill them differently. XNNPACK, which takes ELU, LOGISTIC, TANH,
+LEAKY_RELU and QUANTIZE between int8 tensors, adds the zero point and rounds
+ties to even, or halves up; LiteRT's own kernels round halves away from 0 and
+then add it.
 
 A table's numbers come from float64 and are rounded to float32; a runtime's are
 those of its C library, which can differ in the last bit. A code differs only
@@ -20,9 +21,15 @@ from care_keras.primitives.fixed_point import (
     quantize_multiplier,
 )
 from care_keras.primitives.rsqrt_kernel import rsqrt_codes
-from care_keras.reference.operation import CODE_LIMITS, Operation, kernel
+from care_keras.reference.fixed_point import (
+    Multiplier,
+    high_product_16,
+    round_half_away,
+    rounding_shift,
+)
+from care_keras.reference.operation import ACTIVATIONS, CODE_LIMITS, Operation, kernel
 
-# Ratio of steps that XNNPACK's QUANTIZE of codes takes.
+# Ratios of steps that XNNPACK's QUANTIZE and LEAKY_RELU of codes take.
 _STEP_RATIOS = 2.0**-8, 2.0**7
 
 
@@ -118,8 +125,7 @@ def _litert_table(operation):
         results = np.where(values > 0.0, float64_function(np.log)(values), lowest)
     with np.errstate(over="ignore"):
         results = results * (np.float32(1.0) / scale)
-    rounded = np.copysign(np.floor(np.abs(results).astype(np.float64) + 0.5), results)
-    return lookup(to_codes(rounded + zero_point, operation))
+    return lookup(to_codes(round_half_away(results) + zero_point, operation))
 
 
 def _gelu(values):
@@ -140,17 +146,139 @@ def _rsqrt(operation):
     operation.check_int8(x, output)
     first, zero_point = operation.zero_point(x), operation.zero_point(output)
     results = rsqrt_codes(operation.scale(x), first, operation.scale(output), zero_point)
-    run = lookup(results)
+    return _of_codes_from(first, lookup(results), operation)
+
+
+def _of_codes_from(first, run, operation):
+    """A function of roots, which fails on negative numbers."""
 
     def check_and_run(codes):
         if codes.min() < first:
             raise ValueError(
-                "LiteRT's RSQRT fails on codes below the zero point. "
-                f"Received: {codes.min()} in {x.name!r}, whose zero point is {first}"
+                f"LiteRT's {operation.name} fails on codes below the zero point. Received: "
+                f"{codes.min()} in {operation.inputs[0].name!r}, whose zero point is {first}"
             )
         return run(codes)
 
     return check_and_run
+
+
+@kernel("SQRT")
+def _sqrt(operation):
+    """LiteRT's `SqrtEvalQuantized` (tflite/kernels/elementwise.cc), which rounds towards 0."""
+    x, output = operation.inputs[0], operation.output
+    operation.check_int8(x, output)
+    first = operation.zero_point(x)
+    steps = np.maximum(input_codes(operation) - first, 0).astype(np.float32)
+    roots = np.sqrt(operation.scale(x) * steps) / operation.scale(output)
+    codes = roots.astype(np.int64) + operation.zero_point(output)
+    return _of_codes_from(first, lookup(to_codes(codes, operation)), operation)
+
+
+@kernel("ABS")
+def _absolute(operation):
+    """LiteRT's `AbsEvalQuantized` (tflite/kernels/elementwise.cc)."""
+    x, output = operation.inputs[0], operation.output
+    operation.check_int8(x, output)
+    steps = np.abs(input_codes(operation) - operation.zero_point(x))
+    if operation.scale(x) != operation.scale(output):
+        steps = Multiplier(operation.scale(x) / operation.scale(output))(steps)
+    return lookup(to_codes(steps + operation.zero_point(output), operation))
+
+
+@kernel("NEG")
+def _negative(operation):
+    """LiteRT's tflite/kernels/internal/reference/neg.h, which looks at codes alone."""
+    operation.check_int8(operation.inputs[0])
+    operation.check_same_codes()
+    if operation.zero_point(operation.output):
+        operation.refuse("LiteRT takes its zero point for 0")
+    # -128 stays as it is.
+    return lookup((-input_codes(operation)).astype(np.int8))
+
+
+@kernel("RELU", "RELU6", "RELU_N1_TO_1")
+def _relu(operation):
+    """LiteRT's `QuantizedReluX` (tflite/kernels/activations.cc): XNNPACK takes no int8 one."""
+    x, output = operation.inputs[0], operation.output
+    operation.check_int8(x, output)
+    multiply = Multiplier(operation.scale(x) / operation.scale(output))
+    zero_point = operation.zero_point(output)
+    codes = multiply(input_codes(operation) - operation.zero_point(x)) + zero_point
+    scale = operation.scale(output)
+    low, high = (
+        end if value is None else zero_point + int(round_half_away(value / scale))
+        for end, value in zip((-128, 127), ACTIVATIONS[operation.name], strict=True)
+    )
+    low, high = max(low, -128), min(high, 127)
+    return lookup(np.minimum(np.maximum(codes, low), high).astype(np.int8))
+
+
+@kernel("LEAKY_RELU")
+def _leaky_relu(operation):
+    """Multipliers of 8 fraction bits, halves up (XNNPACK's src/qs8-vlrelu).
+
+    `xnn_init_qs8_lrelu_scalar_params` in src/microparams-init.c; LiteRT's own
+    kernel has what XNNPACK does not take.
+    """
+    x, output = operation.inputs[0], operation.output
+    operation.check_int8(x, output)
+    slope = np.float32(operation.options["alpha"])
+    above = operation.scale(x) / operation.scale(output)
+    below = above * slope
+    steps = input_codes(operation) - operation.zero_point(x)
+    # The delegate's limits (tflite/delegates/xnnpack/xnnpack_delegate.cc).
+    normal = np.isfinite(slope) and abs(slope) >= np.finfo(np.float32).tiny
+    low, high = _STEP_RATIOS
+    if normal and low <= above <= high and -(high - low) <= below <= high and abs(below) >= low:
+        positive, negative = (int(np.rint(np.float32(256.0) * ratio)) for ratio in (above, below))
+        results = (steps * np.where(steps > 0, positive, negative) + 128) >> 8
+    elif slope < 0.0 or not np.isfinite(slope):
+        operation.refuse(f"its slope {slope} times its ratio of steps {above:.3g} is out of range")
+    else:
+        # tflite/kernels/internal/reference/leaky_relu.h
+        negative = Multiplier(operation.scale(x) * slope / operation.scale(output))
+        results = np.where(steps >= 0, Multiplier(above)(steps), negative(steps))
+    return lookup(to_codes(results + operation.zero_point(output), operation))
+
+
+@kernel("HARD_SWISH")
+def _hard_swish(operation):
+    """16-bit fixed point (LiteRT's tflite/kernels/internal/reference/hard_swish.h).
+
+    The input's steps are counted in 2^-7; what they are multiplied by has 15
+    bits.
+    """
+    x, output = operation.inputs[0], operation.output
+    operation.check_int8(x, output)
+    fine = np.float32(1.0 / 128.0) * operation.scale(x)
+    multiplier, exponent = _of_16_bits(fine / operation.scale(output))
+    if exponent > 0:
+        operation.refuse("LiteRT refuses an output of finer steps than 2^-7 of its input's")
+    steps = (input_codes(operation) - operation.zero_point(x)) << 7
+    scaled = high_product_16(steps, multiplier)
+    # The gate: -3 to 3 as all that int16 holds, then from 0 to 1.
+    multiplier, shift = _of_16_bits(fine / np.float32(3.0 / 32768.0))
+    gate = _saturated(steps << max(shift - 1, 0))
+    gate = high_product_16(gate, multiplier)
+    if shift > 0:
+        gate = _saturated(gate << 1)
+    gate = rounding_shift(gate, max(-shift, 0))
+    gate = (gate + 2**15) >> 1
+    # Towards 0, as C++ divides.
+    product = np.sign(scaled) * (np.abs(gate * scaled) >> 15)
+    results = rounding_shift(product, -exponent) + operation.zero_point(output)
+    return lookup(to_codes(results, operation))
+
+
+def _of_16_bits(value):
+    """A multiplier of 15 bits and an exponent (LiteRT's `DownScaleInt32ToInt16Multiplier`)."""
+    multiplier, exponent = quantize_multiplier(float(value))
+    return min((multiplier + 2**15) >> 16, 2**15 - 1), exponent
+
+
+def _saturated(values):
+    return np.clip(values, -(2**15), 2**15 - 1)
 
 
 @kernel("QUANTIZE")

@@ -56,6 +56,10 @@ _IMAGENET_QAT = {
     "crop_interpolation": "random",
 }
 
+# What quantization-aware training takes where nothing else is said: it goes on from a trained
+# model, in small steps.
+_QAT = {"epochs": 5, "learning_rate": 1e-4, "warmup_epochs": 0.1}
+
 PRESETS: Mapping[str, Mapping] = {
     "cifar10": {"model": "nano", "data": "tfds:cifar10"},
     "imagenet": _IMAGENET,
@@ -73,7 +77,7 @@ def training_config(preset: str, given: Mapping) -> TrainingConfig:
     Raises:
         UserError: If there is no data, or a value is out of its range.
     """
-    settings = {**PRESETS[preset], **given}
+    settings = {**(_QAT if given.get("qat") else {}), **PRESETS[preset], **given}
     if "data" not in settings:
         raise UserError(f"--preset={preset} needs --data, a folder or tfds:NAME")
     name = settings["model"]

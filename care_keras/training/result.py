@@ -3,8 +3,10 @@
 import datetime
 import json
 import shlex
+import sys
 
 import keras
+import numpy as np
 
 from care_keras.console.optional import MissingDependencyError
 from care_keras.files import atomic_path, write_atomically
@@ -16,6 +18,9 @@ from care_keras.training.run.epoch_log import read_log
 from care_keras.training.run.folder import RunFolder
 from care_keras.training.task import Task
 from care_keras.training.teaching.weight_averages import WeightAverages
+
+# Share of the images that int8 may lose without a word.
+_LOST = 0.02
 
 
 def finish(
@@ -56,12 +61,33 @@ def finish(
         "keras": keras.version(),
         "parameters": model.count_params(),
     }
+    if distribution.is_chief and task.float_logits:
+        result["float_top1"] = _compare_with_float(task, accuracy)
     if distribution.is_chief:
         write_atomically(folder.result, json.dumps(result, indent=2) + "\n")
         _draw(folder, config)
         print(f"top-1 {accuracy:.2%} on {task.evaluation.images} images of {task.evaluation.name}")
         print(f"wrote {folder.model}")
     return result
+
+
+def _compare_with_float(task, accuracy):
+    """The float model's accuracy; a training that lost much of it is called that."""
+    right = count = 0
+    for images, targets in task.evaluation.pipeline.dataset():
+        logits = task.float_logits(np.asarray(images))
+        labels = np.asarray(targets)[:, : logits.shape[-1]].argmax(-1)
+        right += np.sum(logits.argmax(-1) == labels)
+        count += len(labels)
+    float_accuracy = right / count
+    print(f"top-1 of the float model {float_accuracy:.2%}")
+    if accuracy < float_accuracy - _LOST:
+        print(
+            f"warning: int8 is {100 * (float_accuracy - accuracy):.1f} points below the float "
+            "model: a lower --learning_rate, or more --epochs, may bring them back",
+            file=sys.stderr,
+        )
+    return round(float(float_accuracy), 4)
 
 
 def save_trained(task: Task, path, distribution: Distribution) -> None:

@@ -49,6 +49,8 @@ class Task:
         pipelines: Where images are read while training.
         blank: `blank()` makes the float32 model to save, which takes the
             weights of `model`.
+        float_logits: Of quantization-aware training: the float model's logits
+            for images of the evaluation.
     """
 
     model: keras.Model
@@ -58,6 +60,7 @@ class Task:
     metric: keras.metrics.Metric
     pipelines: tuple
     blank: Callable[[], keras.Model]
+    float_logits: Callable[[np.ndarray], np.ndarray] | None = None
 
     def reading_errors(self) -> contextlib.AbstractContextManager:
         """Makes an image that cannot be read one line that names it."""
@@ -196,6 +199,7 @@ def quantized_task(
         keras.metrics.MeanMetricWrapper(label_accuracy, name="accuracy"),
         (training, evaluation.pipeline),
         lambda: type(model).from_config(model.get_config()),
+        teacher,
     )
 
 

@@ -109,10 +109,11 @@ def _benchmark(flags, path, explicit):
 
 
 def _tell_coverage(interpreter):
-    sys.path.insert(0, os.fspath(pathlib.Path(__file__).parents[2] / "tflite/benchmark"))
-    import worker
+    sys.path.insert(0, os.fspath(pathlib.Path(__file__).parents[2]))
+    os.environ["CARE_KERAS_COMMAND"] = "1"  # Without Keras.
+    from tflite.benchmark.worker import delegated_ops
 
-    counts = worker.delegated_ops(interpreter)
+    counts = delegated_ops(interpreter)
     print("INFO: XNNPACK delegate created.")
     if not counts["partitions"]:
         print(

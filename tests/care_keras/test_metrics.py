@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from care_keras.metrics import (
+    Difference,
+    absolute_differences,
     label_ranks,
     paired_difference_interval,
     snr_db,
@@ -70,3 +72,26 @@ def test_paired_interval_covers_the_true_difference():
     intervals = [paired_difference_interval(b, c, 300) for b, c, _ in draws]
     covered = np.mean([low < -0.03 < high for low, high in intervals])
     assert 0.93 < covered < 0.98
+
+
+def test_difference_of_integers_and_floats():
+    codes = np.array([1, -128, 3], np.int8), np.array([1, 127, 2], np.int8)
+    floats = np.array([10.0, np.nan, 0.0], np.float32), np.array([10.0, np.nan, 1.0], np.float32)
+    both = Difference.of([codes, floats])
+    assert (both.values, both.differing, both.equal) == (6, 3, 3)
+    assert (both.largest_codes, both.largest_relative) == (255, pytest.approx(0.1))
+    assert Difference.of([codes]).largest == 255 and Difference().largest == 0
+    assert Difference.of([codes]) + Difference.of([floats]) == both
+    assert Difference() + Difference.of([codes]) == Difference.of([codes])
+    with pytest.raises(ValueError, match="same shape and type"):
+        Difference.of([(codes[0], floats[0])])
+
+
+def test_what_is_not_finite_on_one_side_differs_without_end():
+    first = np.array([np.nan, np.inf, np.inf, 1.0], np.float32)
+    second = np.array([np.nan, np.inf, -np.inf, np.nan], np.float32)
+    assert absolute_differences(first, second).tolist() == [0.0, 0.0, np.inf, np.inf]
+    assert Difference.of([(first, second)]).largest_relative == np.inf
+    zeros = np.zeros(4, np.float32)
+    assert Difference.of([(zeros, zeros + 1.0)]).largest_relative == np.inf
+    assert Difference.of([(zeros, zeros)]).largest_relative == 0.0

@@ -63,7 +63,7 @@ def check_file(
         }
         host = _run(host_command(), path, inputs, "host", settings)
         if host.error:
-            raise ValueError(f"LiteRT cannot open the model. Received: {path} ({host.error})")
+            raise ValueError(host.error)
         for ((runtime, core), command), count in itertools.product(
             commands.items(), settings.threads
         ):
@@ -117,6 +117,7 @@ def _run(command, path, inputs, name, settings, threads=1):
         settings.timeout_seconds,
         lambda: next(bar, None),
         threads,
+        others=inputs.others,
     )
     next(bar, None)
     return run

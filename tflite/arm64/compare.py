@@ -30,11 +30,6 @@ class Comparison(Difference):
     tolerance: float
 
     @property
-    def equal(self) -> int:
-        """How many values are equal."""
-        return self.values - self.differing
-
-    @property
     def verdict(self) -> str:
         """`"equal"`, `"within 2 codes"`, `"within 0.0001"`, `"wrong"` or `"failed"`."""
         if self.failures or not self.images:

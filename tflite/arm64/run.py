@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -58,6 +58,7 @@ def run_images(
     on_image: Callable[[], None] = lambda: None,
     threads: int = 1,
     deaths: int = 3,
+    others: Mapping[int, np.ndarray] | None = None,
 ) -> Run:
     """Runs a file on every image.
 
@@ -71,6 +72,8 @@ def run_images(
         on_image: Is called for each image as it is through.
         threads: Of the kernels.
         deaths: Of the worker, after which it is not started again.
+        others: What the file's further inputs are given beside each image, likewise, by the
+            tensor's index.
 
     Raises:
         ValueError: If the worker cannot be started.
@@ -79,11 +82,15 @@ def run_images(
     with tempfile.TemporaryDirectory(prefix="care_keras_arm64-") as name:
         folder = pathlib.Path(name)
         np.save(folder / "inputs.npy", inputs, allow_pickle=False)
+        np.savez(
+            folder / "others.npz", **{str(key): array for key, array in (others or {}).items()}
+        )
         request = {
             "model": os.path.abspath(model),
             "threads": threads,
             "input_shape": [int(size) for size in input_shape],
             "inputs": os.fspath(folder / "inputs.npy"),
+            "others": os.fspath(folder / "others.npz"),
             "outputs": os.fspath(folder / "outputs"),
         }
         while result.through < len(inputs) and result.error is None:

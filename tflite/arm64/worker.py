@@ -1,7 +1,8 @@
 """Runs one .tflite file on given inputs, here or under emulation.
 
-For `tflite.child.worker`. It imports NumPy and the runtime alone, as that is all
-that an emulated Python has. A kernel that aborts takes only this process along.
+For `tflite.child.worker`. It imports NumPy, the runtime and modules that need no
+more, as that is all that an emulated Python has. A kernel that aborts takes only
+this process along.
 """
 
 import importlib.metadata
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from care_keras.litert.file import LiteRTFile, runtime
 from tflite.benchmark.worker import delegated_ops
 
 
@@ -19,9 +21,11 @@ def work(request: dict) -> Iterator[dict]:
 
     Args:
         request: `model`, a path; `threads` of its kernels; `input_shape`, the
-            shape to run it with; `inputs`, a .npy file of shape `(images, ...)`
-            in the input's type, of which each image fills a batch; `start`;
-            `outputs`, a file to which each image's outputs are added as .npy.
+            shape to open the images' input with; `inputs`, a .npy file of shape
+            `(images, ...)` in that input's type, of which each image fills a
+            batch; `others`, an .npz of the same for each further input by its
+            tensor's index; `start`; `outputs`, a file to which each image's
+            outputs are added as .npy.
 
     Yields:
         What runs, `{"runtime": {"package": ..., "machine": ...}}`; `names` of
@@ -31,43 +35,43 @@ def work(request: dict) -> Iterator[dict]:
     Raises:
         ValueError: If the runtime cannot open the file.
     """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-
-        package = "ai-edge-litert"
-    except ModuleNotFoundError:
-        from tflite_runtime.interpreter import Interpreter
-
-        package = "tflite-runtime"
-    runtime = {
-        "package": package,
-        "version": importlib.metadata.version(package),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "machine": platform.machine(),
+    package = runtime().__name__.partition(".")[0].replace("_", "-")
+    yield {
+        "runtime": {
+            "package": package,
+            "version": importlib.metadata.version(package),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "machine": platform.machine(),
+        }
     }
-    yield {"runtime": runtime}
-    inputs = np.load(request["inputs"], mmap_mode="r", allow_pickle=False)
-    shape = tuple(request["input_shape"])
-    interpreter = Interpreter(model_path=request["model"], num_threads=request["threads"])
-    details = interpreter.get_input_details()[0]
-    if tuple(details["shape"]) != shape:
-        interpreter.resize_tensor_input(details["index"], shape)
-    interpreter.allocate_tensors()
-    outputs = interpreter.get_output_details()
-    names = [output["name"] for output in outputs]
-    yield {"names": names, **delegated_ops(interpreter)}
-    with open(request["outputs"], "ab") as file:
-        for image in inputs[request["start"] :]:
-            interpreter.set_tensor(details["index"], np.broadcast_to(image, shape))
+    images = np.load(request["inputs"], mmap_mode="r", allow_pickle=False)
+    with np.load(request["others"], allow_pickle=False) as archive:
+        others = {int(index): archive[index] for index in archive.files}
+
+    def shapes(details):
+        image = [name for name, one in details.items() if one["index"] not in others]
+        return dict.fromkeys(image, request["input_shape"])
+
+    file = LiteRTFile(request["model"], request["threads"], shapes, strict=False)
+    yield {"names": list(file.outputs), **delegated_ops(file.interpreter)}
+    with open(request["outputs"], "ab") as outputs:
+        for place in range(request["start"], len(images)):
+            file.feed(
+                {
+                    name: np.broadcast_to(others.get(tensor.index, images)[place], tensor.shape)
+                    for name, tensor in file.inputs.items()
+                }
+            )
             started = time.perf_counter()
             try:
-                interpreter.invoke()
+                # For the kernel's own words.
+                file.interpreter.invoke()
             except RuntimeError as error:
                 yield {"failed": " ".join(str(error).split())}
                 continue
             seconds = time.perf_counter() - started
-            for output in outputs:
-                np.save(file, interpreter.get_tensor(output["index"]))
-            file.flush()
+            for output in file.results().values():
+                np.save(outputs, output)
+            outputs.flush()
             yield {"seconds": seconds}

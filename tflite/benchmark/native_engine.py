@@ -8,12 +8,12 @@ import tempfile
 
 import numpy as np
 
-from tflite.benchmark import worker
 from tflite.benchmark.engine import ONE_RUN, DelegateSummary, ModelRun, Round, RoundPlan
 from tflite.benchmark.litert_engine import LiteRTEngine
 from tflite.benchmark_tool.log import BenchmarkLog, failure_reason, parse_log
 from tflite.benchmark_tool.profile import OpProfile
 from tflite.child import program
+from tflite.inputs.noise import random_input
 
 
 class BenchmarkModelEngine:
@@ -152,7 +152,7 @@ class BenchmarkModelEngine:
         files = []
         for number, tensor in enumerate(inputs):
             dtype = np.dtype(tensor["dtype"])
-            values = worker.random_input(tuple(tensor["shape"]), dtype, generator)
+            values = random_input(tuple(tensor["shape"]), dtype, generator)
             path = folder / f"input{number}"
             if dtype.kind in "SO":
                 path.write_bytes(b"".join(word + b"\0" for word in values.ravel()))

@@ -1,8 +1,8 @@
 """Opens and times one .tflite file in a process of its own.
 
-For `tflite.child.worker`. It imports NumPy and LiteRT alone: what else a process
-holds would count as the model's memory. A model that aborts takes only this
-process along.
+For `tflite.child.worker`. It imports NumPy, LiteRT and modules that need no more:
+what else a process holds would count as the model's memory. A model that aborts
+takes only this process along.
 """
 
 import contextlib
@@ -13,36 +13,12 @@ import time
 
 import numpy as np
 
+from care_keras.litert.file import LiteRTFile, runtime
+from care_keras.litert.tensor import TensorInfo, short_name
+from tflite.inputs.noise import random_input
+
 # Inferences of one round, at most: enough for its quantiles.
 MAX_INFERENCES = 2000
-
-
-def random_input(shape: tuple[int, ...], dtype: np.dtype, generator: np.random.Generator):
-    """Random values for a tensor in its own type.
-
-    Floats are normal, as normalized images are; 8- and 16-bit integers, which
-    are quantized values, take their whole range; wider ones, which are mostly
-    indices, are 0 or 1, and so inside any table.
-
-    Raises:
-        ValueError: If the type is none that can be filled.
-    """
-    dtype = np.dtype(dtype)
-    if dtype.kind == "f" or dtype.name == "bfloat16":
-        return generator.standard_normal(shape).astype(dtype)
-    if dtype.kind == "c":
-        real, imaginary = generator.standard_normal((2, *shape))
-        return (real + 1j * imaginary).astype(dtype)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        low, high = (limits.min, limits.max) if dtype.itemsize <= 2 else (0, 1)
-        return generator.integers(low, high, shape, dtype, endpoint=True)
-    if dtype.kind == "b":
-        return generator.integers(0, 2, shape).astype(dtype)
-    if dtype.kind in "SO":
-        words = generator.integers(0, 100, shape)
-        return np.vectorize(lambda word: b"word %d" % word, otypes=[object])(words)
-    raise ValueError(f"There is no random input of this type. Received: dtype={dtype}")
 
 
 def input_shape(name: str, shape, signature, given: list[int] | None) -> tuple[int, ...]:
@@ -75,62 +51,45 @@ def input_shape(name: str, shape, signature, given: list[int] | None) -> tuple[i
     return tuple(int(size) for size in shape)
 
 
-def open_model(request: dict):
-    """An interpreter ready to run.
+def open_model(request: dict) -> LiteRTFile:
+    """The file, ready to run.
 
     Raises:
-        ValueError: If LiteRT cannot open the file or lacks one of its operations.
+        ValueError: If LiteRT cannot open it or lacks one of its operations, or the shapes that
+            are asked for do not fit.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    resolver = (
-        OpResolverType.AUTO
-        if request.get("xnnpack", True)
-        else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    given = request.get("shapes", {})
+    return LiteRTFile(
+        request["model"],
+        request.get("threads", 1),
+        (lambda details: _shapes(details, given)) if "runs" in request else None,
+        xnnpack=request.get("xnnpack", True),
+        strict=False,
     )
-    try:
-        interpreter = Interpreter(
-            model_path=request["model"],
-            num_threads=request.get("threads", 1),
-            experimental_op_resolver_type=resolver,
-        )
-        if "runs" in request:
-            _resize(interpreter, request.get("shapes", {}))
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        if "Received:" in str(error):
-            raise
-        raise ValueError(
-            f"LiteRT cannot open the model. Received: {request['model']} ({_plain(error)})"
-        ) from error
-    return interpreter
 
 
-def _resize(interpreter, shapes):
-    inputs = interpreter.get_input_details()
-    names = [short_name(details["name"]) for details in inputs]
-    if "" in shapes and len(inputs) > 1:
+def _shapes(details, given):
+    """The shape to open each input with, by name; the name may be the tensor's own as well."""
+    if "" in given and len(details) > 1:
         raise ValueError(
-            f"The model has {len(inputs)} inputs: say which with --input_shape=NAME=SHAPE. "
-            f"Received: inputs {', '.join(names)}"
+            f"The model has {len(details)} inputs: say which with --input_shape=NAME=SHAPE. "
+            f"Received: inputs {', '.join(details)}"
         )
-    shapes = {short_name(name): shape for name, shape in shapes.items()}
-    unknown = set(shapes) - set(names) - {""}
+    names = {short_name(one["name"]): name for name, one in details.items()}
+    names |= {one["name"]: name for name, one in details.items()} | {name: name for name in details}
+    unknown = given.keys() - names.keys() - {""}
     if unknown:
         raise ValueError(
-            f"The model has no such input; it has {', '.join(names)}. "
+            f"The model has no such input; it has {', '.join(details)}. "
             f"Received: --input_shape for {', '.join(sorted(unknown))}"
         )
-    for name, details in zip(names, inputs, strict=True):
-        given = shapes.get(name, shapes.get(""))
-        shape = input_shape(name, details["shape"], details["shape_signature"], given)
-        if shape != tuple(details["shape"]):
-            interpreter.resize_tensor_input(details["index"], shape)
-
-
-def short_name(tensor: str) -> str:
-    """`"serving_default_images:0"`, as TensorFlow's converter names it -> `"images"`."""
-    return re.sub(r"^serving_default_|:\d+$", "", tensor)
+    asked = {names.get(name, name): shape for name, shape in given.items()}
+    return {
+        name: input_shape(
+            name, one["shape"], one["shape_signature"], asked.get(name, asked.get(""))
+        )
+        for name, one in details.items()
+    }
 
 
 def measure(request: dict) -> dict:
@@ -150,26 +109,23 @@ def measure(request: dict) -> dict:
     Raises:
         ValueError: If the model cannot be opened, fed or run.
     """
-    # LiteRT itself is not part of the model's load time and memory.
-    from ai_edge_litert.interpreter import Interpreter  # noqa: F401
-
+    runtime()  # LiteRT itself is not part of the model's load time and memory.
     memory_before = _reset_peak_memory()
     started = time.perf_counter_ns()
-    interpreter = open_model(request)
+    file = open_model(request)
     load_ns = time.perf_counter_ns() - started
 
     generator = np.random.default_rng(request.get("seed", 0))
-    inputs = [
-        (details, random_input(tuple(details["shape"]), details["dtype"], generator))
-        for details in interpreter.get_input_details()
-    ]
+    inputs = {
+        name: random_input(tensor.shape, tensor.dtype, generator)
+        for name, tensor in file.inputs.items()
+    }
 
     def run_once() -> int:
         # As in benchmark_model, filling the inputs is not part of an inference.
-        for details, values in inputs:
-            interpreter.set_tensor(details["index"], values)
+        file.feed(inputs)
         start = time.perf_counter_ns()
-        interpreter.invoke()
+        file.invoke()
         return time.perf_counter_ns() - start
 
     gc.disable()
@@ -177,37 +133,30 @@ def measure(request: dict) -> dict:
         first_ns = run_once()
         _repeat(run_once, request["warmup_runs"] - 1, request["warmup_seconds"])
         samples_ns = _repeat(run_once, request["runs"], request["seconds"])
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"The model fails to run. Received: {request['model']} ({_plain(error)})"
-        ) from error
     finally:
         gc.enable()
     peak = _status_mib("VmHWM")
-    outputs = interpreter.get_output_details()
+    # Each tensor once, as benchmark_model writes them, whatever names it has.
+    outputs = {tensor.index: (name, tensor) for name, tensor in file.outputs.items()}
     if request.get("outputs"):
-        arrays = [interpreter.get_tensor(details["index"]) for details in outputs]
+        arrays = [file.tensor(index) for index in outputs]
         # Strings would be pickled.
         if not any(array.dtype.kind in "SO" for array in arrays):
             np.savez(request["outputs"], *arrays)
     return {
-        "inputs": [_tensor(details) for details, _ in inputs],
-        "outputs": [_tensor(details) for details in outputs],
+        "inputs": [_described(name, tensor) for name, tensor in file.inputs.items()],
+        "outputs": [_described(name, tensor) for name, tensor in outputs.values()],
         "load_ms": load_ns / 1e6,
         "first_inference_ms": first_ns / 1e6,
         "samples_ms": [sample / 1e6 for sample in samples_ns],
         "peak_memory_mib": peak,
         "memory_increase_mib": None if peak is None else max(0.0, peak - memory_before),
-        **delegated_ops(interpreter),
+        **delegated_ops(file.interpreter),
     }
 
 
-def _tensor(details):
-    return {
-        "name": short_name(details["name"]),
-        "shape": [int(size) for size in details["shape"]],
-        "dtype": np.dtype(details["dtype"]).name,
-    }
+def _described(name: str, tensor: TensorInfo):
+    return {"name": name, "shape": list(tensor.shape), "dtype": tensor.dtype.name}
 
 
 def _repeat(run_once, runs, seconds):
@@ -270,10 +219,8 @@ def _status_mib(field):
     return None if found is None else int(found[1]) / 1024
 
 
-def _plain(error):
-    return " ".join(str(error).split())
-
-
 def work(request: dict) -> dict:
     """`measure`, or where the request asks for no `runs` the `delegated_ops` of the file."""
-    return measure(request) if "runs" in request else delegated_ops(open_model(request))
+    if "runs" in request:
+        return measure(request)
+    return delegated_ops(open_model(request).interpreter)

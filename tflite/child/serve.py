@@ -9,11 +9,20 @@ import json
 import os
 import runpy
 import sys
+import types
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def main() -> None:
     """Answers one request."""
     request = json.load(sys.stdin)
+    # Of the library, modules by themselves, such as `care_keras.litert.file`: its `__init__` would
+    # bring Keras along, which takes memory, and which an emulated Python lacks.
+    library = types.ModuleType("care_keras")
+    library.__path__ = [os.path.join(_ROOT, "care_keras")]
+    sys.modules["care_keras"] = library
+    sys.path.insert(0, _ROOT)
     # What the runtime prints belongs to stderr, not between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from care_keras.console.progress import progress
-from care_keras.convert.conversion import is_care
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source
 from care_keras.deploy import Rewrites, fuse
+from care_keras.graph import functional_form
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import is_quantized
 from tflite.compare.figures import Criterion
@@ -28,13 +28,14 @@ class Comparison:
     """What came of it.
 
     Attributes:
-        output: End to end.
+        output: End to end; of several outputs the worst.
         layers: Layer by layer, `None` if the Keras model is no graph of layers.
         layer_images: Images that the layers were compared on.
         layer_images_identical: How many of them gave, while tensors were read,
             the output that the file gives otherwise, to the bit.
         reference: What the layers are those of: `"deploy form"`.
         criterion: When a layer counts as wrong.
+        outputs: All outputs end to end.
     """
 
     output: OutputComparison
@@ -43,6 +44,7 @@ class Comparison:
     layer_images_identical: int
     reference: str
     criterion: Criterion
+    outputs: tuple[OutputComparison, ...]
 
 
 def compare(
@@ -71,16 +73,9 @@ def compare(
         f"comparing outputs, batch of {pair.chunk_images}",
         math.ceil(len(source) / pair.chunk_images),
     )
-    output = compare_outputs(
-        pair.keras_model,
-        pair.keras_input,
-        pair.litert,
-        pair.file_input,
-        chunks,
-        len(source),
-        criterion,
-    )
-    return Comparison(output, layers, len(spread), identical, reference, criterion)
+    outputs = compare_outputs(pair, chunks, len(source), criterion)
+    worst = min(outputs, key=lambda output: output.rank)
+    return Comparison(worst, layers, len(spread), identical, reference, criterion, tuple(outputs))
 
 
 def _compare_layers(pair, source, criterion):
@@ -88,32 +83,35 @@ def _compare_layers(pair, source, criterion):
     reference, model, graph = _best_form(pair)
     if graph is None:
         return None, 0, reference
-    reader = TensorReader(pair.path, pair.litert.input.shape, 1)
-    batch = pair.litert.input.shape[0]
-    first = _whole_batches(next(_chunks(pair, source))[:batch], batch)
+    reader = TensorReader(pair.path, pair.file_input)
+    batch = pair.litert.batch
+    some = _whole_batches(next(_chunks(pair, source))[1][:batch], batch)
+    outputs = {name: pair.litert.outputs[name].index for name in pair.outputs.values()}
     matching = match(
         graph,
         pair.file,
         model,
-        lambda: value_shapes(graph, _keras_values(pair, first)),
-        reader.shapes(pair.file, pair.file_input.encode(first, pair.litert.input)),
+        lambda: value_shapes(graph, pair.keras_values(some, 0)),
+        reader.shapes(pair.file, some),
+        {graph.outputs[place]: outputs[name] for place, name in pair.outputs.items()},
     )
     tensors = sorted({one.tensor for one in matching.by_value.values()})
-    output = pair.file.main.outputs[0]
     identical = {}
 
     def batches():
-        for start, pixels in enumerate(_chunks(pair, source)):
+        for first, pixels in _chunks(pair, source):
             images = len(pixels)
             pixels = _whole_batches(pixels, batch)
-            encoded = pair.file_input.encode(pixels, pair.litert.input)
-            contents = reader.read(encoded, {*tensors, output})
-            shipped = run_file(pair.litert, pair.file_input, pixels)
-            same = [
-                a.tobytes() == b.tobytes() for a, b in zip(shipped, contents[output], strict=True)
-            ]
-            identical[start] = sum(same[:images])
-            yield _keras_values(pair, pixels), contents
+            contents = reader.read(pixels, first, {*tensors, *outputs.values()})
+            shipped = run_file(pair.litert, pixels, first)
+            identical[first] = sum(
+                all(
+                    shipped[name][image].tobytes() == contents[index][image].tobytes()
+                    for name, index in outputs.items()
+                )
+                for image in range(images)
+            )
+            yield pair.keras_values(pixels, first), contents
 
     print(f"comparing layers on {len(source)} images", flush=True)
     layers = compare_layers(graph, pair.file, matching, batches, criterion)
@@ -128,7 +126,7 @@ def _best_form(pair):
     else:
         name = "deploy form" if isinstance(model, DeployModel) else "graph"
     forms = [(name, model)]
-    if is_care(model) and not isinstance(model, DeployModel):
+    if functional_form(model) is not None and not isinstance(model, DeployModel):
         forms = [
             ("deploy form", fuse(model)),
             ("deploy form of float32 files", fuse(model, Rewrites(few_taps=True))),
@@ -140,17 +138,13 @@ def _best_form(pair):
     return max(graphs, key=lambda form: count_named(form[2], pair.file))
 
 
-def _keras_values(pair, pixels):
-    return pair.keras_input.values(pixels).astype(np.float32)
-
-
 def _whole_batches(pixels, batch):
     filling = np.repeat(pixels[-1:], -len(pixels) % batch, axis=0)
     return np.concatenate([pixels, filling])
 
 
-def _chunks(pair, source) -> Iterator[np.ndarray]:
-    """uint8 pixels, some images at a time."""
+def _chunks(pair, source) -> Iterator[tuple[int, np.ndarray]]:
+    """Number of the first of some images, and their uint8 pixels."""
     record = pair.file_input.preprocessing
     for start in range(0, len(source), pair.chunk_images):
         pixels = []
@@ -162,4 +156,4 @@ def _chunks(pair, source) -> Iterator[np.ndarray]:
                     f"An image cannot be read. Received: {source.item_names[index]} of "
                     f"{source.name} ({error})"
                 ) from error
-        yield np.stack(pixels)
+        yield start, np.stack(pixels)

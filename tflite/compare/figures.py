@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from care_keras.litert.model import TensorInfo
+from care_keras.litert.tensor import TensorInfo
+from care_keras.metrics import Difference
 
 # Errors of a float tensor are relative to its root mean square, but for one that holds next to
 # nothing.
@@ -86,7 +87,7 @@ class Tally:
         self._info = info
         self._signal = self._noise = self._elements = 0.0
         self._reference = self._rounding = self._total = 0.0
-        self._max_difference, self._codes_equal, self._max_code_difference = 0.0, 0, 0
+        self._max_difference, self._codes = 0.0, Difference()
 
     def add(self, reference: np.ndarray, content: np.ndarray) -> None:
         """Adds what Keras gives for some images, in real units, and what the tensor holds."""
@@ -94,9 +95,7 @@ class Tally:
         if self._info.scale:
             codes = self._info.quantize(np.nan_to_num(reference))
             held = self._info.dequantize(codes)
-            difference = np.abs(codes.astype(np.int64) - content)
-            self._codes_equal += int(np.count_nonzero(difference == 0))
-            self._max_code_difference = max(self._max_code_difference, int(difference.max()))
+            self._codes += Difference.of([(codes, content)])
             self._rounding += _power(held - reference).sum()
         self._signal = self._signal + _power(held)
         self._noise = self._noise + _power(values - held)
@@ -137,8 +136,8 @@ class Tally:
             worst_channel_error=float(errors[worst]),
             channels=channels,
             wrong_channels=int(wrong.sum()),
-            codes_equal=self._codes_equal / elements if quantized else None,
-            max_code_difference=self._max_code_difference if quantized else None,
+            codes_equal=self._codes.equal / elements if quantized else None,
+            max_code_difference=self._codes.largest_codes,
             right=not ((snr < criterion.min_snr_db and error > layer_limit) or wrong.any()),
         )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
@@ -40,15 +40,15 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class KerasGraph:
-    """The calls of a functional model with one input and one output, nested models unfolded.
+    """The calls of a functional model, nested models unfolded.
 
     Attributes:
-        steps: In the order they run. Value 0 is the model's input.
-        output: Number of the value that the model gives.
+        steps: In the order they run. The first values, from 0, are the model's inputs.
+        outputs: Numbers of the values that the model gives, flattened.
     """
 
     steps: tuple[Step, ...]
-    output: int
+    outputs: tuple[int, ...]
 
     @functools.cached_property
     def last_readers(self) -> dict[int, int]:
@@ -108,9 +108,9 @@ def call(step: Step, values: dict) -> list:
     return keras.tree.flatten(step.operation(*args, **kwargs))
 
 
-def value_shapes(graph: KerasGraph, inputs: np.ndarray) -> dict[int, tuple[int, ...]]:
+def value_shapes(graph: KerasGraph, inputs: Sequence[np.ndarray]) -> dict[int, tuple[int, ...]]:
     """The shape of every value for such inputs."""
-    values, shapes = {0: keras.ops.convert_to_tensor(inputs)}, {}
+    values, shapes = dict(enumerate(map(keras.ops.convert_to_tensor, inputs))), {}
     for place, step in enumerate(graph.steps):
         for index, value in zip(step.outputs, call(step, values), strict=True):
             values[index], shapes[index] = value, tuple(value.shape)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
+from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import Graph
 from tflite.compare.figures import Criterion, Figures, Tally
 from tflite.compare.graph import KerasGraph, Step, call, to_float32
 from tflite.compare.misnamed import Judgement
 from tflite.compare.names import Match, Matching
-from tflite.compare.tensors import tensor_info
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class LayerComparisons:
 
 
 # Inputs for Keras and the content of the file's tensors by index, for some images.
-Batch = tuple[np.ndarray, dict[int, np.ndarray]]
+Batch = tuple[list[np.ndarray], dict[int, np.ndarray]]
 
 
 def compare_layers(
@@ -146,7 +146,7 @@ class _Run:
         self._file = file
 
     def tally(self, one: Match) -> Tally:
-        return Tally(tensor_info(self._file.tensors[one.tensor]))
+        return Tally(TensorInfo.of_tensor(self._file.tensors[one.tensor]))
 
     def figures(self, one, value, content) -> Figures:
         tally = self.tally(one)
@@ -155,7 +155,7 @@ class _Run:
 
     def content(self, one, contents, like):
         """What the file's tensor holds, as a value for Keras."""
-        info = tensor_info(self._file.tensors[one.tensor])
+        info = TensorInfo.of_tensor(self._file.tensors[one.tensor])
         values = info.dequantize(contents[one.tensor])
         return keras.ops.convert_to_tensor(values, keras.backend.standardize_dtype(like.dtype))
 
@@ -176,7 +176,8 @@ class _Run:
     def _measure(self, trusted, batch, tallies):
         inputs, contents = batch
         # Both runs in one, as images of one batch: most of the time goes into starting operations.
-        values = {0: keras.ops.convert_to_tensor(np.concatenate([inputs, inputs]))}
+        twice = (keras.ops.convert_to_tensor(np.concatenate([one, one])) for one in inputs)
+        values = dict(enumerate(twice))
         for place, step in enumerate(self.graph.steps):
             values |= dict(zip(step.outputs, call(step, values), strict=True))
             value = step.outputs[0]

@@ -34,7 +34,7 @@ class Judgement:
             `"undecided"`, or `"other"` amid another decomposition.
         """
         inputs, contents = batch
-        self._given[0] = keras.ops.convert_to_tensor(inputs)
+        self._given |= enumerate(map(keras.ops.convert_to_tensor, inputs))
         for place, step in enumerate(self._run.graph.steps):
             self._step(step, contents)
             self._run.forget(place, self._given, self._other)

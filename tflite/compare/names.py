@@ -9,7 +9,7 @@ kind stands by itself; `comparison_layers` asks the values about the others.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 
@@ -68,6 +68,7 @@ def match(
     model: keras.Model,
     shapes: Callable[[], Shapes],
     tensor_shapes: Shapes,
+    outputs: Mapping[int, int] | None = None,
 ) -> Matching:
     """Matches layers with tensors by name, and by shape where names may mislead.
 
@@ -77,6 +78,7 @@ def match(
         model: The Keras model.
         shapes: Gives the shape of each value for a batch of the file's size.
         tensor_shapes: Shape of each tensor that can be compared.
+        outputs: Which of the graph's values is which tensor, by default the first output.
     """
     found, decomposed = {}, frozenset()
     if isinstance(model, DeployModel):
@@ -85,13 +87,13 @@ def match(
         value_shapes = shapes()
         scoped = (_by_scope(graph, file, value_shapes, tensor_shapes, k) for k in _VISITS)
         found = max(scoped, key=len)
-    # Of the output, its place tells.
-    tensor = file.main.outputs[0]
-    operator = file.main.producers.get(tensor)
-    if operator is not None:
-        step = next(step for step in graph.steps if graph.output in step.outputs)
-        found = {value: one for value, one in found.items() if one.tensor != tensor}
-        _add(found, graph, Match(step, tensor, operator, certain=True))
+    # Of an output, what it is told by needs no name of a layer.
+    for value, tensor in (outputs or {graph.outputs[0]: file.main.outputs[0]}).items():
+        operator = file.main.producers.get(tensor)
+        step = next((step for step in graph.steps if value == step.outputs[0]), None)
+        if operator is not None and step is not None and len(file.tensors[tensor].shape) > 1:
+            found = {other: one for other, one in found.items() if one.tensor != tensor}
+            _add(found, graph, Match(step, tensor, operator, certain=True))
     return Matching(found, decomposed)
 
 

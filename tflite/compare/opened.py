@@ -1,20 +1,25 @@
 """A .tflite file and a Keras model, opened together."""
 
 import dataclasses
+import functools
 import os
 
 import keras
+import numpy as np
 
 from care_keras.console.native_output import captured_native_output
-from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import is_quantized
 from care_keras.tflite_file import Graph, read_graph
 from tflite.audit.xnnpack import Delegation, delegation
 from tflite.compare.figures import Criterion
-from tflite.evaluate.models import _try_apart
+from tflite.compare.pairing import pair_up
+from tflite.evaluate.models import try_apart
+from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import (
     check_values_used,
+    keras_image,
     keras_model_input,
+    keras_outputs,
     load_keras,
     tflite_input,
 )
@@ -60,7 +65,7 @@ class Pair:
     file: Graph
     kind: str
     file_input: ModelInput
-    litert: LiteRTModel
+    litert: ImageFile
     delegation: Delegation
 
     @property
@@ -80,8 +85,41 @@ class Pair:
     def chunk_images(self) -> int:
         """How many images are run at a time: whole batches of the file."""
         images = min(max(1, _CHUNK_PIXELS // self._pixels), _CHUNK_IMAGES)
-        batch = self.litert.input.shape[0]
-        return -(-images // batch) * batch
+        return -(-images // self.litert.batch) * self.litert.batch
+
+    @functools.cached_property
+    def outputs(self) -> dict[int, str]:
+        """The file's name for each of the Keras model's outputs, by its place among them."""
+        names = keras_outputs(self.keras_model)
+        return pair_up(names, list(self.litert.outputs), "outputs", self.keras_name, self.path)
+
+    @functools.cached_property
+    def inputs(self) -> dict[int, str]:
+        """Likewise of the inputs: that of the images, and what is fed noise beside them."""
+        tensors, image = self.keras_model.inputs, keras_image(self.keras_model, self.keras_name)
+        places = [place for place in range(len(tensors)) if place != image]
+        names = [tensors[place].name for place in places]
+        others = pair_up(names, self.litert.others, "further inputs", self.keras_name, self.path)
+        return {image: self.litert.image} | {places[i]: name for i, name in others.items()}
+
+    def keras_values(self, pixels: np.ndarray, first: int) -> list[np.ndarray]:
+        """What the Keras model's inputs take for some images, in their order.
+
+        Args:
+            pixels: uint8 `(images, height, width, 3)`.
+            first: Number of the first of them, which decides the noise beside them.
+        """
+        encoded = self.litert.encode(pixels, first) if self.litert.others else {}
+        values = []
+        for place, tensor in enumerate(self.keras_model.inputs):
+            name = self.inputs[place]
+            if name == self.litert.image:
+                values.append(self.keras_input.values(pixels).astype(np.float32))
+            else:
+                info, held = self.litert.inputs[name], encoded[name]
+                real = info.dequantize(held) if info.scale else held
+                values.append(real.astype(keras.backend.standardize_dtype(tensor.dtype)))
+        return values
 
     @property
     def _pixels(self):
@@ -117,22 +155,11 @@ def open_pair(
     with captured_native_output():
         keras_model = load_keras(keras_name)
     keras_input, file_input = _inputs(keras_model, keras_name, path, overrides)
-    size = file_input.preprocessing
-    shape = (file.inputs[0].shape[0], size.height, size.width, 3)
-    _try_apart(path, shape)
+    try_apart(path, file_input)
     asked = delegation(path, file.main)
     with captured_native_output():
-        litert = LiteRTModel(path, num_threads, shape)
-    wanted = tuple(keras_model.outputs[0].shape[1:])
-    given = litert.output.shape[1:]
-    if len(wanted) != len(given) or any(
-        want not in (None, have) for want, have in zip(wanted, given, strict=True)
-    ):
-        raise ValueError(
-            f"The models do not fit together: outputs of {shape_text(wanted)} for an image in "
-            f"{keras_name}, of {shape_text(given)} in {path}"
-        )
-    return Pair(
+        litert = ImageFile(path, file_input, num_threads)
+    pair = Pair(
         keras_name,
         keras_model,
         keras_input,
@@ -143,6 +170,27 @@ def open_pair(
         litert,
         asked,
     )
+    for what, tensors, names, infos in (
+        ("inputs", keras_model.inputs, pair.inputs, litert.inputs),
+        ("outputs", keras_model.outputs, pair.outputs, litert.outputs),
+    ):
+        for place, name in names.items():
+            _check_shape(pair, what, tuple(tensors[place].shape), name, infos[name].shape)
+    return pair
+
+
+def _check_shape(pair, what, wanted, name, given):
+    batches = what == "outputs" or given[:1] == (pair.litert.batch,)
+    if name != pair.litert.image and not (
+        batches
+        and len(wanted) == len(given)
+        and all(want in (None, have) for want, have in zip(wanted[1:], given[1:], strict=True))
+    ):
+        which = f" ({name})" if max(len(pair.inputs), len(pair.outputs)) > 1 else ""
+        raise ValueError(
+            f"The models do not fit together: {what} of {shape_text(wanted[1:])} for an image in "
+            f"{pair.keras_name}, of {shape_text(given[1:])} in {pair.path}{which}"
+        )
 
 
 def _inputs(model, keras_name, path, overrides):

@@ -1,16 +1,17 @@
 """End to end: what a .tflite file answers, as phones run it, and what Keras does."""
 
 import dataclasses
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
 
-from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import wilson_interval
 from tflite.compare.figures import Criterion, Figures, Tally
+from tflite.compare.opened import Pair
 from tflite.compare.tensors import FileFailsError
-from tflite.inputs.records import ModelInput
+from tflite.inputs.image_file import ImageFile
 
 # Images from which on tracing a Keras model pays, which takes half a minute for a quantized form.
 _GRAPH_IMAGES = 1000
@@ -18,20 +19,28 @@ _GRAPH_IMAGES = 1000
 
 @dataclasses.dataclass(frozen=True)
 class OutputComparison:
-    """The outputs side by side.
+    """One output of both side by side.
 
     Attributes:
+        name: The file's name for it.
         images: Images that both were run on.
-        agreement: Share of them with the same largest output, or `None` if
-            there is but one output.
+        agreement: Share of them with the same largest value, or `None` if
+            there is but one value.
         agreement_interval: 95 % interval of it (Wilson's), or `None`.
-        figures: The output tensor against Keras's outputs.
+        figures: The output tensor against Keras's output.
     """
 
+    name: str
     images: int
     agreement: float | None
     agreement_interval: tuple[float, float] | None
     figures: Figures
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """What sorts the worst of several first: not finite, then the agreement, then the noise."""
+        agreement = 1.0 if self.agreement is None else self.agreement
+        return math.isfinite(self.figures.max_difference), agreement, self.figures.total_snr_db
 
 
 class KerasRunner:
@@ -47,76 +56,78 @@ class KerasRunner:
         self._graph = images >= _GRAPH_IMAGES
         self._rows = 0
 
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """float32 outputs for float32 inputs."""
-        if not self._graph:
-            return self._array(self._model(inputs, training=False))
-        # Always as many rows: another number would be traced anew.
-        self._rows = max(self._rows, len(inputs))
-        filling = np.repeat(inputs[-1:], self._rows - len(inputs), axis=0)
-        outputs = self._model.predict_on_batch(np.concatenate([inputs, filling]))
-        return self._array(outputs)[: len(inputs)]
+    def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """float32 outputs for what the inputs take, both in the model's order."""
+        rows = len(inputs[0])
+        if self._graph:
+            # Always as many rows: another number would be traced anew.
+            self._rows = max(self._rows, rows)
+            inputs = [
+                np.concatenate([one, np.repeat(one[-1:], self._rows - rows, axis=0)])
+                for one in inputs
+            ]
+        structure = inputs[0]
+        if len(inputs) > 1:
+            structure = keras.tree.pack_sequence_as(self._model.input, list(inputs))
+        if self._graph:
+            outputs = self._model.predict_on_batch(structure)
+        else:
+            outputs = self._model(structure, training=False)
+        return [
+            keras.ops.convert_to_numpy(output)[:rows].astype(np.float32)
+            for output in keras.tree.flatten(outputs)
+        ]
 
-    def _array(self, outputs):
-        # A single output may come in a dict.
-        outputs = keras.ops.convert_to_numpy(keras.tree.flatten(outputs)[0])
-        return outputs.astype(np.float32)
 
-
-def run_file(model: LiteRTModel, file_input: ModelInput, pixels: np.ndarray) -> np.ndarray:
-    """The output tensor, in its own type, for uint8 pixels of any number of images.
+def run_file(file: ImageFile, pixels: np.ndarray, first: int) -> dict[str, np.ndarray]:
+    """The outputs, in their own types, for uint8 pixels of any number of images.
 
     Raises:
         FileFailsError: If the file does not run on one.
     """
-    batch, outputs = model.input.shape[0], []
     try:
-        for start in range(0, len(pixels), batch):
-            part = pixels[start : start + batch]
-            filling = np.repeat(part[-1:], batch - len(part), axis=0)
-            encoded = file_input.encode(np.concatenate([part, filling]), model.input)
-            outputs.append(model.run(encoded)[: len(part)])
+        return file.run_on(pixels, first)
     except ValueError as error:
         raise FileFailsError(str(error)) from error
-    return np.concatenate(outputs)
 
 
 def compare_outputs(
-    keras_model: keras.Model,
-    keras_input: ModelInput,
-    model: LiteRTModel,
-    file_input: ModelInput,
-    chunks: Iterable[np.ndarray],
-    images: int,
-    criterion: Criterion,
-) -> OutputComparison:
+    pair: Pair, chunks: Iterable[tuple[int, np.ndarray]], images: int, criterion: Criterion
+) -> list[OutputComparison]:
     """Runs both on all images, some at a time.
 
     Args:
-        keras_model: The Keras model.
-        keras_input: How images are prepared for it.
-        model: The opened file.
-        file_input: How images are prepared for that.
-        chunks: uint8 pixels `(some, height, width, 3)`; all chunks but the last
-            of one size.
+        pair: The models.
+        chunks: Number of the first of some images, and their uint8 pixels
+            `(some, height, width, 3)`; all chunks but the last of one size.
         images: How many they are in all.
-        criterion: When the output is wrong; only its channels' figures use it.
+        criterion: When an output is wrong; only its channels' figures use it.
+
+    Returns:
+        A comparison of each output.
 
     Raises:
         FileFailsError: If the file does not run on an image.
     """
-    runner, tally, agreeing = KerasRunner(keras_model, images), Tally(model.output), 0
-    for pixels in chunks:
-        reference = runner(keras_input.values(pixels).astype(np.float32))
-        outputs = run_file(model, file_input, pixels).reshape(reference.shape)
-        tally.add(reference, outputs)
-        same = np.argmax(outputs, axis=-1) == np.argmax(reference, axis=-1)
-        # An image of many pixels with a class each counts by its share.
-        agreeing += float(same.reshape(len(pixels), -1).mean(axis=1).sum())
-    agreement = agreeing / images if reference.shape[-1] > 1 else None
-    return OutputComparison(
-        images,
-        agreement,
-        None if agreement is None else wilson_interval(agreement, images),
-        tally.figures(criterion),
-    )
+    runner = KerasRunner(pair.keras_model, images)
+    tallies = {name: Tally(pair.litert.outputs[name]) for name in pair.outputs.values()}
+    agreeing: dict[str, float | None] = dict.fromkeys(tallies, 0.0)
+    for first, pixels in chunks:
+        references = runner(pair.keras_values(pixels, first))
+        outputs = run_file(pair.litert, pixels, first)
+        for place, name in pair.outputs.items():
+            reference = references[place]
+            output = outputs[name].reshape(reference.shape)
+            tallies[name].add(reference, output)
+            if reference.shape[-1] < 2:
+                agreeing[name] = None
+                continue
+            same = np.argmax(output, axis=-1) == np.argmax(reference, axis=-1)
+            # An image of many pixels with a class each counts by its share.
+            agreeing[name] += float(same.reshape(len(pixels), -1).mean(axis=1).sum())
+    found = []
+    for name, tally in tallies.items():
+        agreement = None if agreeing[name] is None else agreeing[name] / images
+        interval = None if agreement is None else wilson_interval(agreement, images)
+        found.append(OutputComparison(name, images, agreement, interval, tally.figures(criterion)))
+    return found

@@ -2,14 +2,14 @@
 
 import contextlib
 import os
-import warnings
 from collections.abc import Iterable
 
 import numpy as np
 
 from care_keras.console.native_output import captured_native_output
-from care_keras.litert.model import TensorInfo
-from care_keras.tflite_file import Graph, Tensor
+from care_keras.tflite_file import Graph
+from tflite.inputs.image_file import ImageFile, rows_of
+from tflite.inputs.records import ModelInput
 
 # Types of tensors that hold real values.
 _REAL = ("float32", "float16")
@@ -25,55 +25,48 @@ class TensorReader:
 
     The runtime keeps all tensors then, for which XNNPACK runs each operator by
     itself instead of many in one piece: with the same kernels and results (seen
-    with LiteRT 2.3; `compare` looks each time whether the output is the same to
+    with LiteRT 2.3; `compare` looks each time whether the outputs are the same to
     the bit).
 
     Args:
-        path: The file, which takes one input and gives one output.
-        input_shape: Shape to open the input with.
-        num_threads: Threads of the CPU kernels.
+        path: The file.
+        prepared: How images are prepared for it.
     """
 
-    def __init__(self, path: str | os.PathLike, input_shape: tuple[int, ...], num_threads: int = 1):
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, path: str | os.PathLike, prepared: ModelInput):
+        with captured_native_output():
+            self._file = ImageFile(path, prepared, keep_all=True)
 
-        with captured_native_output(), warnings.catch_warnings():
-            # That this takes memory.
-            warnings.simplefilter("ignore", UserWarning)
-            self._interpreter = Interpreter(
-                model_path=os.fspath(path),
-                num_threads=num_threads,
-                experimental_preserve_all_tensors=True,
-            )
-            details = self._interpreter.get_input_details()[0]
-            if tuple(details["shape"]) != tuple(input_shape):
-                self._interpreter.resize_tensor_input(details["index"], input_shape, strict=True)
-            self._interpreter.allocate_tensors()
-        self._input, self._batch = details["index"], input_shape[0]
-
-    def read(self, inputs: np.ndarray, tensors: Iterable[int]) -> dict[int, np.ndarray]:
-        """What tensors hold for inputs of any number.
+    def read(self, pixels: np.ndarray, first: int, tensors: Iterable[int]) -> dict[int, np.ndarray]:
+        """What tensors hold for images of any number.
 
         Args:
-            inputs: What the input tensor takes, in its type: whole batches of
-                the file.
-            tensors: Indices of tensors with a batch as their first size.
+            pixels: uint8 `(images, height, width, 3)`: whole batches of the
+                file.
+            first: Number of the first of them.
+            tensors: Indices of tensors with a batch as their first size, or
+                outputs.
 
         Returns:
-            Their content by index, in their own type, for all inputs.
+            Their content by index, in their own type, for all images.
 
         Raises:
             FileFailsError: If the file does not run on one.
         """
-        parts = {index: [] for index in tensors}
-        for start in range(0, len(inputs), self._batch):
-            self._run(inputs[start : start + self._batch])
+        parts: dict[int, list] = {index: [] for index in tensors}
+        outputs = {output.index: output for output in self._file.outputs.values()}
+        for inputs, _ in self._file.batches(pixels, first):
+            self._run(inputs)
             for index, part in parts.items():
-                part.append(self._interpreter.get_tensor(index))
+                content = self._file.tensor(index)
+                if index in outputs:
+                    content = rows_of(content, self._file.batch, outputs[index])
+                part.append(content)
         return {index: np.concatenate(part) for index, part in parts.items()}
 
-    def shapes(self, file: Graph, inputs: np.ndarray) -> dict[int, tuple[int, ...]]:
-        """Shapes of the computed tensors that hold real values, for a batch of inputs."""
+    def shapes(self, file: Graph, pixels: np.ndarray) -> dict[int, tuple[int, ...]]:
+        """Shapes of the computed tensors that hold real values, for a batch of images."""
+        inputs, _ = next(self._file.batches(pixels))
         self._run(inputs)
         shapes = {}
         for operator in file.operators:
@@ -82,28 +75,17 @@ class TensorReader:
                     continue
                 # A tensor that no kernel has written has no content.
                 with contextlib.suppress(ValueError):
-                    shape = self._interpreter.get_tensor(tensor.index).shape
+                    shape = self._file.tensor(tensor.index).shape
                     if len(shape) > 1:
                         shapes[tensor.index] = shape
         return shapes
 
     def _run(self, inputs):
         try:
-            self._interpreter.set_tensor(self._input, inputs)
-            self._interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise FileFailsError(f"The model fails to run. Received: {error}") from error
-
-
-def tensor_info(tensor: Tensor) -> TensorInfo:
-    """How a tensor of a file holds real values."""
-    return TensorInfo(
-        name=tensor.name,
-        shape=tensor.shape,
-        dtype=np.dtype(tensor.dtype),
-        scale=tensor.scales[0] if tensor.scales else 0.0,
-        zero_point=tensor.zero_points[0] if tensor.zero_points else 0,
-    )
+            self._file.feed(inputs)
+            self._file.invoke()
+        except ValueError as error:
+            raise FileFailsError(str(error)) from error
 
 
 def _holds_real_values(tensor):

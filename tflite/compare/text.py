@@ -15,6 +15,7 @@ from tflite.benchmark.machine import describe_machine, now
 from tflite.compare.comparison import Comparison
 from tflite.compare.layers import LayerComparison
 from tflite.compare.opened import Pair
+from tflite.compare.outputs import OutputComparison
 
 SCHEMA = "care_keras.tflite.comparison/1"
 _WORST = 10
@@ -25,11 +26,13 @@ def verdict(result: Comparison, min_agreement: float) -> str | None:
     """What does not hold, in one line, the layer to look at first; `None` if all holds."""
     output, layers = result.output, result.layers
     reasons = []
+    which = f" of {output.name}" if len(result.outputs) > 1 else ""
     if not math.isfinite(output.figures.max_difference):
-        reasons.append("the file gives values that are not finite")
+        reasons.append(f"the file gives values{which} that are not finite")
     if output.agreement is not None and output.agreement < min_agreement:
+        largest = f"the largest value{which}" if which else "the largest output"
         reasons.append(
-            f"the largest output agrees for {output.agreement:.2%} of the images, "
+            f"{largest} agrees for {output.agreement:.2%} of the images, "
             f"{min_agreement:.2%} are asked for"
         )
     wrong = layers and layers.first_wrong
@@ -77,22 +80,28 @@ def format_comparison(pair: Pair, result: Comparison, all_layers: bool) -> str:
 
 
 def _output_table(pair, result):
-    output = result.output
-    figures = output.figures
-    interval = output.agreement_interval
-    headers = ["output of", "images", "same largest", "95 % interval", "SNR", "largest difference"]
-    row = [
-        pathlib.Path(pair.path).name,
-        output.images,
-        None if output.agreement is None else f"{output.agreement:.2%}",
-        None if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}",
-        _db(figures.total_snr_db),
-        f"{figures.max_difference:.4g}",
-    ]
-    if figures.codes_equal is not None:
-        headers += ["in codes", "codes equal"]
-        row += [figures.max_code_difference, f"{figures.codes_equal:.2%}"]
-    return format_table(headers, [row])
+    name = pathlib.Path(pair.path).name
+    several = len(result.outputs) > 1
+    quantized = any(one.figures.codes_equal is not None for one in result.outputs)
+    headers = [f"output of {name}" if several else "output of", "images", "same largest"]
+    headers += ["95 % interval", "SNR", "largest difference"]
+    headers += ["in codes", "codes equal"] if quantized else []
+    rows = []
+    for output in result.outputs:
+        figures, interval = output.figures, output.agreement_interval
+        row = [
+            output.name if several else name,
+            output.images,
+            None if output.agreement is None else f"{output.agreement:.2%}",
+            None if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}",
+            _db(figures.total_snr_db),
+            f"{figures.max_difference:.4g}",
+        ]
+        if quantized:
+            equal = figures.codes_equal
+            row += [figures.max_code_difference, None if equal is None else f"{equal:.2%}"]
+        rows.append(row)
+    return format_table(headers, rows)
 
 
 def _layer_table(layers):
@@ -152,8 +161,7 @@ def to_dict(pair: Pair, result: Comparison, settings: dict, failure: str | None)
         settings: How it was asked for.
         failure: The verdict.
     """
-    output, layers = result.output, result.layers
-    interval = output.agreement_interval
+    layers = result.layers
     first = layers and layers.first_wrong
     return {
         "schema": SCHEMA,
@@ -170,12 +178,10 @@ def to_dict(pair: Pair, result: Comparison, settings: dict, failure: str | None)
         "kind": pair.kind,
         "passed": failure is None,
         "failure": failure,
-        "output": {
-            "images": output.images,
-            "agreement": output.agreement,
-            "agreement_interval_95": None if interval is None else list(interval),
-            **_figures(output.figures),
-        },
+        # Of several the worst.
+        "output": _output(result.output),
+        "outputs": [_output(output) for output in result.outputs],
+        "inputs_of_noise": list(pair.litert.others),
         "criterion": dataclasses.asdict(result.criterion),
         "xnnpack_operators": len(pair.delegation.delegated),
         "operators": len(pair.file.operators),
@@ -187,6 +193,17 @@ def to_dict(pair: Pair, result: Comparison, settings: dict, failure: str | None)
         "decomposed_differently": list(layers.decomposed_differently) if layers else [],
         "misleading_names": list(layers.misled) if layers else [],
         "undecided": list(layers.undecided) if layers else [],
+    }
+
+
+def _output(output: OutputComparison):
+    interval = output.agreement_interval
+    return {
+        "name": output.name,
+        "images": output.images,
+        "agreement": output.agreement,
+        "agreement_interval_95": None if interval is None else list(interval),
+        **_figures(output.figures),
     }
 
 

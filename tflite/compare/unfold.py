@@ -28,19 +28,19 @@ def unfold(model: keras.Model) -> KerasGraph | None:
     if functional_form(model) is None:
         return None
     graph = graph_module.unfold(model)
-    unfolding = _Unfolding()
-    refs = {0: Ref(0)}
+    unfolding = _Unfolding(graph.input_count)
+    refs = {index: Ref(index) for index in range(graph.input_count)}
     for step in graph.steps:
         refs |= zip(step.outputs, unfolding.call(step, refs), strict=True)
-    output = keras.tree.flatten(graph.outputs)[0]
-    return KerasGraph(tuple(unfolding.steps), refs[output.index].index)
+    outputs = (refs[output.index].index for output in keras.tree.flatten(graph.outputs))
+    return KerasGraph(tuple(unfolding.steps), tuple(outputs))
 
 
 class _Unfolding:
-    def __init__(self):
+    def __init__(self, inputs):
         self.steps = []
         self._names = {}
-        self._count = 1
+        self._count = inputs
         self._scopes = [_ScopeNames() for _ in SCOPE_VISITS]
         # Of each call of a model that steps are inside of.
         self._open = {(): ("",) * len(SCOPE_VISITS)}

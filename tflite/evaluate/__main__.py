@@ -49,6 +49,9 @@ _LABEL_MATCH = flags.DEFINE_enum(
     "How a model's classes become the data's. exact: the same names, in whatever order; subset: "
     "the data may lack some; index: names are not looked at. Models without names: by index.",
 )
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Name of the output with the logits, of models that have several."
+)
 _SKIP_UNREADABLE = flags.DEFINE_bool(
     "skip_unreadable", False, "Leave images out that cannot be decoded, instead of giving up."
 )
@@ -69,7 +72,7 @@ def main() -> None:
     from tflite.evaluate.models import check_model_file, check_threads_of, open_models
 
     for name in _MODEL.value:
-        check_model_file(name)
+        check_model_file(name, _OUTPUT.value)
     check_source(_DATA.value)
     # There is no use for a GPU, and TensorFlow's search for one prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -78,7 +81,7 @@ def main() -> None:
     from tflite.evaluate.tables import accuracy_table, class_table, comparison_table
 
     workers = _WORKERS.value or max(1, describe_machine()["usable_cpus"] // _THREADS.value)
-    models = open_models(_MODEL.value, overrides, _THREADS.value)
+    models = open_models(_MODEL.value, overrides, _THREADS.value, _OUTPUT.value)
     source = open_source(_DATA.value, "test")
     source = source.sample(_SAMPLES.value or len(source), _SEED.value)
     wrong = check_threads_of(models, source)
@@ -101,6 +104,7 @@ def main() -> None:
         "workers": workers,
         "threads": _THREADS.value,
         "label_match": _LABEL_MATCH.value,
+        "output": _OUTPUT.value,
         "skip_unreadable": _SKIP_UNREADABLE.value,
     }
     if picture:
@@ -125,6 +129,11 @@ def _warn(evaluation):
             )
         if evaluation.images > 1 and len(np.unique(answers.predicted)) == 1:
             _warning(f"{model.name} gives the same class for every image")
+        if model.other_inputs:
+            _warning(
+                f"{model.name} is fed noise for {', '.join(model.other_inputs)}, which photos say "
+                "nothing of"
+            )
         labels = model.input.labels
         if labels is None and _LABEL_MATCH.value != "index":
             _warning(f"{model.name} does not name its classes: output i is taken for class i")

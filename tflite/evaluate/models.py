@@ -15,26 +15,30 @@ import numpy as np
 from care_keras.console.native_output import captured_native_output
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source
-from care_keras.litert.model import LiteRTModel
+from care_keras.litert.tensor import outputs_of
 from care_keras.models.presets import PRESETS, check_name_or_path
 from care_keras.tflite_file import read_graph
 from tflite.benchmark import worker
 from tflite.benchmark.engine import ONE_RUN
 from tflite.benchmark.thread_check import ThreadCheck, check_threads
 from tflite.child.worker import WorkerError, ask
+from tflite.inputs.chosen_output import chosen_output
+from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import (
     ModelInput,
     check_values_used,
+    image_tensor,
     is_keras,
     keras_model_input,
+    keras_outputs,
     load_keras,
     tflite_input,
 )
 from tflite.inputs.overrides import InputOverrides
 
-# From uint8 pixels `(images, height, width, 3)` to float32 scores `(images, outputs)`, and the
-# seconds that took.
-Scorer = Callable[[np.ndarray], tuple[np.ndarray, float]]
+# From uint8 pixels `(images, height, width, 3)`, and the number of the first of them, to float32
+# scores `(images, outputs)`, and the seconds that took.
+Scorer = Callable[[np.ndarray, int], tuple[np.ndarray, float]]
 _TRIAL_TIMEOUT_SECONDS = 300
 # Images that outputs of several threads are held against those of one on.
 _THREAD_CHECK_IMAGES = 8
@@ -59,6 +63,8 @@ class EvaluatedModel:
             takes the number of images it is for.
         thread_check: From pixels to outputs with the model's threads against
             those with one; `None` where it has one, or they are Keras's.
+        output: Name of the output that has the scores.
+        other_inputs: Names of inputs that take no images and are fed noise.
     """
 
     name: str
@@ -70,6 +76,8 @@ class EvaluatedModel:
     outputs: int
     new_scorer: Callable[[int], Scorer]
     thread_check: Callable[[np.ndarray], ThreadCheck] | None = None
+    output: str = "outputs"
+    other_inputs: tuple[str, ...] = ()
 
     def sha256_and_size(self) -> tuple[str, int]:
         """Of the file: its sum and its size in bytes."""
@@ -78,7 +86,10 @@ class EvaluatedModel:
 
 
 def open_models(
-    paths: Sequence[str], overrides: InputOverrides | None = None, num_threads: int = 1
+    paths: Sequence[str],
+    overrides: InputOverrides | None = None,
+    num_threads: int = 1,
+    output: str | None = None,
 ) -> list[EvaluatedModel]:
     """Opens classifiers.
 
@@ -86,10 +97,12 @@ def open_models(
         paths: .tflite files, .keras files or bundled models' names.
         overrides: What the user says of their inputs.
         num_threads: Threads of a .tflite file's kernels.
+        output: Name of the output with the scores, for those that have several.
 
     Raises:
         ValueError: If one cannot be opened, is no classifier of images, or
-            nothing says how images are prepared for it; or one is given twice.
+            nothing says how images are prepared for it; one is given twice; or
+            there is no such output.
     """
     overrides = overrides or InputOverrides()
     paths = [os.fspath(path) for path in paths]
@@ -102,59 +115,70 @@ def open_models(
     models = []
     for name, path in zip(names, paths, strict=True):
         if is_keras(path):
-            models.append(_open_keras(name, path, overrides))
+            models.append(_open_keras(name, path, overrides, output))
         else:
-            models.append(_open_tflite(name, path, overrides, num_threads))
+            models.append(_open_tflite(name, path, overrides, num_threads, output))
     check_values_used([model.input for model in models], overrides)
+    if output is not None and all(model.output != output for model in models):
+        listed = ", ".join(f"{model.output} of {model.name}" for model in models)
+        raise ValueError(f"No model has that output. Received: --output={output} for {listed}")
     return models
 
 
-def _open_tflite(name, path, overrides, num_threads):
+def _open_tflite(name, path, overrides, num_threads, output):
     model_input = tflite_input(path, overrides)
-    size = model_input.preprocessing
-    shape = (read_graph(path).inputs[0].shape[0], size.height, size.width, 3)
+    output = chosen_output(outputs_of(read_graph(path)), output, path, "--output")
 
     def open_file(threads=num_threads):
-        return LiteRTModel(path, threads, shape)
+        return ImageFile(path, model_input, threads)
+
+    def scores_of(file, pixels, first=0):
+        return file.outputs[output].dequantize(file.run_on(pixels, first)[output])
 
     def new_scorer(images):
-        model = open_file()
+        file = open_file()
 
-        def score(pixels):
+        def score(pixels, first):
             started = time.perf_counter()
-            scores = model.predict(pixels, model_input.encode)
+            scores = scores_of(file, pixels, first)
             return scores.reshape(len(pixels), -1), time.perf_counter() - started
 
         return score
 
     def thread_check(pixels):
-        one, several = (
-            open_file(threads).predict(pixels, model_input.encode) for threads in (1, num_threads)
-        )
+        one, several = (scores_of(open_file(threads), pixels) for threads in (1, num_threads))
         return check_threads(num_threads, [one], [several])
 
-    _try_apart(path, shape)
+    try_apart(path, model_input)
     # Its C++ side prints of delegates, and of a damaged file more than the error says.
     with captured_native_output():
-        model = open_file()
-    outputs = _classes(model.output.shape, shape[0], path)
+        file = open_file()
     return EvaluatedModel(
         name,
         pathlib.Path(path),
         "tflite",
         model_input,
-        model.input.dtype.name,
-        shape[0],
-        outputs,
+        file.input.dtype.name,
+        file.batch,
+        _classes(file.outputs[output].shape, file.batch, path),
         new_scorer,
         thread_check if num_threads > 1 else None,
+        output,
+        file.others,
     )
 
 
-def check_model_file(name: str) -> None:
-    """Raises ValueError if `open_models` could not find the model, without loading it."""
+def check_model_file(name: str, output: str | None = None) -> None:
+    """Raises ValueError if `open_models` could not find the model, without loading it.
+
+    Args:
+        name: The model.
+        output: Of `open_models`.
+    """
     if name.endswith(".tflite"):
-        read_graph(name)
+        graph = read_graph(name)
+        image_tensor(graph)
+        chosen_output(outputs_of(graph), output, name, "--output")
     else:
         check_name_or_path(name)
 
@@ -183,9 +207,15 @@ def check_threads_of(models: Sequence[EvaluatedModel], source: Source) -> list[s
     return wrong
 
 
-def _try_apart(path, shape):
-    """Runs the file once in a process of its own: a damaged one can end the process."""
-    request = {"model": path, "shapes": {"": shape}, **dataclasses.asdict(ONE_RUN)}
+def try_apart(path: str | os.PathLike, prepared: ModelInput) -> None:
+    """Runs the file once in a process of its own: a damaged one can end the process.
+
+    Raises:
+        ValueError: If it does.
+    """
+    tensor, size = image_tensor(read_graph(path)), prepared.preprocessing
+    shapes = {tensor.name: (tensor.shape[0], size.height, size.width, 3)}
+    request = {"model": os.fspath(path), "shapes": shapes, **dataclasses.asdict(ONE_RUN)}
     try:
         ask("LiteRT", worker.__file__, request, _TRIAL_TIMEOUT_SECONDS)
     except WorkerError as error:
@@ -196,12 +226,21 @@ def _try_apart(path, shape):
         pass
 
 
-def _open_keras(name, path, overrides):
+def _open_keras(name, path, overrides, output):
     with captured_native_output():
         model = load_keras(path)
     model_input = keras_model_input(model, path, overrides)
-    outputs = _classes(model.outputs[0].shape, None, path)
-    scorer = _KerasScorer(model, model_input)
+    if len(model.inputs) > 1:
+        names = ", ".join(tensor.name for tensor in model.inputs)
+        raise ValueError(
+            "A Keras model must have one input to be evaluated: convert it, as other inputs of a "
+            f".tflite file are fed noise. Received: inputs {names} of {path}"
+        )
+    names = keras_outputs(model)
+    output = chosen_output(names, output, path, "--output")
+    place = names.index(output)
+    outputs = _classes(model.outputs[place].shape, None, path)
+    scorer = _KerasScorer(model, model_input, place)
     file = PRESETS[path].file if path in PRESETS else pathlib.Path(path)
     return EvaluatedModel(
         name,
@@ -212,6 +251,7 @@ def _open_keras(name, path, overrides):
         1,
         outputs,
         lambda images: scorer if images < _GRAPH_IMAGES else scorer.as_graph(),
+        output=output,
     )
 
 
@@ -221,9 +261,10 @@ class _KerasScorer:
     One at a time: Keras's backends spread the work over the cores themselves.
     """
 
-    def __init__(self, model, model_input):
+    def __init__(self, model, model_input, output):
         self._model = model
         self._input = model_input
+        self._output = output
         self._lock = threading.Lock()
         self._graph = False
         self._rows = 0
@@ -236,7 +277,7 @@ class _KerasScorer:
         leave_out_remapper()
         return self
 
-    def __call__(self, pixels):
+    def __call__(self, pixels, first):
         values = self._input.values(pixels)
         with self._lock:
             started = time.perf_counter()
@@ -245,16 +286,17 @@ class _KerasScorer:
         return scores.reshape(len(pixels), -1), seconds
 
     def _run(self, values):
-        if not self._graph:
-            import keras
+        import keras
 
-            outputs = keras.ops.convert_to_numpy(self._model(values, training=False))
+        if not self._graph:
+            outputs = self._model(values, training=False)
         else:
             # Always as many rows: a graph is made anew for another number.
             self._rows = max(self._rows, len(values))
             filling = np.repeat(values[-1:], self._rows - len(values), axis=0)
             outputs = self._model.predict_on_batch(np.concatenate([values, filling]))
-        return np.asarray(outputs, np.float32)
+        scores = keras.tree.flatten(outputs)[self._output]
+        return keras.ops.convert_to_numpy(scores).astype(np.float32)
 
 
 def _classes(shape, batch, path):

@@ -74,6 +74,8 @@ def _model(evaluation, index):
             "batch": model.batch,
             **model.input.preprocessing.to_dict(),
         },
+        "output": model.output,
+        "inputs_of_noise": list(model.other_inputs),
         **_share("top1", accuracy.top1),
         **(_share("top5", accuracy.top5) if accuracy.top5 else {"top5": None}),
         "nan_images": answers.nan_images,

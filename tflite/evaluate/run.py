@@ -143,7 +143,7 @@ def _run_chunk(source, chunk, models, scorers, output_classes, skip_unreadable):
         if geometry not in pixels:
             pixels[geometry] = np.stack([resize_and_crop(image, record) for image in images])
         try:
-            scores, seconds = score(pixels[geometry])
+            scores, seconds = score(pixels[geometry], chunk[0])
         except ValueError as error:
             names = source.item_names[kept[0]], source.item_names[kept[-1]]
             raise ValueError(

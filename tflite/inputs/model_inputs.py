@@ -3,19 +3,25 @@
 import dataclasses
 import os
 import pathlib
+import types
 from collections.abc import Sequence
 
 import numpy as np
 
 from care_keras.data.record import Preprocessing
 from care_keras.data.sidecar import sidecar_path
+from care_keras.litert.tensor import inputs_of
 from care_keras.models.presets import PRESETS
-from care_keras.tflite_file import read_graph
+from care_keras.tflite_file import Graph, Tensor, read_graph
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import ModelInput, read_sidecar
 
 # Largest pixel value: an integer type has to reach it to hold raw pixels.
 _WHITE = 255
+_ONE_IMAGE = (
+    "One of the model's inputs, and no more, must take RGB images (batch, height, width, 3): it "
+    "needs another kind of data. Received: inputs {}"
+)
 
 
 def read_model_input(
@@ -74,7 +80,7 @@ def is_keras(path: str | os.PathLike) -> bool:
 def tflite_input(path: str | os.PathLike, overrides: InputOverrides | None = None) -> ModelInput:
     """How images are prepared for a .tflite file; see `read_model_inputs`."""
     path, overrides = pathlib.Path(path), overrides or InputOverrides()
-    tensor = _image_tensor(path)
+    tensor = image_tensor(read_graph(path))
     described = read_sidecar(path)
     height, width = _size(path, tensor.shape_signature or tensor.shape, described, overrides)
     if described is not None:
@@ -134,6 +140,8 @@ def keras_model_input(
     overrides = overrides or InputOverrides()
     if getattr(model, "preprocessing", None) is None and len(overrides.normalization()) < 2:
         raise _values_missing(name, "the model does not say how its images are prepared")
+    if len(model.inputs) > 1:
+        model = _with_its_image_alone(model, name, overrides)
     try:
         record = model_preprocessing(
             model, overrides.size, overrides.mean, overrides.std, warnings=[]
@@ -148,24 +156,83 @@ def keras_model_input(
     )
 
 
-def _image_tensor(path):
-    """The one input of a .tflite file, `(batch, height, width, 3)`."""
-    graph = read_graph(path)
-    if len(graph.inputs) != 1:
-        raise ValueError(
-            f"The model must have one input. Received: {len(graph.inputs)} inputs in {path}"
-        )
-    tensor = graph.inputs[0]
+def keras_image(model, name: str | os.PathLike) -> int:
+    """The place of the input that takes images among a Keras model's.
+
+    Raises:
+        ValueError: If there is none, or several.
+    """
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    places = [place for place, shape in enumerate(shapes) if len(shape) == 4 and shape[-1] == 3]
+    if len(places) != 1:
+        listed = ", ".join(f"{one.name} {one.dtype} {one.shape}" for one in model.inputs)
+        raise ValueError(_ONE_IMAGE.format(f"{listed} in {os.fspath(name)}"))
+    return places[0]
+
+
+def keras_outputs(model) -> list[str]:
+    """Names of a Keras model's outputs, in the order that `keras.tree.flatten` has them in.
+
+    The keys of a model that returns a dict, as the file of it has them, else the layers'.
+    """
+    from care_keras.graph import functional_form
+
+    form = functional_form(model)
+    if form is None:
+        return [f"output_{place}" for place in range(len(model.outputs))]
+    if isinstance(form.output, dict) and len(form.output) == len(form.outputs):
+        return sorted(form.output)
+    return list(form.output_names)
+
+
+def _with_its_image_alone(model, name, overrides):
+    """What the converter's rules look at, of a model that takes more than images."""
+    image = model.inputs[keras_image(model, name)]
+    size = overrides.size or tuple(image.shape[1:3])
+    record = getattr(model, "preprocessing", None)
+    if record is None and None not in size:
+        record = Preprocessing(*size, overrides.mean, overrides.std)
+    return types.SimpleNamespace(
+        inputs=[image],
+        outputs=model.outputs[:1],
+        preprocessing=record,
+        labels=getattr(model, "labels", None),
+    )
+
+
+def image_tensor(graph: Graph) -> Tensor:
+    """The input of a .tflite file that takes images, `(batch, height, width, 3)`.
+
+    Raises:
+        ValueError: If there is none, or several.
+    """
+    takers = [tensor for tensor in graph.inputs if _takes_images(tensor)]
+    if len(graph.inputs) == 1:
+        (tensor,) = graph.inputs
+        if not takers:
+            raise ValueError(
+                "The model must take RGB images (batch, height, width, 3). "
+                f"Received: an input of {_text(tensor)} in {graph.source}"
+            )
+        if not tensor.dtype.startswith(("float", "int", "uint")):
+            raise ValueError(
+                f"The input must hold numbers. Received: {tensor.dtype} in {graph.source}"
+            )
+    if len(takers) != 1:
+        names = {info.index: name for name, info in inputs_of(graph).items()}
+        listed = (f"{names[one.index]} {one.dtype} {_text(one)}" for one in graph.inputs)
+        raise ValueError(_ONE_IMAGE.format(f"{', '.join(listed)} in {graph.source}"))
+    return takers[0]
+
+
+def _takes_images(tensor):
     shape = tensor.shape_signature or tensor.shape
-    if len(shape) != 4 or shape[-1] not in (3, -1):
-        text = "x".join("?" if size < 0 else str(size) for size in shape) or "a scalar"
-        raise ValueError(
-            "The model must take RGB images (batch, height, width, 3). "
-            f"Received: an input of {text} in {path}"
-        )
-    if not tensor.dtype.startswith(("float", "int", "uint")):
-        raise ValueError(f"The input must hold numbers. Received: {tensor.dtype} in {path}")
-    return tensor
+    return len(shape) == 4 and shape[-1] in (3, -1)
+
+
+def _text(tensor):
+    shape = tensor.shape_signature or tensor.shape
+    return "x".join("?" if size < 0 else str(size) for size in shape) or "a scalar"
 
 
 def _size(path, shape, described, overrides):

@@ -7,9 +7,10 @@ import numpy as np
 
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
-from care_keras.litert.model import TensorInfo
+from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import read_graph
-from tflite.inputs.model_inputs import read_model_input
+from tflite.inputs.model_inputs import image_tensor, read_model_input
+from tflite.inputs.noise import noise_beside
 from tflite.inputs.odd_inputs import odd_input
 from tflite.inputs.overrides import InputOverrides
 
@@ -22,11 +23,13 @@ class Inputs:
         families: What each image is, `"photo"` or `"noise"`.
         values: Array of shape `(images, height, width, 3)` in the input's type.
         shape: The input's shape, with its batch.
+        others: What further inputs take beside each image, by the tensor's index.
     """
 
     families: tuple[str, ...]
     values: np.ndarray
     shape: tuple[int, ...]
+    others: dict[int, np.ndarray]
 
 
 def make_inputs(
@@ -54,14 +57,13 @@ def make_inputs(
     source = open_source(data, "test").sample(count, seed)
     photos = read_pixels(source, record, f"reading {source.name}")[0]
     # Read from the file, not asked of an interpreter, which a damaged one can take down.
-    tensor = read_graph(path).inputs[0]
+    graph = read_graph(path)
+    tensor = image_tensor(graph)
     batch = max(1, (tensor.shape_signature or tensor.shape)[0])
-    info = TensorInfo(
-        name=tensor.name,
-        shape=(batch, record.height, record.width, 3),
-        dtype=np.dtype(tensor.dtype),
-        scale=float(tensor.scales[0]) if tensor.scales else 0.0,
-        zero_point=int(tensor.zero_points[0]) if tensor.zero_points else 0,
-    )
+    shape = (batch, record.height, record.width, 3)
     families, images = zip(*(odd_input(i, seed, photos) for i in range(count)), strict=True)
-    return Inputs(families, model_input.encode(np.stack(images), info), info.shape)
+    values = model_input.encode(np.stack(images), TensorInfo.of_tensor(tensor))
+    others = [TensorInfo.of_tensor(one) for one in graph.inputs if one is not tensor]
+    noise = noise_beside(others, batch, range(count), seed)
+    by_index = {one.index: array for one, array in zip(others, noise, strict=True)}
+    return Inputs(families, values, shape, by_index)

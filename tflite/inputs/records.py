@@ -9,7 +9,7 @@ import numpy as np
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing
 from care_keras.data.sidecar import sidecar_path
-from care_keras.litert.model import TensorInfo
+from care_keras.litert.tensor import TensorInfo
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,13 @@ import pathlib
 
 import numpy as np
 
+from care_keras.console.native_output import captured_native_output
 from care_keras.console.progress import progress
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
-from care_keras.litert.model import LiteRTModel
 from tflite.arm64.emulator import host_command
 from tflite.arm64.run import run_images
+from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import read_model_input
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
 
@@ -34,7 +35,7 @@ class StressResult:
         failures: How many of each family failed.
         messages: The first few failures in words.
         photos: Photos that ran.
-        distinct_outputs: Different outputs among them.
+        distinct_outputs: Different outputs among them, of several all together.
     """
 
     inputs: dict[str, int]
@@ -52,7 +53,7 @@ class StressResult:
 def stress(
     path: pathlib.Path, data: str, inputs: int, seed: int = 0, threads: int = 1
 ) -> StressResult:
-    """Runs a file on `odd_input(0)` to `odd_input(inputs - 1)`.
+    """Runs a file on `odd_input(0)` to `odd_input(inputs - 1)`, with noise in its other inputs.
 
     Args:
         path: The file; the JSON that `care_keras.convert` writes lies beside it.
@@ -65,7 +66,9 @@ def stress(
         ValueError: If the file or the photos cannot be opened.
     """
     model_input = read_model_input(path)
-    model = LiteRTModel(path)  # Says what is wrong with it, if anything, before photos are read.
+    with captured_native_output():
+        # Says what is wrong with it, if anything, before photos are read.
+        file = ImageFile(path, model_input, seed=seed)
     source = open_source(data, "test").sample(_PHOTOS, seed)
     photos = read_pixels(source, model_input.preprocessing, f"reading {source.name}")[0]
     counts, failures, messages = dict.fromkeys(FAMILIES, 0), {}, []
@@ -74,28 +77,34 @@ def stress(
     for start in range(0, inputs, _AT_ONCE):
         places = range(start, min(start + _AT_ONCE, inputs))
         families, images = zip(*(odd_input(i, seed, photos) for i in places), strict=True)
+        encoded, still = file.encode(np.stack(images), start), file.encode(photos[:1])
+        for name in file.others:
+            # Noise that changes would tell photos apart that the file does not.
+            encoded[name][np.asarray(families) == "photo"] = still[name]
         ran = run_images(
             host_command(),
             path,
-            model_input.encode(np.stack(images), model.input),
-            model.input.shape,
+            encoded.pop(file.image),
+            file.input.shape,
             _TIMEOUT_SECONDS,
             lambda: next(bar),
             threads,
             _DEATHS - deaths,
+            {file.inputs[name].index: array for name, array in encoded.items()},
         )
         if ran.error:
-            raise ValueError(f"LiteRT cannot open the model. Received: {path} ({ran.error})")
+            raise ValueError(ran.error)
         for i, family in enumerate(families[: len(places) - ran.not_run]):
             counts[family] += 1
             error = ran.failures.get(i)
             if error is None:
-                (output,) = ran.outputs[i]
-                if output.dtype == np.float32 and not np.isfinite(output).all():
-                    error = "an output is not finite"
+                given = dict(zip(ran.names, ran.outputs[i], strict=True))
+                bad = [name for name, output in given.items() if not _is_finite(output)]
+                if bad:
+                    error = f"an output is not finite: {', '.join(bad)}"
                 elif family == "photo":
                     photo_count += 1
-                    outputs.add(output.tobytes())
+                    outputs.add(b"".join(output.tobytes() for output in given.values()))
             if error is not None:
                 failures[family] = failures.get(family, 0) + 1
                 if len(messages) < _MESSAGES:
@@ -105,3 +114,7 @@ def stress(
             messages.append(f"the process died {deaths} times: inputs from {left} on were not run")
             break
     return StressResult(counts, failures, tuple(messages), photo_count, len(outputs))
+
+
+def _is_finite(output):
+    return output.dtype.kind not in "fc" or bool(np.isfinite(output).all())

@@ -28,7 +28,7 @@ def _limits(operation):
         plain = not operation.negative_slope and not operation.threshold
         return (0.0, operation.max_value) if plain else None
     if isinstance(operation, keras.layers.Activation):
-        name = getattr(operation.activation, "__name__", "")
+        name = _name(operation.activation)
         return {"relu": (0.0, None), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}.get(name)
     if isinstance(operation, keras.layers.Layer):
         return None
@@ -53,7 +53,7 @@ def lower_activation(build, activation, x, name) -> keras.KerasTensor:
         if lower is None:
             raise NoPrimitiveError(f"activation={type(activation).__name__}")
         return build.tensor(lower(build, activation, x, None))
-    kind = getattr(activation, "__name__", str(activation))
+    kind = _name(activation)
     if kind == "linear":
         return x
     layer = build.product_behind(x)
@@ -64,11 +64,22 @@ def lower_activation(build, activation, x, name) -> keras.KerasTensor:
     return apply(build, kind, x, f"{name}_{kind}")
 
 
+def _name(activation):
+    """Name of a function in `keras.activations`; others may have the same name there."""
+    name = getattr(activation, "__name__", "")
+    if getattr(keras.activations, name, None) is activation:
+        return name
+    # Of the same functions in `keras.ops` one has another default.
+    if getattr(keras.ops, name, None) is activation:
+        return "gelu_by_tanh" if name == "gelu" else name
+    return repr(activation)
+
+
 def apply(build, kind, x, name) -> keras.KerasTensor:
     """An activation by its name in `keras.activations`."""
     function = _FUNCTIONS.get(kind)
     if function is None:
-        raise NoPrimitiveError(f"activation={kind!r}")
+        raise NoPrimitiveError(f"activation={kind}")
     return function(build, x, name)
 
 
@@ -123,12 +134,13 @@ def _softplus(build, x, name):
 
 
 def _softsign(build, x, name):
-    return _quotient(build, x, _absolute(build, x, f"{name}_size"), 1.0, name)
+    divisor = _absolute(build, x, f"{name}_size")
+    divisor = build.constant(p.AddConstant, divisor, 1.0, f"{name}_divisor")
+    return quotient_of_positive(build, x, divisor, name)
 
 
-def _quotient(build, x, divisor, added, name):
-    """`x / (divisor + added)` of a divisor from 0: times the inverse of its root, twice."""
-    divisor = build.constant(p.AddConstant, divisor, added, f"{name}_divisor")
+def quotient_of_positive(build, x, divisor, name) -> keras.KerasTensor:
+    """`x / divisor` of a positive divisor: times the inverse of its root, twice."""
     root = build.add(p.Rsqrt, divisor, f"{name}_root")
     half = build.add(p.Multiply, [x, root], f"{name}_half")
     return build.add(p.Multiply, [half, root], name)
@@ -160,8 +172,11 @@ def _square(build, x, name):
     return build.add(p.Multiply, [x, x], name)
 
 
-def _sqrt(build, x, name):
-    return build.add(p.Multiply, [x, build.add(p.Rsqrt, x, f"{name}_root")], name)
+def square_root(build, x, name) -> keras.KerasTensor:
+    """`sqrt(x)`, which is `x` times the inverse of it."""
+    # 0 times the inverse of its root would be no number.
+    safe = build.add(p.AddEpsilon, x, f"{name}_positive", 1e-30)
+    return build.add(p.Multiply, [x, build.add(p.Rsqrt, safe, f"{name}_root")], name)
 
 
 def _leaky(slope):
@@ -187,6 +202,7 @@ _FUNCTIONS = {
     "elu": _one(p.Elu),
     "exponential": _one(p.Exp),
     "gelu": _one(p.Gelu),
+    "gelu_by_tanh": _one(p.Gelu, approximate=True),
     "hard_sigmoid": _hard_sigmoid,
     "hard_silu": _hard_silu,
     "hard_swish": _hard_silu,
@@ -210,6 +226,7 @@ _FUNCTIONS = {
 }
 # Of `keras.ops`, by the class of the operation.
 _OPERATIONS = {
+    "Abs": _absolute,
     "Absolute": _absolute,
     "Exp": _one(p.Exp),
     "HardSigmoid": _hard_sigmoid,
@@ -227,7 +244,7 @@ _OPERATIONS = {
     "Silu": _silu,
     "Softplus": _softplus,
     "Softsign": _softsign,
-    "Sqrt": _sqrt,
+    "Sqrt": square_root,
     "Square": _square,
     "Tanh": _one(p.Tanh),
     "TanhShrink": _tanh_shrink,
@@ -237,8 +254,9 @@ _OPERATIONS = {
 @lowers(keras.layers.Activation)
 def lower_activation_layer(build, layer, x, rewrites) -> Lowered:
     """The activation that the layer names."""
-    kind = getattr(layer.activation, "__name__", str(layer.activation))
-    return apply(build, kind, x, layer.name)
+    if isinstance(layer.activation, keras.layers.Layer):
+        return lower_activation(build, layer.activation, x, layer.name)
+    return apply(build, _name(layer.activation), x, layer.name)
 
 
 @lowers(*_OPERATIONS)
@@ -302,7 +320,7 @@ def lower_prelu(build, layer, x, rewrites) -> Lowered:
 @lowers(keras.layers.Softmax, "Softmax")
 def lower_softmax(build, layer, x, rewrites) -> Lowered:
     """SOFTMAX."""
-    if isinstance(x, (list, dict)):
+    if isinstance(x, list):
         raise NoPrimitiveError("it has a mask")
     axis = layer.axis
     if isinstance(axis, (list, tuple)) and len(axis) == 1:

@@ -6,7 +6,9 @@ import keras
 import numpy as np
 
 from care_keras import primitives as p
+from care_keras.deploy.keras_layers.activations import quotient_of_positive, square_root
 from care_keras.deploy.lowering import Affine, Lowered, NoPrimitiveError, lowers
+from care_keras.primitives.folding import array
 
 _MERGES = {
     keras.layers.Add: p.Add,
@@ -38,10 +40,14 @@ def _chain(build, kind, inputs, name):
 
 
 def pair(build, kind, left, right, name) -> keras.KerasTensor:
-    """A primitive of two tensors, of which one may lack axes in front of the channels."""
+    """A primitive of two tensors of as many axes."""
+    _check_axes(left, right)
+    return build.add(kind, [left, right], name)
+
+
+def _check_axes(left, right):
     if len(left.shape) != len(right.shape):
         raise NoPrimitiveError("its inputs have different numbers of axes")
-    return build.add(kind, [left, right], name)
 
 
 @lowers(keras.layers.Average)
@@ -75,8 +81,6 @@ _OPERATIONS = {
     "Multiply": p.Multiply,
     "Maximum": p.Maximum,
     "Minimum": p.Minimum,
-    "Divide": p.Divide,
-    "TrueDivide": p.Divide,
 }
 
 
@@ -90,22 +94,102 @@ def lower_operation(build, operation, inputs, rewrites) -> Lowered:
         return pair(build, _OPERATIONS[kind], left, right, operation.name)
     swapped = not _is_value(left)
     x, constant = (right, left) if swapped else (left, right)
-    constant = np.asarray(keras.ops.convert_to_numpy(constant), np.float64)
+    constant = _array(constant)
     if kind in ("Maximum", "Minimum"):
         if constant.ndim:
             raise NoPrimitiveError("its constant is no number")
         ends = (float(constant), None) if kind == "Maximum" else (None, float(constant))
         return build.add(p.Clip, build.tensor(x), operation.name, *ends)
-    if kind in ("Divide", "TrueDivide"):
-        if swapped or not constant.all():
-            raise NoPrimitiveError("it divides by a tensor, or by 0")
-        kind, constant = "Multiply", 1.0 / constant
     scale, offset = {
         "Add": (1.0, constant),
         "Multiply": (constant, 0.0),
         "Subtract": (-1.0, constant) if swapped else (1.0, -constant),
     }[kind]
     return _affine(build, x, np.asarray(scale), np.asarray(offset), operation.name)
+
+
+@lowers("Divide", "TrueDivide", takes_affine=True)
+def lower_division(build, operation, inputs, rewrites) -> Lowered:
+    """A product with the inverse, as int8 DIV can end the process; DIV if that is asked for."""
+    x, divisor = inputs
+    name = operation.name
+    if not _is_value(divisor):
+        divisor = _array(divisor)
+        if not divisor.all():
+            raise NoPrimitiveError("it divides by 0")
+        return _affine(build, x, 1.0 / divisor, np.zeros(()), name)
+    divisor = build.tensor(divisor)
+    if not _is_value(x):
+        inverse = _inverse(build, divisor, f"{name}_inverse")
+        return _affine(build, inverse, _array(x), np.zeros(()), name)
+    x = build.tensor(x)
+    if not rewrites.division_free:
+        return pair(build, p.Divide, x, divisor, name)
+    if is_positive(build, divisor):
+        _check_axes(x, divisor)
+        return quotient_of_positive(build, x, divisor, name)
+    return pair(build, p.Multiply, x, _inverse(build, divisor, f"{name}_inverse"), name)
+
+
+@lowers("Reciprocal")
+def lower_reciprocal(build, operation, x, rewrites) -> Lowered:
+    """The inverse."""
+    return _inverse(build, x, operation.name)
+
+
+def _inverse(build, x, name):
+    """`1 / x`, which has the sign of `x`, by the inverse of a root."""
+    if is_positive(build, x):
+        root = build.add(p.Rsqrt, x, f"{name}_root")
+        return build.add(p.Multiply, [root, root], name)
+    square = build.add(p.Multiply, [x, x], f"{name}_square")
+    return quotient_of_positive(build, x, square, name)
+
+
+# Of inputs from 0 on all of them give numbers from 0 on.
+_KEEP_SIGN = (
+    p.Add,
+    p.AddEpsilon,
+    p.AddOne,
+    p.AveragePool2D,
+    p.Concatenate,
+    p.Max,
+    p.Maximum,
+    p.MaxPool2D,
+    p.Mean,
+    p.Minimum,
+    p.Multiply,
+    p.Permute,
+    p.Reshape,
+    p.Resize,
+    p.Slice,
+    p.Transpose,
+)
+
+
+def is_positive(build, x) -> bool:
+    """Whether what gives a tensor says that no number of it is under 0."""
+    found = build.producer(x)
+    if found is None:
+        return False
+    layer, given = found
+    given = given if isinstance(given, list) else [given]
+    if isinstance(layer, (p.Exp, p.HardSigmoid, p.Rsqrt, p.Sigmoid, p.Softmax)):
+        return True
+    if isinstance(layer, p.Clip):
+        return layer.low is not None and layer.low >= 0.0
+    if getattr(layer, "activation", None) in ("relu", "relu6"):
+        return True
+    if isinstance(layer, p.Multiply) and given[0] is given[-1]:
+        return True
+    if isinstance(layer, (p.AddConstant, p.MultiplyConstant, p.Conv2D, p.DepthwiseConv2D)):
+        weights = all((array(weight) >= 0.0).all() for weight in layer.weights)
+        return weights and is_positive(build, given[0])
+    return isinstance(layer, _KEEP_SIGN) and all(is_positive(build, one) for one in given)
+
+
+def _array(constant):
+    return np.asarray(keras.ops.convert_to_numpy(constant), np.float64)
 
 
 def _is_value(x):
@@ -116,11 +200,12 @@ def _affine(build, x, scale, offset, name):
     """`scale * x + offset` of numbers, or of arrays."""
     tensor = x.tensor if isinstance(x, Affine) else x
     channels = tensor.shape[-1]
+    rank = len(tensor.shape)
     each = [
         factor.size in (1, channels) and factor.size == (factor.shape or (1,))[-1]
         for factor in (scale, offset)
     ]
-    if all(each) and len(tensor.shape) == 4 and channels is not None:
+    if all(each) and rank == 4 and max(scale.ndim, offset.ndim) <= rank and channels is not None:
         ones = np.ones(channels)
         scale, offset = (factor.reshape(-1) * ones for factor in (scale, offset))
         return (
@@ -147,18 +232,25 @@ def _without_batch(constant, x):
 
 @lowers("Power")
 def lower_power(build, operation, inputs, rewrites) -> Lowered:
-    """The square, or the root."""
+    """Products of the number with itself, its root, and their inverses."""
     x, power = inputs
-    power = None if _is_value(power) else float(np.asarray(power))
-    if not isinstance(x, keras.KerasTensor) or power not in (1.0, 2.0, -0.5, 0.5):
-        raise NoPrimitiveError("only squares and roots have primitives")
-    if power == 1.0:
-        return x
-    if power == 2.0:
-        return build.add(p.Multiply, [x, x], operation.name)
-    name = operation.name if power < 0.0 else f"{operation.name}_root"
-    root = build.add(p.Rsqrt, x, name)
-    return root if power < 0.0 else build.add(p.Multiply, [x, root], operation.name)
+    name = operation.name
+    if not isinstance(x, keras.KerasTensor) or _is_value(power) or _array(power).ndim:
+        raise NoPrimitiveError("its power is no number")
+    power = float(_array(power))
+    if power == 0.5:
+        return square_root(build, x, name)
+    if power == -0.5:
+        return build.add(p.Rsqrt, x, name)
+    if power == -1.0:
+        return _inverse(build, x, name)
+    if power not in (1.0, 2.0, 3.0, 4.0):
+        raise NoPrimitiveError(f"power={power}")
+    product = x
+    for number in range(2, int(power) + 1):
+        own = name if number == power else f"{name}_{number}"
+        product = build.add(p.Multiply, [product, x], own)
+    return product
 
 
 @lowers("Matmul")
@@ -166,7 +258,7 @@ def lower_matmul(build, operation, inputs, rewrites) -> Lowered:
     """BATCH_MATMUL, or a product with a constant matrix."""
     left, right = inputs
     if _is_value(left) and not _is_value(right):
-        matrix = np.asarray(keras.ops.convert_to_numpy(right), np.float64)
+        matrix = _array(right)
         if matrix.ndim != 2:
             raise NoPrimitiveError("its constant is no matrix")
         return build.dense(left, matrix, np.zeros(matrix.shape[1]), operation.name)

@@ -4,30 +4,26 @@ import keras
 import numpy as np
 
 from care_keras import primitives as p
-from care_keras.deploy.lowering import Lowered, NoPrimitiveError, lowers
+from care_keras.deploy.lowering import Affine, Lowered, NoPrimitiveError, lowers
 from care_keras.primitives.folding import array
 
-_MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
 
-
-@lowers(keras.layers.MultiHeadAttention)
+@lowers(keras.layers.MultiHeadAttention, takes_affine=True, takes_keywords=True)
 def lower_attention(build, layer, inputs, rewrites) -> Lowered:
     """Products of queries and keys, SOFTMAX, products with the values, head by head."""
-    if isinstance(inputs, dict):
-        query, value = inputs["query"], inputs["value"]
-        key = inputs.get("key")
-        key = value if key is None else key
-        masked = any(inputs.get(name) is not None for name in _MASKS)
-        if masked or inputs.get("use_causal_mask") or inputs.get("return_attention_scores"):
-            raise NoPrimitiveError("it has a mask, or returns its scores")
-    else:
-        query, value, *rest = inputs
-        key = rest[0] if rest and rest[0] is not None else value
-        if len(rest) > 1:
-            raise NoPrimitiveError("it has a mask")
+    if not isinstance(inputs, dict):
+        inputs = dict(zip(("query", "value", "key", "query_mask"), inputs, strict=False))
+    query, value = inputs.pop("query"), inputs.pop("value")
+    key = inputs.pop("key", None)
+    key = value if key is None else key
+    if inputs:
+        raise NoPrimitiveError(f"it is called with {', '.join(inputs)}")
     config = layer.get_config()
-    if len(query.shape) != 3 or config.get("use_gate") or config.get("sliding_window"):
-        raise NoPrimitiveError("its inputs are no sequences, or it has a gate or a window")
+    for name in ("use_gate", "sliding_window", "attention_axes"):
+        if config.get(name) not in (None, False, (1,), [1]):
+            raise NoPrimitiveError(f"{name}={config[name]}")
+    if len(_shape(query)) != 3 or len(_shape(value)) != 3:
+        raise NoPrimitiveError("its inputs are no sequences")
     name = layer.name
     # The scale of the scores is the query's.
     factor = 1.0 / np.sqrt(config["key_dim"])
@@ -43,7 +39,14 @@ def lower_attention(build, layer, inputs, rewrites) -> Lowered:
     x = build.reshape(x, (x.shape[0], x.shape[1], width), f"{name}_joined")
     bias = layer.output_dense.bias
     bias = np.zeros(kernel.shape[2:]) if bias is None else array(bias)
-    return build.dense(x, kernel.reshape(width, -1), bias.reshape(-1), name)
+    sizes = kernel.shape[2:]
+    product = name if len(sizes) == 1 else f"{name}_flat"
+    x = build.dense(x, kernel.reshape(width, -1), bias.reshape(-1), product)
+    return x if len(sizes) == 1 else build.reshape(x, (*x.shape[:2], *sizes), name)
+
+
+def _shape(x):
+    return (x.tensor if isinstance(x, Affine) else x).shape
 
 
 def _heads(build, dense, x, name, factor=1.0):

@@ -1,8 +1,11 @@
 """Convolutions and products with a matrix."""
 
+import itertools
+
 import keras
 import numpy as np
 
+from care_keras import primitives as p
 from care_keras.deploy.keras_layers.activations import lower_activation
 from care_keras.deploy.lowering import (
     Affine,
@@ -10,8 +13,15 @@ from care_keras.deploy.lowering import (
     NoPrimitiveError,
     lowers,
 )
-from care_keras.primitives import TransposedConv2D
-from care_keras.primitives.folding import array
+from care_keras.primitives.folding import (
+    SEVEN_BY_SEVEN,
+    SEVEN_BY_SEVEN_FLOAT,
+    array,
+    split_depthwise,
+)
+
+# Of XNNPACK's largest depthwise kernel.
+_MAX_TAPS = 25
 
 
 def _check(layer):
@@ -31,23 +41,49 @@ def _bias(layer, channels):
 def lower_conv(build, layer, x, rewrites) -> Lowered:
     """A convolution, and its activation."""
     _check(layer)
-    x = build.conv(
-        x,
-        array(layer.kernel),
-        _bias(layer, layer.filters),
-        layer.name,
-        layer.strides,
-        layer.padding,
-        layer.dilation_rate,
-        groups=layer.groups,
-    )
+    kernel, bias = array(layer.kernel), _bias(layer, layer.filters)
+    if layer.groups > 1 == kernel.shape[2] and len(set(layer.strides)) == 1:
+        # Each channel has kernels of its own.
+        kernel = kernel.reshape(*kernel.shape[:2], layer.groups, -1)
+        x = _depthwise(build, layer, x, kernel, bias, layer.name, rewrites)
+    else:
+        window = layer.strides, layer.padding, layer.dilation_rate
+        x = build.conv(x, kernel, bias, layer.name, *window, groups=layer.groups)
     return lower_activation(build, layer.activation, x, layer.name)
 
 
-def _depthwise(build, layer, x, kernel, bias, name):
+def _depthwise(build, layer, x, kernel, bias, name, rewrites):
     if len(set(layer.strides)) > 1:
         raise NoPrimitiveError("TFLite's depthwise convolution has one step for both directions")
-    return build.depthwise(x, kernel, bias, name, layer.dilation_rate, layer.strides, layer.padding)
+    plain = set(layer.strides) == set(layer.dilation_rate) == {1} and layer.padding == "same"
+    if not plain or not rewrites.split_wide_depthwise:
+        window = layer.dilation_rate, layer.strides, layer.padding
+        return build.depthwise(x, kernel, bias, name, *window)
+    pieces = split_depthwise(kernel, bias, _pieces(*kernel.shape[:2], rewrites))
+    if len(pieces) > 1:
+        # Or each of them would fold it.
+        x = build.tensor(x)
+    total = None
+    for number, (part, own_bias, dilation_rate) in enumerate(pieces, 1):
+        own = name if len(pieces) == 1 else f"{name}_piece{number}"
+        y = build.depthwise(x, part, own_bias, own, dilation_rate)
+        own = name if number == len(pieces) else f"{name}_sum{number - 1}"
+        total = y if total is None else build.add(p.Add, [total, y], own)
+    return total
+
+
+def _pieces(height, width, rewrites):
+    """Rows and columns of parts, up to a 9x9 of few enough taps for XNNPACK's depthwise kernels."""
+    if (height, width) == (7, 7):
+        return SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
+    if height * width <= _MAX_TAPS or not height % 2 or not width % 2:
+        return [(slice(0, height), slice(0, width))]
+    # Every other one, and those between: both are centred where there is an odd number of them.
+    return list(itertools.product(_every_other(height), _every_other(width)))
+
+
+def _every_other(size):
+    return [slice(0, size, 2), slice(1, size - 1, 2)] if size > 1 else [slice(0, 1)]
 
 
 @lowers(keras.layers.DepthwiseConv2D, takes_affine=True)
@@ -56,7 +92,7 @@ def lower_depthwise(build, layer, x, rewrites) -> Lowered:
     _check(layer)
     kernel = array(layer.kernel)
     bias = _bias(layer, kernel.shape[2] * kernel.shape[3])
-    x = _depthwise(build, layer, x, kernel, bias, layer.name)
+    x = _depthwise(build, layer, x, kernel, bias, layer.name, rewrites)
     return lower_activation(build, layer.activation, x, layer.name)
 
 
@@ -66,7 +102,7 @@ def lower_separable(build, layer, x, rewrites) -> Lowered:
     _check(layer)
     kernel = array(layer.depthwise_kernel)
     zeros = np.zeros(kernel.shape[2] * kernel.shape[3])
-    x = _depthwise(build, layer, x, kernel, zeros, f"{layer.name}_depthwise")
+    x = _depthwise(build, layer, x, kernel, zeros, f"{layer.name}_depthwise", rewrites)
     bias = _bias(layer, layer.filters)
     x = build.conv(x, array(layer.pointwise_kernel), bias, layer.name)
     return lower_activation(build, layer.activation, x, layer.name)
@@ -78,7 +114,7 @@ def lower_transposed(build, layer, x, rewrites) -> Lowered:
     _check(layer)
     if layer.output_padding is not None or set(layer.dilation_rate) != {1}:
         raise NoPrimitiveError("TFLite's knows neither output_padding nor dilation")
-    conv = TransposedConv2D(
+    conv = p.TransposedConv2D(
         layer.filters,
         layer.kernel_size,
         layer.strides,
@@ -120,7 +156,10 @@ def lower_einsum_dense(build, layer, x, rewrites) -> Lowered:
     if len(summed) > 1:
         x = build.reshape(build.tensor(x), (*leading, width), f"{layer.name}_flat")
     sizes = kernel.shape[len(summed) :]
-    bias = np.zeros(sizes) if layer.bias is None else np.broadcast_to(array(layer.bias), sizes)
+    bias = np.zeros(sizes) if layer.bias is None else array(layer.bias)
+    if any(size != 1 for size in bias.shape[: -len(sizes)]):
+        raise NoPrimitiveError(f"bias_axes={layer.bias_axes!r}")
+    bias = np.broadcast_to(bias.reshape(bias.shape[-len(sizes) :]), sizes)
     x = build.dense(x, kernel.reshape(width, -1), bias.reshape(-1), layer.name)
     if len(sizes) > 1:
         x = build.reshape(x, (*leading, *sizes), f"{layer.name}_heads")

@@ -30,7 +30,9 @@ _RANDOM = {
 _LAYERS = {getattr(keras.layers, name) for name in _NAMES if hasattr(keras.layers, name)}
 
 
-@lowers(*_LAYERS, *_RANDOM.values(), "StopGradient", "Identity", takes_affine=True)
+@lowers(
+    *_LAYERS, *_RANDOM.values(), "StopGradient", "Identity", "StochasticDepth", takes_affine=True
+)
 def lower_nothing(build, layer, x, rewrites) -> Lowered:
     """The input."""
     return x

@@ -1,6 +1,7 @@
 """Layers and operations that change shapes and move numbers."""
 
 import itertools
+import math
 
 import keras
 import numpy as np
@@ -47,12 +48,19 @@ def lower_zero_padding(build, layer, x, rewrites) -> Lowered:
     return build.add(p.Pad, x, layer.name, (*layer.padding, (0, 0)))
 
 
-@lowers("Pad")
-def lower_pad(build, operation, x, rewrites) -> Lowered:
+@lowers("Pad", takes_keywords=True)
+def lower_pad(build, operation, inputs, rewrites) -> Lowered:
     """PAD with zeros."""
+    x, value = inputs, 0
+    if isinstance(inputs, dict):
+        x, value = inputs["x"], inputs.get("constant_values", 0)
+    elif isinstance(inputs, list):
+        x, value = inputs
     pairs = np.broadcast_to(np.asarray(operation.pad_width), (len(x.shape), 2)).tolist()
-    if operation.mode != "constant" or any(pairs[0]):
-        raise NoPrimitiveError(f"mode={operation.mode!r}")
+    if operation.mode != "constant" or value:
+        raise NoPrimitiveError(f"mode={operation.mode!r}, constant_values={value}")
+    if any(pairs[0]):
+        raise NoPrimitiveError("it adds images to a batch")
     return build.add(p.Pad, x, operation.name, pairs[1:])
 
 
@@ -79,33 +87,46 @@ def lower_center_crop(build, layer, x, rewrites) -> Lowered:
 @lowers(keras.layers.Concatenate, "Concatenate")
 def lower_concatenate(build, layer, inputs, rewrites) -> Lowered:
     """CONCATENATION."""
-    axis = layer.axis
+    inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    rank = len(inputs[0].shape)
+    axis = layer.axis % rank
     if axis == 0:
         raise NoPrimitiveError("it joins the images of a batch")
-    inputs = list(inputs)
+    if not all(isinstance(x, keras.KerasTensor) for x in inputs):
+        raise NoPrimitiveError("one of its inputs is a constant")
     if len(inputs) == 1:
         return inputs[0]
     # From the end, as CARE's are written.
-    rank = len(inputs[0].shape)
-    return build.add(p.Concatenate, inputs, layer.name, axis if axis < 0 else axis - rank)
+    return build.add(p.Concatenate, inputs, layer.name, axis - rank)
 
 
 @lowers("Reshape")
 def lower_reshape_operation(build, operation, x, rewrites) -> Lowered:
     """RESHAPE that leaves the batch's axis as it is."""
-    first, *sizes = operation.newshape
-    # All that is known of the batch is how many numbers an image has.
-    whole = None not in x.shape[1:] and int(np.prod(sizes)) == int(np.prod(x.shape[1:]))
-    if first not in (-1, x.shape[0]) and not whole:
-        raise NoPrimitiveError(f"newshape={operation.newshape}")
+    newshape = operation.newshape
+    if not isinstance(newshape, (list, tuple)) or not all(_is_size(size) for size in newshape):
+        raise NoPrimitiveError("its shape is computed")
+    first, *sizes = newshape
+    given = x.shape[1:]
+    # Of a batch nothing is known but how many numbers an image has.
+    known = None not in given and not {-1, None} & set(sizes)
+    whole = known and math.prod(sizes) == math.prod(given)
+    kept = first == x.shape[0] and sizes.count(-1) + sizes.count(None) < 2
+    if not sizes or not (kept or (whole and first == -1)):
+        raise NoPrimitiveError(f"newshape={newshape}")
+    sizes = [-1 if size is None else int(size) for size in sizes]
     return build.add(p.Reshape, x, operation.name, sizes)
+
+
+def _is_size(value):
+    return value is None or isinstance(value, (int, np.integer))
 
 
 @lowers("Squeeze", "ExpandDims", "Ravel")
 def lower_axes(build, operation, x, rewrites) -> Lowered:
     """RESHAPE that drops or adds axes of size 1."""
     shape = operation.compute_output_spec(x).shape
-    if shape[0] is not None or sum(size is None for size in shape[1:]) > 1:
+    if shape[:1] != x.shape[:1] or shape.count(None) > 1 + (shape[0] is None) or len(shape) < 2:
         raise NoPrimitiveError(f"its output has the shape {shape}")
     sizes = [-1 if size is None else size for size in shape[1:]]
     return build.add(p.Reshape, x, operation.name, sizes)
@@ -143,7 +164,9 @@ def lower_get_item(build, operation, inputs, rewrites) -> Lowered:
         key += [slice(None)] * missing
     else:
         key[place : place + 1] = [slice(None)] * missing
-    if key[0] != slice(None):
+    first = key[0]
+    whole = isinstance(first, slice) and not first.start and first.stop is None
+    if not whole or first.step not in (None, 1):
         raise NoPrimitiveError("it takes some of the images of a batch")
     begin, end, strides = [], [], []
     for part in key[1:]:
@@ -175,6 +198,8 @@ def lower_split(build, operation, x, rewrites) -> Lowered:
     size, parts = x.shape[axis], operation.indices_or_sections
     if axis == 0 or size is None:
         raise NoPrimitiveError("the size of what it splits is open")
+    if parts == 1:
+        return x
     ends = list(parts) if not isinstance(parts, int) else range(size // parts, size, size // parts)
     ends = [0, *ends, size]
     outputs = []
@@ -188,6 +213,9 @@ def lower_split(build, operation, x, rewrites) -> Lowered:
 @lowers("Stack")
 def lower_stack(build, operation, inputs, rewrites) -> Lowered:
     """CONCATENATION of the tensors with one axis more."""
+    inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+    if not all(isinstance(x, keras.KerasTensor) for x in inputs):
+        raise NoPrimitiveError("one of its inputs is a constant")
     rank = len(inputs[0].shape) + 1
     axis = operation.axis % rank
     if axis == 0 or any(None in x.shape[1:] for x in inputs):
@@ -217,7 +245,7 @@ def lower_tile(build, operation, x, rewrites) -> Lowered:
     """CONCATENATION of a tensor with itself, axis by axis."""
     repeats = np.atleast_1d(operation.repeats).tolist()
     repeats = [1] * (len(x.shape) - len(repeats)) + repeats
-    if repeats[0] != 1 or len(repeats) != len(x.shape):
+    if repeats[0] != 1 or min(repeats) < 1 or len(repeats) != len(x.shape):
         raise NoPrimitiveError(f"repeats={operation.repeats}")
     for axis, times in enumerate(repeats):
         x = _repeated(build, x, times, axis - len(repeats), f"{operation.name}_axis{axis}")

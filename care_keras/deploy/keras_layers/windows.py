@@ -1,6 +1,9 @@
 """Pooling, sums over axes, and resizing."""
 
+import math
+
 import keras
+import numpy as np
 
 from care_keras import primitives as p
 from care_keras.deploy.lowering import Lowered, NoPrimitiveError, check_channels_last, lowers
@@ -36,6 +39,26 @@ def lower_pool_operation(build, operation, x, rewrites) -> Lowered:
     return build.add(kind, x, operation.name, size, strides, operation.padding)
 
 
+_ADAPTIVE = {
+    keras.layers.AdaptiveAveragePooling2D: (p.AveragePool2D, p.Mean),
+    keras.layers.AdaptiveMaxPooling2D: (p.MaxPool2D, p.Max),
+}
+
+
+@lowers(*_ADAPTIVE)
+def lower_adaptive_pool(build, layer, x, rewrites) -> Lowered:
+    """A pooling of windows that all have one size."""
+    check_channels_last(layer)
+    (kinds,) = {kinds for base, kinds in _ADAPTIVE.items() if isinstance(layer, base)}
+    sizes, wanted = x.shape[1:3], _pair(layer.output_size)
+    if wanted == (1, 1):
+        return build.add(kinds[1], x, layer.name, (1, 2))
+    if None in sizes or any(size % parts for size, parts in zip(sizes, wanted, strict=True)):
+        raise NoPrimitiveError("its windows differ in size, or the size of its input is open")
+    window = tuple(size // parts for size, parts in zip(sizes, wanted, strict=True))
+    return build.add(kinds[0], x, layer.name, window, window)
+
+
 _GLOBAL = {
     keras.layers.GlobalAveragePooling2D: p.Mean,
     keras.layers.GlobalMaxPooling2D: p.Max,
@@ -50,6 +73,14 @@ def lower_global_pool(build, layer, x, rewrites) -> Lowered:
     check_channels_last(layer)
     (kind,) = {kind for base, kind in _GLOBAL.items() if isinstance(layer, base)}
     return _reduce(build, kind, x, range(1, len(x.shape) - 1), layer.keepdims, layer.name)
+
+
+def _axes(operation):
+    """The axes that a reduction goes over."""
+    axes = operation.axis
+    if axes is None or not np.size(axes):
+        raise NoPrimitiveError("it takes the images of a batch together")
+    return [int(axis) for axis in np.atleast_1d(axes)]
 
 
 def _reduce(build, kind, x, axes, keepdims, name):
@@ -69,24 +100,41 @@ def _reduce(build, kind, x, axes, keepdims, name):
 @lowers("Mean", "Max")
 def lower_reduction(build, operation, x, rewrites) -> Lowered:
     """MEAN or REDUCE_MAX."""
-    if operation.axis is None:
-        raise NoPrimitiveError("it takes the images of a batch together")
-    axes = operation.axis if isinstance(operation.axis, (list, tuple)) else [operation.axis]
+    if getattr(operation, "initial", None) is not None:
+        raise NoPrimitiveError(f"initial={operation.initial}")
     kind = p.Mean if type(operation).__name__ == "Mean" else p.Max
-    return _reduce(build, kind, x, axes, operation.keepdims, operation.name)
+    return _reduce(build, kind, x, _axes(operation), operation.keepdims, operation.name)
+
+
+@lowers("Min")
+def lower_min(build, operation, x, rewrites) -> Lowered:
+    """The opposite of the REDUCE_MAX of opposites."""
+    if operation.initial is not None:
+        raise NoPrimitiveError(f"initial={operation.initial}")
+    name, axes = operation.name, _axes(operation)
+    opposites = build.constant(p.MultiplyConstant, x, -1.0, f"{name}_opposites")
+    largest = _reduce(build, p.Max, opposites, axes, operation.keepdims, f"{name}_largest")
+    return build.constant(p.MultiplyConstant, largest, -1.0, name)
+
+
+@lowers("Var")
+def lower_variance(build, operation, x, rewrites) -> Lowered:
+    """The mean of the squares of what is left without the mean."""
+    name, axes = operation.name, _axes(operation)
+    mean = _reduce(build, p.Mean, x, axes, True, f"{name}_mean")
+    centered = build.add(p.Subtract, [x, mean], f"{name}_centered")
+    squares = build.add(p.Multiply, [centered, centered], f"{name}_squares")
+    return _reduce(build, p.Mean, squares, axes, operation.keepdims, name)
 
 
 @lowers("Sum")
 def lower_sum(build, operation, x, rewrites) -> Lowered:
     """A mean times the number of what is added."""
-    if operation.axis is None:
-        raise NoPrimitiveError("it takes the images of a batch together")
-    axes = operation.axis if isinstance(operation.axis, (list, tuple)) else [operation.axis]
-    count = 1
-    for axis in axes:
-        if x.shape[axis] is None:
-            raise NoPrimitiveError("how many numbers it adds is open")
-        count *= x.shape[axis]
+    axes = _axes(operation)
+    sizes = [x.shape[axis] for axis in axes]
+    if None in sizes:
+        raise NoPrimitiveError("how many numbers it adds is open")
+    count = math.prod(sizes)
     mean = _reduce(build, p.Mean, x, axes, operation.keepdims, f"{operation.name}_mean")
     return build.constant(p.MultiplyConstant, mean, count, operation.name)
 

@@ -6,13 +6,14 @@ from ai_edge_litert import schema_py_generated as schema
 from care_keras.tflite_file.writer import Quantization, TensorHandle
 
 # Versions of the operators for float32, int8 and, where the quantized form has it, int16 tensors:
-# TensorFlow's tensorflow/lite/tools/versioning/op_version.cc.
+# LiteRT's tflite/converter/tools/versioning/op_version.cc.
 VERSIONS = {
     "ADD": (1, 2, 3),
     "AVERAGE_POOL_2D": (1, 2),
     "BATCH_MATMUL": (1, 2, 3),
     "CONCATENATION": (1, 2, 3),
     "CONV_2D": (1, 3, 4),
+    "DIV": (1,),
     "ELU": (1, 1),
     "EXP": (1, 2),
     "FULLY_CONNECTED": (5, 5),
@@ -37,12 +38,15 @@ VERSIONS = {
     "SLICE": (1, 2, 4),
     "SOFTMAX": (1, 2),
     "SPACE_TO_DEPTH": (1, 2),
-    "STRIDED_SLICE": (1, 2, 4),
+    "STRIDED_SLICE": (1, 2, 1),
     "SUB": (1, 2, 5),
     "TANH": (1, 2),
     "TRANSPOSE": (1, 2, 5),
     "TRANSPOSE_CONV": (3, 3),
 }
+# The least version of those that take more than four axes, and of those that repeat an input then.
+_OF_MANY_AXES = {"PAD": 4, "SLICE": 5, "STRIDED_SLICE": 4, "TRANSPOSE": 4}
+_REPEATING_MANY_AXES = {"DIV": 2, "MAXIMUM": 3, "MINIMUM": 3, "SUB": 3}
 _PRECISIONS = (np.float32, np.int8, np.int16)
 NO_ACTIVATION = schema.ActivationFunctionType.NONE
 ACTIVATIONS = {
@@ -68,10 +72,20 @@ def options(kind: str, **fields) -> object:
 
 
 def operator(emit, name, inputs, output, operator_options=None, version=None) -> TensorHandle:
-    """Writes an operator; its version follows from the type of its output unless it is given."""
+    """Writes an operator; its version follows from its tensors unless it is given."""
     if version is None:
-        version = VERSIONS[name][_PRECISIONS.index(output.dtype)]
+        version = _version(name, inputs, output)
     return emit.writer.operator(name, version, inputs, output, operator_options)
+
+
+def _version(name, inputs, output):
+    version = VERSIONS[name][_PRECISIONS.index(output.dtype)]
+    shapes = [handle.shape for handle in inputs]
+    if len(output.shape) <= 4:
+        return version
+    repeats = len(set(shapes)) > 1
+    least = _REPEATING_MANY_AXES.get(name, 1) if repeats else 1
+    return max(version, _OF_MANY_AXES.get(name, 1), least)
 
 
 def int32(emit, values, name) -> TensorHandle:

@@ -35,7 +35,7 @@ def _multiply(emit, layer, inputs):
 @rule(p.Divide)
 def _divide(emit, layer, inputs):
     options = o.options("Div", fusedActivationFunction=o.NO_ACTIVATION)
-    return emit.writer.operator("DIV", 1, inputs, emit.output(layer, inputs), options)
+    return o.operator(emit, "DIV", inputs, emit.output(layer, inputs), options)
 
 
 @rule(p.Maximum, p.Minimum)
@@ -48,7 +48,7 @@ def _extreme(emit, layer, inputs):
 @rule(p.AddConstant)
 def _add_constant(emit, layer, x):
     output = emit.output(layer, x)
-    constant = np.asarray(array(layer.constant))
+    constant = array(layer.constant)
     if output.dtype != np.float32:
         # XNNPACK's ADD takes a term of at least 2^-10 of the sum's step.
         least = float(output.quantization.scale) * layer.int8.least_term
@@ -62,7 +62,7 @@ def _add_constant(emit, layer, x):
 @rule(p.MultiplyConstant)
 def _multiply_constant(emit, layer, x):
     output = emit.output(layer, x)
-    constant = np.asarray(array(layer.constant))
+    constant = array(layer.constant)
     if output.dtype != np.float32:
         constant = o.int8_constant(emit, layer, constant)
     else:

@@ -9,6 +9,8 @@ from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
 from care_keras.litert.model import LiteRTModel
 from tests.android_bench.sessions import make_request, run_session
+from tests.tflite.several_ends import EXTRA_WEIGHTS, write_several_ends
+from tests.tflite.tiny_classifiers import expected_scores
 from tflite.inputs.model_inputs import tflite_input
 
 
@@ -23,7 +25,7 @@ def test_integers_by_their_codes():
         2.0,
         1,
     )
-    assert difference.differing == pytest.approx(1 / 6)
+    assert (difference.differing, difference.values) == (1, 6)
     assert compare_outputs(phone, host, 1, 0).verdict == "wrong"
     # The difference of two codes does not fit the type.
     ends = np.array([[-128]], np.int8), np.array([[127]], np.int8)
@@ -39,16 +41,16 @@ def test_floats_by_tolerance():
         assert compare_outputs(np.full_like(host, bad), host, 1, 0.1).verdict == "wrong"
         both = np.array([[bad, 1.0, 2.0]], np.float32)
         assert compare_outputs(both, both, 1, 0.1).verdict == "exact"
-    with pytest.raises(ValueError, match="must be alike"):
+    with pytest.raises(ValueError, match="same shape and type"):
         compare_outputs(host, host.astype(np.float64), 1, 0)
 
 
 @pytest.fixture(scope="module")
 def verification_of(nano_files):
-    """A verification of the bundled model's files on the first bundled test images."""
+    """A verification of the bundled model's files, or others, on the first bundled test images."""
 
-    def make(names, compared=2, top1=0):
-        models = read_models([str(nano_files[name]) for name in names])
+    def make(names, compared=2, top1=0, **fields):
+        models = read_models([str(nano_files.get(name, name)) for name in names])
         source = open_source("bundled", "test").sample(max(compared, top1))
         inputs = {model.sha256: tflite_input(model.path) for model in models}
         record = next(iter(inputs.values())).preprocessing
@@ -60,6 +62,7 @@ def verification_of(nano_files):
             compared,
             1,
             source.name,
+            **fields,
         )
 
     return make
@@ -69,13 +72,15 @@ def test_the_host_model_is_the_one_of_all_tools(nano_files, verification_of):
     path = nano_files["int8"]
     verification = verification_of(["int8"])
     ((digest, model_input),) = verification.inputs.items()
-    host = HostModel(path, True, (32, 32))
+    host = HostModel(path, model_input, True)
     usual = LiteRTModel(path)
     for image in verification.pixels[digest]:
-        content = host.content(image, model_input)
-        assert content.shape == (1, 32, 32, 3) and content.dtype == np.uint8
-        assert np.array_equal(host.run(content), usual.run(content)[0])
-        assert np.array_equal(host.read(usual.run(content).tobytes()), host.run(content))
+        content = host.content(image)
+        (images,), (output,) = content.values(), host.first_outputs(content).values()
+        assert images.shape == (1, 32, 32, 3) and images.dtype == np.uint8
+        assert np.array_equal(output, usual.run(images)[0])
+        (read,) = host.read(usual.run(images).tobytes()).values()
+        assert np.array_equal(read, output)
     with pytest.raises(ValueError, match="another size. Received: 3 bytes"):
         host.read(b"abc")
 
@@ -146,3 +151,73 @@ def test_wrong_numbers_on_the_phone(
     assert failed == (verdict in (None, "wrong")) == (record["status"] == "failed")
     if verdict is None:
         assert "another size" in record["reason"]
+
+
+def verified(phone, request, path):
+    """Failures, the record and the line of a session that verifies one model."""
+    failed, lines = run_session(phone, request, path, timed=False)
+    (record,) = of_kind(read_records(path), "verify")
+    return failed, record, next(line for line in lines if "verified" in line)
+
+
+@pytest.mark.parametrize("kind", ["both", "batch", "unlike"])
+def test_all_inputs_and_outputs(phone, verification_of, stand_in_binary, tmp_path, kind):
+    path = write_several_ends(tmp_path / "model.tflite", kind)
+    verification = verification_of([path], 2, 5, top1_output="scores")
+    request = make_request([path], stand_in_binary, verification=verification)
+    failed, record, line = verified(phone, request, tmp_path / "run.jsonl")
+    assert failed == 0 and record["verdict"] == "exact"
+    assert record["outputs"] == {"scores": "exact", "box": "exact"}
+    assert ": exact in all outputs, 2 images; top-1 " in line
+    assert record["top1"] == record["host_top1"]
+
+
+def test_what_the_host_feeds_and_reads(tmp_path):
+    path = write_several_ends(tmp_path / "model.tflite", "batch")
+    host = HostModel(path, tflite_input(path), True)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    content = host.content(pixels, 3)
+    assert content["images"].shape == (4, 8, 8, 3) and content["extra"].shape == (4, 5)
+    outputs = host.first_outputs(content)
+    expected = expected_scores(pixels[None])[0]
+    np.testing.assert_allclose(outputs["box"], 2 * expected[:2], atol=1e-5)
+    scores = expected + content["extra"][0] @ EXTRA_WEIGHTS
+    np.testing.assert_allclose(outputs["scores"], scores, atol=1e-5)
+    assert not np.array_equal(content["extra"], host.content(pixels, 4)["extra"])
+
+
+@pytest.mark.parametrize(("place", "output"), [(0, "scores"), (6, "box")])
+def test_the_worst_output_decides(
+    phone, fake, verification_of, stand_in_binary, tmp_path, place, output
+):
+    path = write_several_ends(tmp_path / "model.tflite", "both")
+
+    def spoil(data):
+        values = np.frombuffer(data, np.float32).copy()
+        values[place] += 10.0
+        # Rounding in the other one.
+        values[7 - place] = np.nextafter(values[7 - place], np.float32(99))
+        return values.tobytes()
+
+    fake.faults.spoil_output = spoil
+    request = make_request([path], stand_in_binary, verification=verification_of([path], 2))
+    failed, record, line = verified(phone, request, tmp_path / "run.jsonl")
+    assert failed == 1 and (record["verdict"], record["output"]) == ("wrong", output)
+    other = {"scores": "box", "box": "scores"}[output]
+    assert record["outputs"] == {output: "wrong", other: "within tolerance"}
+    assert f": WRONG in {output}, largest difference " in line
+
+
+def test_top1_needs_one_output(phone, verification_of, stand_in_binary, tmp_path):
+    path = write_several_ends(tmp_path / "model.tflite", "outputs")
+    request = make_request([path], stand_in_binary, verification=verification_of([path], 1, 2))
+    failed, record, _ = verified(phone, request, tmp_path / "run.jsonl")
+    assert failed == 1 and "choose one with --top1_output=NAME" in record["reason"]
+
+
+def test_a_scalar_cannot_be_given(phone, verification_of, stand_in_binary, tmp_path):
+    path = write_several_ends(tmp_path / "model.tflite", "scalar")
+    request = make_request([path], stand_in_binary, verification=verification_of([path], 1))
+    failed, record, _ = verified(phone, request, tmp_path / "run.jsonl")
+    assert failed == 1
+    assert record["reason"] == "benchmark_model cannot be given a scalar. Received: input extra"

@@ -61,7 +61,7 @@ def test_a_ruined_file_is_exit_code_1_and_its_figures_are_shown(tmp_path):
         (["--size=12by12"], "--size must be N or HxW"),
         (["--int8", "--precision=float16"], "contradict"),
         (["--precision=int3"], "--precision"),
-        (["--report=folder"], "A report compares the layers of a CARE model in int8"),
+        (["--report=folder"], "A report compares the layers of care_keras' own int8"),
         (["model.keras"], "unexpected argument 'model.keras'"),
     ],
 )

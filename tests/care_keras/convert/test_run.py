@@ -102,7 +102,7 @@ def test_pixels_into_a_model_that_is_none_of_ours(tmp_path):
 
 def test_int8_of_a_float_model_is_refused_unless_accepted(tmp_path):
     """A float32 input, which TensorFlow's converter leaves, is not integer-only."""
-    job = small_job(tmp_path, foreign_model(), precision="int8", samples=8)
+    job = small_job(tmp_path, foreign_model(), precision="int8", samples=8, converter="tensorflow")
     with pytest.raises(NotIntegerOnlyError, match="--allow_float_fallback.*Received: model="):
         run_job(job)
     assert not list(job.output.parent.iterdir())
@@ -120,7 +120,7 @@ def own_head():
     return keras.Model(backbone.input, keras.layers.Dense(4, name="scores")(x))
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8"])
 def test_a_head_of_ones_own_converts(tmp_path, precision):
     job = small_job(tmp_path, own_head(), precision=precision, size=(16, 24))
     result = run_job(job)
@@ -132,15 +132,18 @@ def test_a_head_of_ones_own_converts(tmp_path, precision):
     assert "RSQRT" in names and "DIV" not in names
 
 
-def test_all_layers_that_keep_a_model_from_int8_are_named_at_once(tmp_path):
-    job = small_job(tmp_path, own_head(), precision="int8", size=(16, 24))
-    with pytest.raises(ValueError) as error:
+def without_primitives():
+    """Operations that neither we nor TensorFlow's converter have for int8."""
+    images = keras.Input((16, 24, 3), name="images")
+    x = keras.layers.Conv2D(4, 3, name="conv")(images)
+    x = keras.ops.cumsum(keras.ops.argsort(x, axis=-1), axis=-1)
+    return keras.Model(images, keras.ops.cast(x, "float32") / 4.0)
+
+
+def test_what_keeps_a_model_from_int8_is_named(tmp_path):
+    job = small_job(tmp_path, without_primitives(), precision="int8", size=(16, 24))
+    with pytest.raises(ValueError, match="There are no primitives of .*Argsort.*Cumsum"):
         run_job(job)
-    assert str(error.value) == (
-        "Beside CARE's own layers there are some that int8 has no form of yet; "
-        "--precision=float32, float16 and dynamic take them. Received: "
-        "'pool' (GlobalAveragePooling2D), 'drop' (Dropout), 'scores' (Dense)"
-    )
     assert not list(job.output.parent.iterdir())
 
 
@@ -168,9 +171,9 @@ def with_broken_weights(model):
     return model
 
 
-def two_outputs():
-    inputs = keras.Input((20, 20, 3))
-    return keras.Model(inputs, [keras.layers.Flatten()(inputs), inputs])
+def two_inputs():
+    inputs = [keras.Input((20, 20, 3)), keras.Input((20, 20, 3))]
+    return keras.Model(inputs, keras.layers.Add()(inputs))
 
 
 def a_vector_model():
@@ -184,7 +187,7 @@ def a_vector_model():
         (None, {}, "No such model file"),
         (b"no model", {}, "Not a .keras file"),
         (with_broken_weights, {}, "NaN or infinite weights: "),
-        (two_outputs, {}, "one input and one output"),
+        (two_inputs, {}, "The model must have one input, images. Received: 2 inputs"),
         (a_vector_model, {}, "must take images"),
         (foreign_model, {"size": (32, 32)}, "20x20 pixels only"),
         ("small", {"size": (7, 64)}, "at least 8 pixels a side"),
@@ -220,3 +223,21 @@ def test_a_truncated_model_file(tmp_path, small_model):
     with pytest.raises(ValueError, match="Not a .keras file, or a damaged one"):
         run_job(job)
     assert not list(job.output.parent.iterdir())
+
+
+def test_several_outputs_are_checked_and_told(tmp_path):
+    """A map and scores, by their names."""
+    images = keras.Input((16, 24, 3))
+    x = keras.layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")(images)
+    scores = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(x))
+    outputs = {"mask": keras.layers.Conv2D(3, 1)(x), "scores": scores}
+    job = small_job(
+        tmp_path, keras.Model(images, outputs), precision="int8", input_kind="rgb_uint8"
+    )
+    result = run_job(job)
+    assert result.integer_only
+    ratios = result.checks[-1].output_snr_db
+    assert ratios.keys() == {"mask", "scores"}
+    assert min(ratios.values()) == result.checks[-1].snr_db > 15.0
+    sidecar = json.loads(job.output.with_suffix(".json").read_text())
+    assert {output["signature_name"] for output in sidecar["outputs"]} == {"mask", "scores"}

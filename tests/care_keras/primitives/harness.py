@@ -24,6 +24,7 @@ from care_keras.deploy import DeployModel, fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import snr_db
+from care_keras.primitives.fused_activation import FusedActivation
 from care_keras.primitives.int8 import Fixed, Output
 from care_keras.quantization import FakeQuant, calibrate, int8_ptq, quantize
 from care_keras.reference import IntegerModel
@@ -57,7 +58,7 @@ class PrimitiveCase:
         primitive: The class.
         sources: Its inputs.
         formula: The same in NumPy: of its inputs and its weights, all float64.
-        kwargs: Constructor arguments, unlike their defaults.
+        kwargs: Constructor arguments.
         size: Height and width of the image.
     """
 
@@ -166,7 +167,7 @@ def check_output_shape(case: PrimitiveCase) -> None:
 
 def check_config(case: PrimitiveCase) -> None:
     config = case.layer.get_config()
-    assert _arguments(case.primitive) - _arguments(p.Primitive) == set(case.kwargs)
+    assert set(case.kwargs) <= arguments(case.primitive) <= set(config)
     assert {key: config[key] for key in case.kwargs} == case.kwargs
     restored = case.primitive.from_config(json.loads(json.dumps(config)))
     assert restored.get_config() == config
@@ -174,8 +175,11 @@ def check_config(case: PrimitiveCase) -> None:
     assert registered_name == f"care_keras>{case.primitive.__name__}"
 
 
-def _arguments(kind):
-    return set(inspect.signature(kind.__init__).parameters)
+def arguments(primitive: type[p.Primitive]) -> set[str]:
+    """Names of what a primitive's constructor takes, beside what every layer's takes."""
+    kinds = [primitive, *({FusedActivation} & set(primitive.__mro__))]
+    names = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
+    return names - set(inspect.signature(p.Primitive.__init__).parameters)
 
 
 def check_saved_model(case: PrimitiveCase) -> None:
@@ -227,7 +231,7 @@ def check_row(case: PrimitiveCase) -> None:
         symmetric = place in row.symmetric_inputs
         assert one.symmetric == symmetric and (not symmetric or one.parameters()[1] == 0)
     if row.output is Output.LIKE_INPUT:
-        assert behind == []
+        assert behind == ([before[0]] if row.interpolates else [])
         _assert_codes(outputs, *before[0].parameters())
         return
     (after,) = behind

@@ -23,7 +23,6 @@ from care_keras.primitives.int8 import Int8, Output
 from care_keras.quantization import calibrate, int8_ptq, quantize
 from care_keras.reference import IntegerModel
 from care_keras.reference.operation import KERNELS, kernel
-from care_keras.reference.tables import input_codes, lookup, to_codes
 from tests.care_keras.helpers import numpy_of, randomize_weights
 from tests.care_keras.quantization.samples import parameters_of
 
@@ -31,17 +30,35 @@ SIZE = (8, 12)
 CONFIG = int8_ptq(raw_pixels=False)
 
 
-def operation_class(function, tensors):
-    """The class of an operation of `keras.ops`, which Keras has no public name for."""
-    inputs = [keras.Input((1,)) for _ in range(tensors)]
-    return type(keras.Model(inputs, function(*inputs)).operations[-1])
+class Largest(keras.layers.Layer):
+    """The largest number of several maps, each pixel and channel for itself."""
+
+    def call(self, inputs):
+        return functools.reduce(ops.maximum, inputs)
+
+
+class Size(keras.layers.Layer):
+    """Numbers without their signs."""
+
+    def call(self, inputs):
+        return ops.abs(inputs)
+
+
+class Mirror(keras.Operation):
+    """Left becomes right."""
+
+    def call(self, x):
+        return ops.flip(x, axis=2)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
 
 
 def third_party_package():
-    """Adds MAXIMUM, which compares codes, and ABS, which has a range of its own."""
+    """Adds MAXIMUM, which compares codes, ABS, which has a range of its own, and REVERSE_V2."""
 
     @keras.saving.register_keras_serializable(package="third_party")
-    class Maximum(Primitive):
+    class Larger(Primitive):
         """MAXIMUM of two tensors."""
 
         int8 = Int8(Output.LIKE_INPUT, joins_inputs=True)
@@ -52,23 +69,17 @@ def third_party_package():
         def compute_output_shape(self, input_shape):
             return input_shape[0]
 
-    @lowers(keras.layers.Maximum, operation_class(ops.maximum, 2))
-    def lower_maximum(build, layer, inputs, rewrites):
+    @lowers(Largest)
+    def lower_largest(build, layer, inputs, rewrites):
         return functools.reduce(
-            lambda left, right: build.add(Maximum, [left, right], layer.name), inputs
+            lambda left, right: build.add(Larger, [left, right], layer.name), inputs
         )
 
-    @rule(Maximum)
-    def write_maximum(emit, layer, inputs):
+    @rule(Larger)
+    def write_larger(emit, layer, inputs):
         output = emit.output(layer, inputs)
-        version = 2 if output.dtype == np.int8 else 1
         options = operators.options("MaximumMinimum")
-        return operators.operator(emit, "MAXIMUM", inputs, output, options, version=version)
-
-    @kernel("MAXIMUM")
-    def compute_maximum(operation):
-        operation.check_same_codes()
-        return lambda *arrays: np.maximum(*operation.operands(arrays))
+        return operators.operator(emit, "MAXIMUM", inputs, output, options)
 
     @keras.saving.register_keras_serializable(package="third_party")
     class Absolute(Primitive):
@@ -77,9 +88,9 @@ def third_party_package():
         def call(self, inputs):
             return ops.abs(inputs)
 
-    @lowers(operation_class(ops.abs, 1))
-    def lower_absolute(build, operation, x, rewrites):
-        return build.add(Absolute, x, operation.name)
+    @lowers(Size)
+    def lower_size(build, layer, x, rewrites):
+        return build.add(Absolute, x, layer.name)
 
     @rule(Absolute)
     def write_absolute(emit, layer, x):
@@ -89,14 +100,34 @@ def third_party_package():
             emit, "ABS", [x], output, operators.options("Abs"), version=version
         )
 
-    @kernel("ABS")
-    def compute_absolute(operation):
-        (x,), output = operation.inputs, operation.output
-        steps = np.abs(input_codes(operation) - operation.zero_point(x)).astype(np.float32)
-        values = steps * (operation.scale(x) / operation.scale(output))
-        return lookup(to_codes(np.rint(values) + operation.zero_point(output), operation))
+    @keras.saving.register_keras_serializable(package="third_party")
+    class Reverse(Primitive):
+        """REVERSE_V2 of a map's columns."""
 
-    return types.SimpleNamespace(Maximum=Maximum, Absolute=Absolute)
+        int8 = Int8(Output.LIKE_INPUT)
+
+        def call(self, inputs):
+            return ops.flip(inputs, axis=2)
+
+    @lowers(Mirror)
+    def lower_mirror(build, operation, x, rewrites):
+        return build.add(Reverse, x, operation.name)
+
+    @rule(Reverse)
+    def write_reverse(emit, layer, x):
+        output = emit.output(layer, x)
+        axis = operators.int32(emit, [2], f"{layer.name}/axis")
+        version = 3 if output.dtype == np.int8 else 1
+        options = operators.options("ReverseV2")
+        return operators.operator(emit, "REVERSE_V2", [x, axis], output, options, version=version)
+
+    @kernel("REVERSE_V2")
+    def compute_reverse(operation):
+        operation.check_same_codes()
+        axes = tuple(operation.constant(1).tolist())
+        return lambda x: np.flip(x, axes)
+
+    return types.SimpleNamespace(Larger=Larger, Absolute=Absolute, Reverse=Reverse)
 
 
 @pytest.fixture
@@ -116,9 +147,10 @@ def model():
     images = keras.Input((None, None, 3), name="images")
     maps = [keras.layers.Conv2D(8, 2, 2, name=f"patches{i}")(images) for i in range(3)]
     maps[0] = keras.layers.BatchNormalization(name="norm")(maps[0])
-    x = keras.layers.Maximum(name="largest")(maps)
-    x = ops.maximum(x, keras.layers.Conv2D(8, 1, name="second")(x))
-    x = keras.layers.BatchNormalization(name="second_norm")(ops.abs(x))
+    x = Largest(name="largest")(maps)
+    x = Largest(name="larger")([x, keras.layers.Conv2D(8, 1, name="second")(x)])
+    x = Size(name="size")(Mirror(name="mirror")(x))
+    x = keras.layers.BatchNormalization(name="second_norm")(x)
     model = keras.Model(images, keras.layers.Conv2D(5, 3, name="last")(x))
     randomize_weights(model)
     return model
@@ -141,7 +173,8 @@ def test_the_deploy_form_and_its_file(package, model, images):
     deployed = fuse(model)
     assert deployed.foreign_operations == []
     kinds = [type(layer) for layer in deployed.layers]
-    assert kinds.count(package.Maximum) == 3 and kinds.count(package.Absolute) == 1
+    assert kinds.count(package.Larger) == 3
+    assert kinds.count(package.Absolute) == kinds.count(package.Reverse) == 1
     expected = numpy_of(model(images))
     tolerance = 1e-5 * np.abs(expected).max()
     np.testing.assert_allclose(numpy_of(deployed(images)), expected, atol=tolerance)
@@ -175,7 +208,7 @@ def test_the_int8_file(model, form, images):
 def test_a_saved_quantized_form(package, form, images, tmp_path):
     form.save(tmp_path / "form.keras")
     loaded = keras.models.load_model(tmp_path / "form.keras", safe_mode=True)
-    assert package.Maximum in {type(layer) for layer in loaded.layers}
+    assert package.Larger in {type(layer) for layer in loaded.layers}
     np.testing.assert_array_equal(*(numpy_of(x(images)) for x in (loaded, form)))
     assert emit_tflite(loaded, SIZE) == emit_tflite(form, SIZE)
 
@@ -184,7 +217,7 @@ def test_a_saved_quantized_form(package, form, images, tmp_path):
     ("registry", "kind", "message"),
     [
         (RULES, "Absolute", r"no primitive of the deploy form\. Received: '.*' of Absolute"),
-        (KERNELS, "ABS", "ABS cannot be computed.*not known.*Received: the operation of"),
+        (KERNELS, "REVERSE_V2", "REVERSE_V2 cannot be.*not known.*Received: the operation of"),
     ],
     ids=["rule", "kernel"],
 )
@@ -196,6 +229,7 @@ def test_what_the_package_forgets_is_named(monkeypatch, package, form, registry,
 
 def test_without_the_package_its_operations_are_foreign(model):
     deployed = fuse(model)
-    assert len(deployed.foreign_operations) == 3
-    with pytest.raises(ValueError, match=r"no int8 form.*Received: 'largest' \(Maximum\)"):
+    foreign = [operation.name for operation in deployed.foreign_operations]
+    assert foreign == ["largest", "larger", "mirror", "size"]
+    with pytest.raises(ValueError, match=r"no int8 form.*Received: 'largest' \(Largest\)"):
         quantize(deployed)

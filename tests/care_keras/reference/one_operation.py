@@ -69,6 +69,17 @@ class File:
         handle = self.writer.tensor("output", array.shape, array.dtype, output.quantization)
         return self.writer.operator(name, version, inputs, handle, options)
 
+    def operators(self, name, version, inputs, outputs: list[Codes], options=None):
+        """One operator of several outputs."""
+        first = self.operator(name, version, inputs, outputs[0], options)
+        rest = [
+            self.writer.tensor(f"output{i}", x.array.shape, x.array.dtype, x.quantization)
+            for i, x in enumerate(outputs[1:], start=1)
+        ]
+        places = [handle.index for handle in (first, *rest)]
+        self.writer._operators[-1].outputs = np.asarray(places, np.int32)
+        return [first, *rest]
+
     def by_litert(self, output) -> np.ndarray:
         from ai_edge_litert.interpreter import Interpreter
 
@@ -83,9 +94,10 @@ class File:
         run_steps(compile_graph(graph), arrays, keep=False)
         return arrays[graph.main.outputs[0]]
 
-    def content(self, output) -> bytes:
+    def content(self, output, *others) -> bytes:
         handles = {name: handle for name, (handle, _) in self.inputs.items()}
-        return self.writer.finish(handles, {"output": output})
+        others = {f"output{i}": handle for i, handle in enumerate(others, start=1)}
+        return self.writer.finish(handles, {"output": output, **others})
 
 
 def both(file: File, output) -> tuple[np.ndarray, np.ndarray]:

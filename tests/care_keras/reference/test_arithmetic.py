@@ -1,4 +1,4 @@
-"""Sums, products, means and SOFTMAX against LiteRT."""
+"""Arithmetic of several codes against LiteRT."""
 
 import numpy as np
 import pytest
@@ -82,6 +82,117 @@ def test_reductions(name, seed):
     scale = x.scale * ratio * (1 if name == "MEAN" else elements**0.5)
     result = Codes(np.empty(shape, np.int8), scale, draw.integer(-60, 60))
     check(file, file.operator(name, 2, inputs, result, options("Reducer", keepDims=keep)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ["REDUCE_MAX", "REDUCE_MIN"])
+def test_extremes_over_axes(name, seed):
+    draw = Draw(seed)
+    axes = ((1, 2), (3,), (1, 2, 3), (1,), (-1, 2))[seed % 5]
+    x = draw.tensor(2, draw.integer(1, 20), draw.integer(1, 20), draw.integer(1, 70))
+    keep = bool(seed % 2)
+    expected = getattr(x.array, name[-3:].lower())(axes, keepdims=keep)
+    file = File()
+    inputs = [file.input(x), file.integers(axes)]
+    result = Codes(expected, x.scale, x.zero_point)
+    output = file.operator(name, 2, inputs, result, options("Reducer", keepDims=keep))
+    by_litert, codes = both(file, output)
+    np.testing.assert_array_equal(by_litert, expected)
+    np.testing.assert_array_equal(codes, expected)
+
+
+def two_sides(draw, seed):
+    """A tensor, and one of its shape, or that is repeated."""
+    x = draw.tensor(2, draw.integer(1, 5), draw.integer(1, 6), draw.integer(1, 40))
+    _, height, _, channels = shape = x.array.shape
+    repeated = (shape, (channels,), (1,), (1, height, 1, channels))[seed % 4]
+    return x, draw.tensor(*repeated)
+
+
+def add_both(file, x, y, seed):
+    """The second computed or a constant, and now and then the first one."""
+    handles = [file.input(x), file.input(y) if seed % 2 else file.constant(y)]
+    return handles[::-1] if seed % 3 == 0 else handles
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ["MAXIMUM", "MINIMUM"])
+def test_extremes_of_two_tensors(name, seed):
+    draw = Draw(seed)
+    x, y = two_sides(draw, seed)
+    y = Codes(y.array, x.scale, x.zero_point)
+    expected = getattr(np, name.lower())(x.array, y.array)
+    file = File()
+    result = Codes(expected, x.scale, x.zero_point)
+    inputs = add_both(file, x, y, seed)
+    output = file.operator(name, 2, inputs, result, options("MaximumMinimum"))
+    by_litert, codes = both(file, output)
+    np.testing.assert_array_equal(by_litert, expected)
+    np.testing.assert_array_equal(codes, expected)
+
+
+def test_extremes_of_codes_that_mean_different_numbers_are_refused():
+    draw = Draw(0)
+    x, y = draw.tensor(2, 9), draw.tensor(2, 9)
+    file = File()
+    inputs = [file.input(x), file.input(y)]
+    output = file.operator("MAXIMUM", 2, inputs, x, options("MaximumMinimum"))
+    with pytest.raises(ValueError, match="MAXIMUM cannot be.*differ.*Received: .*'output'"):
+        file.by_integers(output)
+
+
+@pytest.mark.parametrize("seed", range(32))
+def test_squared_differences(seed):
+    draw = Draw(seed)
+    x, y = two_sides(draw, seed)
+    ratio = draw.scale(0.5, 500.0)
+    if seed % 3 == 0:
+        # Ties.
+        x, y = (Codes(z.array, 2.0 ** draw.integer(-4, 1), z.zero_point) for z in (x, y))
+        ratio = 2.0 ** draw.integer(-6, 8)
+    scale = max(x.scale, y.scale) ** 2 * ratio
+    result = Codes(x.array, scale, draw.zero_point())
+    file = File()
+    inputs = add_both(file, x, y, seed)
+    output = file.operator("SQUARED_DIFFERENCE", 2, inputs, result, options("SquaredDifference"))
+    expected, codes = both(file, output)
+    np.testing.assert_array_equal(codes, expected)
+
+
+def test_a_multiplier_that_ends_the_process_is_refused():
+    x = Codes(Draw(0).codes(2, 9), 1.0)
+    result = Codes(x.array, 2.0**-12)
+    file = File()
+    inputs = [file.input(x), file.input(x)]
+    output = file.operator("SQUARED_DIFFERENCE", 2, inputs, result, options("SquaredDifference"))
+    with pytest.raises(ValueError, match="SQUARED_DIFFERENCE cannot be.*aborts.*Received: "):
+        file.by_integers(output)
+
+
+@pytest.mark.parametrize("seed", range(32))
+def test_slopes_of_each_channel(seed):
+    """PRELU, of slopes of either sign."""
+    draw = Draw(seed)
+    x, slopes = two_sides(draw, seed)
+    ratio = draw.scale(0.1, 10.0)
+    if seed % 3 == 0:
+        x, slopes = (Codes(z.array, 2.0 ** draw.integer(-8, 1), z.zero_point) for z in (x, slopes))
+        ratio = 2.0 ** draw.integer(-4, 4)
+    result = Codes(x.array, x.scale * np.float32(ratio), draw.zero_point())
+    file = File()
+    inputs = [file.input(x), file.input(slopes) if seed % 2 else file.constant(slopes)]
+    expected, codes = both(file, file.operator("PRELU", 1, inputs, result))
+    np.testing.assert_array_equal(codes, expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_squares(seed):
+    """MUL of a tensor with itself."""
+    draw = Draw(seed)
+    x = draw.tensor(2, 999)
+    result = Codes(x.array, x.scale**2 * draw.scale(1.0, 200.0), draw.integer(-128, 50))
+    file = File()
+    check(file, file.operator("MUL", 2, [file.input(x)] * 2, result, options("Mul")))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

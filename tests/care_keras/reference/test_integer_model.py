@@ -1,5 +1,6 @@
 """Whole networks in integers against their files: every tensor, every code."""
 
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -17,6 +18,8 @@ from care_keras.litert.model import LiteRTModel
 from care_keras.loading import load_any
 from care_keras.quantization import QuantizationConfig, calibrate, quantize
 from care_keras.reference import IntegerModel
+from care_keras.reference.program import keeps_images_apart
+from care_keras.tflite_file import read_graph
 from tests.care_keras.helpers import infer, numpy_of, tiny_backbone
 from tests.care_keras.quantization.samples import (
     SIZE,
@@ -143,6 +146,37 @@ def test_a_network_that_mixes_images():
     np.testing.assert_array_equal(model.run(images), np.concatenate(expected)[:5])
 
 
+def one_operation(name, axis):
+    """A file of an operation along an axis of `(4, 6, 8)`."""
+    x, file = Draw(0).tensor(4, 6, 8), File()
+    inputs, array = [file.input(x)], x.array
+    if name == "REDUCE_MAX":
+        inputs.append(file.integers([axis]))
+        fields, outputs = options("Reducer"), [array.max(axis)]
+    elif name == "PADV2":
+        padding = [[int(axis % 3 == i), 0] for i in range(3)]
+        value = Codes(np.asarray(0, np.int8), x.scale, x.zero_point)
+        inputs += [file.integers(padding), file.constant(value)]
+        fields, outputs = options("PadV2"), [np.pad(array, padding)]
+    elif name == "PACK":
+        fields, outputs = options("Pack", axis=axis, valuesCount=2), [np.stack([array] * 2, axis)]
+        inputs *= 2
+    elif name == "UNPACK":
+        fields = options("Unpack", axis=axis, num=array.shape[axis])
+        outputs = list(np.moveaxis(array, axis, 0))
+    else:
+        inputs += [file.integers([1, array.shape[axis] - 1]), file.integers(axis)]
+        fields, outputs = options("SplitV", numSplits=2), np.split(array, [1], axis)
+    outputs = [Codes(part, x.scale, x.zero_point) for part in outputs]
+    return file.content(*file.operators(name, 2, inputs, outputs, fields))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("name", ["REDUCE_MAX", "PADV2", "PACK", "UNPACK", "SPLIT_V"])
+def test_what_keeps_images_apart(name, axis):
+    assert keeps_images_apart(read_graph(one_operation(name, axis))) == (axis != 0)
+
+
 def test_normalized_images_and_several_outputs():
     backbone = tiny_backbone()
     quick = QuantizationConfig(**QUICK)
@@ -214,14 +248,17 @@ def test_an_operation_that_is_not_known_is_named():
     file = File()
     x = Draw(0).tensor(1, 4, 4, 3)
     result = Codes(x.array, x.scale, x.zero_point)
-    output = file.operator("HARD_SWISH", 1, [file.input(x)], result)
-    with pytest.raises(ValueError, match="HARD_SWISH cannot be.*not known.*Received: .*'output'"):
+    output = file.operator("L2_NORMALIZATION", 2, [file.input(x)], result, options("L2Norm"))
+    message = "L2_NORMALIZATION cannot be.*not known.*Received: .*'output'"
+    with pytest.raises(ValueError, match=message):
         IntegerModel(file.content(output))
 
 
 def test_needs_no_runtime(tmp_path):
     """A process of its own reads a file and runs it: without LiteRT's runtime or TensorFlow."""
-    pytest.importorskip("scipy", reason="Keras's NumPy backend needs scipy")
+    for module in ("scipy", "jax"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"Keras's NumPy backend needs {module}")
     path = tmp_path / "model.tflite"
     path.write_bytes(emit_tflite(quantized_form(), SIZE))
     np.save(tmp_path / "images.npy", photos(2))

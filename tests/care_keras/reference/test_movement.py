@@ -65,6 +65,64 @@ def test_moves(name):
         np.testing.assert_array_equal(codes, function(x.array))
 
 
+@pytest.mark.parametrize("code", [-128, 3])
+def test_padding_with_a_code(code):
+    x = Draw(0).tensor(2, 5, 4, 7)
+    padding = [[0, 0], [1, 0], [2, 3], [0, 1]]
+    expected = np.pad(x.array, padding, constant_values=code)
+    file = File()
+    value = file.constant(Codes(np.asarray(code, np.int8), x.scale, x.zero_point))
+    inputs = [file.input(x), file.integers(padding), value]
+    result = Codes(expected, x.scale, x.zero_point)
+    by_litert, codes = both(file, file.operator("PADV2", 2, inputs, result, options("PadV2")))
+    np.testing.assert_array_equal(by_litert, expected)
+    np.testing.assert_array_equal(codes, expected)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 3, -1, -2])
+def test_stacks(axis):
+    draw = Draw(0)
+    x = draw.tensor(2, 5, 7)
+    y = Codes(draw.codes(2, 5, 7), x.scale, x.zero_point)
+    expected = np.stack([x.array, y.array], axis)
+    file = File()
+    fields = options("Pack", axis=axis, valuesCount=2)
+    inputs = [file.input(x), file.constant(y)]
+    output = file.operator("PACK", 2, inputs, Codes(expected, x.scale, x.zero_point), fields)
+    by_litert, codes = both(file, output)
+    np.testing.assert_array_equal(by_litert, expected)
+    np.testing.assert_array_equal(codes, expected)
+
+
+def check_parts(file, x, name, inputs, fields, parts, axis):
+    """Joined again the other way round, as a file here has one output."""
+    outputs = [Codes(part, x.scale, x.zero_point) for part in parts]
+    handles = file.operators(name, 2, inputs, outputs, fields)
+    expected = np.concatenate(parts[::-1], axis)
+    fields = options("Concatenation", axis=axis)
+    result = Codes(expected, x.scale, x.zero_point)
+    output = file.operator("CONCATENATION", 2, handles[::-1], result, fields)
+    by_litert, codes = both(file, output)
+    np.testing.assert_array_equal(by_litert, expected)
+    np.testing.assert_array_equal(codes, expected)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_parts_of_different_sizes(axis):
+    x, file = Draw(0).tensor(6, 6, 6), File()
+    inputs = [file.input(x), file.integers([2, -1, 3]), file.integers(axis)]
+    parts = np.split(x.array, [2, 3], axis)
+    check_parts(file, x, "SPLIT_V", inputs, options("SplitV", numSplits=3), parts, axis % 3)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_every_place_of_an_axis(axis):
+    x, file = Draw(0).tensor(3, 4, 5), File()
+    parts = list(np.moveaxis(x.array, axis, 0))
+    fields = options("Unpack", axis=axis, num=len(parts))
+    check_parts(file, x, "UNPACK", [file.input(x)], fields, parts, 1)
+
+
 def test_codes_that_would_mean_another_number_are_not_moved():
     file = File()
     x = Draw(0).tensor(2, 4)
@@ -98,8 +156,12 @@ def chain(file, x, names, result, constants=None):
             "MAXIMUM": "MaximumMinimum",
             "SQUARE": "Square",
             "LOGISTIC": None,
+            "RELU6": None,
+            "RELU_N1_TO_1": None,
         }
-        fields = kinds[name] and options(kinds[name])
+        fields = options("LeakyRelu", alpha=0.3)
+        if name != "LEAKY_RELU":
+            fields = kinds[name] and options(kinds[name])
         version = 1
         handle = file.operator(name, version, inputs, floats, fields)
     return file.operator("QUANTIZE", 1, [handle], result, options("Quantize"))
@@ -112,6 +174,9 @@ CHAINS = {
     "exp": (["EXP"], {}),
     "log": (["MAXIMUM", "LOG"], {"MAXIMUM": ("right", 0.01)}),
     "logistic": (["LOGISTIC"], {}),
+    "relu6": (["RELU6"], {}),
+    "leaky relu": (["LEAKY_RELU"], {}),
+    "relu from -1 to 1": (["ADD", "RELU_N1_TO_1"], {"ADD": ("right", 0.4)}),
     "reciprocal root": (
         ["MAXIMUM", "SQRT", "DIV"],
         {"MAXIMUM": ("right", 0.01), "DIV": ("left", 1.0)},

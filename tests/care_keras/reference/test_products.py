@@ -86,6 +86,52 @@ def test_depthwise_conv_2d(seed):
     )
 
 
+def transposed(draw, seed, padding, size, stride, more=(0, 0)):
+    """A file of TRANSPOSE_CONV whose output is `more` than it must be, or less with padding."""
+    x = draw.tensor(2, draw.integer(1, 7), draw.integer(1, 7), draw.integer(1, 20))
+    filters, channels = draw.integer(1, 20), x.array.shape[3]
+    weights, bias = draw.weights((filters, *size, channels), 0), draw.bias(filters)
+    if seed % 5 == 0:
+        # One step for all of them, and of the bias too.
+        weights, bias = (Codes(one.array, one.scale[:1]) for one in (weights, bias))
+    shape = [
+        n * step - extra if padding == schema.Padding.SAME else (n - 1) * step + taps + extra
+        for n, step, taps, extra in zip(x.array.shape[1:3], stride, size, more, strict=True)
+    ]
+    terms = max(np.prod(size) / np.prod(stride), 1.0) * channels
+    result = output((2, *shape, filters), x, weights.scale, terms, draw)
+    file = File()
+    inputs = [file.integers(result.array.shape), file.constant(weights), file.input(x)]
+    if seed % 4:
+        inputs.append(file.constant(bias))
+    fields = {
+        "padding": padding,
+        "strideH": stride[0],
+        "strideW": stride[1],
+        "fusedActivationFunction": activation(seed),
+    }
+    return file, file.operator(
+        "TRANSPOSE_CONV", 4, inputs, result, options("TransposeConv", **fields)
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_transpose_conv(seed):
+    draw = Draw(seed)
+    padding = (schema.Padding.SAME, schema.Padding.VALID)[seed % 2]
+    stride = draw.integer(1, 3), draw.integer(1, 3)
+    least = stride if padding == schema.Padding.SAME else (1, 1)
+    size = draw.integer(least[0], 5), draw.integer(least[1], 5)
+    more = draw.integer(0, stride[0] - 1), draw.integer(0, stride[1] - 1)
+    check(*transposed(draw, seed, padding, size, stride, more))
+
+
+def test_a_transpose_conv_that_xnnpack_leaves_is_refused():
+    file, result = transposed(Draw(1), 1, schema.Padding.SAME, (1, 2), (2, 2))
+    with pytest.raises(ValueError, match="TRANSPOSE_CONV cannot be.*larger.*Received: .*'output'"):
+        file.by_integers(result)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_fully_connected(seed):
     draw = Draw(seed)

@@ -48,14 +48,92 @@ def test_rsqrt(seed):
     check(file, file.operator("RSQRT", 2, [file.input(x)], result))
 
 
-def test_rsqrt_fails_where_litert_does():
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sqrt(seed):
+    draw = Draw(seed)
+    zero_point = draw.integer(-128, 100)
+    x = Codes(ALL_CODES[:, zero_point + 128 :], draw.scale(0.001, 10.0), zero_point)
+    result = Codes(x.array, draw.scale(0.002, 0.2) * np.sqrt(x.scale), draw.zero_point())
+    file = File()
+    expected, codes = both(file, file.operator("SQRT", 2, [file.input(x)], result))
+    np.testing.assert_array_equal(codes, expected)
+
+
+@pytest.mark.parametrize("name", ["RSQRT", "SQRT"])
+def test_roots_fail_where_litert_does(name):
     file = File()
     x = Codes(np.asarray([[-5, 3]], np.int8), 0.1, 0)
-    output = file.operator("RSQRT", 2, [file.input(x)], Codes(x.array, 0.1, 0))
-    with pytest.raises(RuntimeError, match="only defined for positive"):
+    output = file.operator(name, 2, [file.input(x)], Codes(x.array, 0.1, 0))
+    with pytest.raises(RuntimeError, match="only defined for"):
         file.by_litert(output)
     with pytest.raises(ValueError, match="below the zero point.*Received: -5 in 'input0'"):
         file.by_integers(output)
+
+
+def steps_of(draw, seed, largest):
+    """Of an input and its output: alike, any, or with a ratio that makes ties."""
+    x = Codes(ALL_CODES, draw.scale(), draw.zero_point())
+    ratio = draw.scale(1.0 / largest, largest)
+    if seed % 3 == 0:
+        x = Codes(ALL_CODES, 2.0 ** draw.integer(-8, 1), x.zero_point)
+        ratio = 2.0 ** draw.integer(-5, 5)
+    if seed % 3 == 1:
+        return x, x
+    return x, Codes(ALL_CODES, np.float32(x.scale * np.float32(ratio)), draw.zero_point())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ["ABS", "HARD_SWISH", "RELU", "RELU6", "RELU_N1_TO_1"])
+def test_functions_of_fixed_point(name, seed):
+    draw = Draw(seed)
+    x, result = steps_of(draw, seed, 20.0)
+    fields = options("Abs") if name == "ABS" else None
+    version = 2 if name in ("ABS", "RELU", "RELU6") else 1
+    file = File()
+    expected, codes = both(file, file.operator(name, version, [file.input(x)], result, fields))
+    np.testing.assert_array_equal(codes, expected)
+
+
+def test_a_hard_swish_that_litert_refuses():
+    x, result = Codes(ALL_CODES, 1.0), Codes(ALL_CODES, 1.0 / 300.0)
+    file = File()
+    output = file.operator("HARD_SWISH", 1, [file.input(x)], result)
+    with pytest.raises(RuntimeError, match="output_multiplier_exponent"):
+        file.by_litert(output)
+    with pytest.raises(ValueError, match="HARD_SWISH cannot be.*finer steps.*Received: .*'output'"):
+        file.by_integers(output)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_leaky_relu(seed):
+    """By XNNPACK, and by LiteRT where slopes and ratios of steps are extreme."""
+    draw = Draw(seed)
+    x, result = steps_of(draw, seed, 300.0)
+    slope = (0.2, 0.01, -0.5, 1.5, 0.001, 0.0, 2.0**-3, float(draw.scale(0.001, 3.0)))[seed % 8]
+    ratio = x.scale / result.scale
+    file = File()
+    fields = options("LeakyRelu", alpha=slope)
+    output = file.operator("LEAKY_RELU", 1, [file.input(x)], result, fields)
+    taken = all(2.0**-8 <= abs(step) <= 2.0**7 for step in (ratio, slope * ratio))
+    if slope < 0.0 and not taken:
+        with pytest.raises(ValueError, match="LEAKY_RELU cannot be.*out of range.*Received: "):
+            file.by_integers(output)
+        return
+    expected, codes = both(file, output)
+    np.testing.assert_array_equal(codes, expected)
+
+
+@pytest.mark.parametrize("zero_point", [0, 3])
+def test_negatives(zero_point):
+    """Of codes, which LiteRT takes for numbers."""
+    x = Codes(ALL_CODES, 0.1, zero_point)
+    file = File()
+    output = file.operator("NEG", 1, [file.input(x)], x, options("Neg"))
+    if zero_point:
+        with pytest.raises(ValueError, match="NEG cannot be.*zero point.*Received: .*'output'"):
+            file.by_integers(output)
+        return
+    check(file, output)
 
 
 def quantize_file(draw, source, target, ratio):

@@ -1,11 +1,12 @@
-import pathlib
-
-import ml_dtypes
 import numpy as np
 import pytest
 
+from tests.tflite.several_ends import EXTRA_WEIGHTS, several_ends
 from tests.tflite.tiny_models import tiny_model
-from tflite.benchmark.worker import input_shape, measure, random_input
+from tflite.benchmark import worker
+from tflite.benchmark.worker import input_shape, measure
+from tflite.child.worker import ask
+from tflite.inputs.noise import random_input
 
 SHORT = {"warmup_runs": 2, "warmup_seconds": 0, "runs": 3, "seconds": 0}
 
@@ -18,41 +19,6 @@ def file(tmp_path):
         return str(path)
 
     return write
-
-
-@pytest.mark.parametrize(
-    ("dtype", "low", "high"),
-    [
-        (np.float16, -6, 6),
-        (np.float32, -6, 6),
-        (np.float64, -6, 6),
-        (ml_dtypes.bfloat16, -6, 6),
-        (np.int8, -128, 127),
-        (np.uint8, 0, 255),
-        (np.int16, -32768, 32767),
-        (np.int32, 0, 1),
-        (np.int64, 0, 1),
-        (np.uint32, 0, 1),
-        (np.bool_, 0, 1),
-    ],
-)
-def test_random_inputs_of_any_type(dtype, low, high):
-    values = random_input((5, 400), dtype, np.random.default_rng(3))
-    assert values.shape == (5, 400) and values.dtype == dtype
-    assert np.array_equal(values, random_input((5, 400), dtype, np.random.default_rng(3)))
-    numbers = values.astype(np.float64)
-    assert low <= numbers.min() < numbers.max() <= high
-    # Spread over all of it.
-    assert numbers.max() - numbers.min() > 0.5 * (high - low)
-
-
-def test_random_inputs_that_are_no_numbers():
-    generator = np.random.default_rng(0)
-    assert random_input((2, 3), np.complex64, generator).dtype == np.complex64
-    words = random_input((4,), np.bytes_, generator)
-    assert words.shape == (4,) and all(isinstance(word, bytes) for word in words)
-    with pytest.raises(ValueError, match="no random input of this type. Received: dtype=datetime"):
-        random_input((1,), np.dtype("datetime64[s]"), generator)
 
 
 def test_measures_a_model(file):
@@ -89,6 +55,26 @@ def test_several_inputs_and_their_types(file):
     }
 
 
+def test_several_outputs(tmp_path):
+    path = tmp_path / "both.tflite"
+    path.write_bytes(several_ends("both"))
+    answer = measure({"model": str(path), "outputs": str(tmp_path / "outputs.npz"), **SHORT})
+    assert [(x["name"], x["shape"]) for x in answer["inputs"]] == [
+        ("extra", [1, 5]),
+        ("images", [1, 8, 8, 3]),
+    ]
+    assert [(x["name"], x["shape"]) for x in answer["outputs"]] == [
+        ("scores", [1, 6]),
+        ("box", [1, 2]),
+    ]
+    with np.load(tmp_path / "outputs.npz") as archive:
+        scores, box = archive["arr_0"], archive["arr_1"]
+    generator = np.random.default_rng(0)
+    extra, _ = (random_input(x["shape"], x["dtype"], generator) for x in answer["inputs"])
+    of_images = scores - extra @ EXTRA_WEIGHTS
+    np.testing.assert_allclose(box, 2 * of_images[:, :2], atol=1e-5)
+
+
 def test_open_shapes(file):
     assert measure({"model": file("batch"), **SHORT})["inputs"][0]["shape"] == [1, 16, 16, 3]
     path = file("open")
@@ -102,6 +88,7 @@ def test_open_shapes(file):
 @pytest.mark.parametrize(
     ("kind", "shapes", "message"),
     [
+        ("open", {"image": [1, 8, 8, 3]}, "no such input; it has images. Received: .* for image"),
         ("two", {"": [4]}, "2 inputs: say which .* inputs table, indices"),
         ("two", {"labels": [4]}, "no such input; it has table, indices. Received: .*labels"),
         ("conv", {"": [1, 3]}, "4 dimensions .*Received: --input_shape=1x3"),
@@ -136,8 +123,17 @@ def test_files_that_are_no_models(tmp_path):
     assert "MatrixInverse" in str(caught.value)
 
 
-def test_the_worker_needs_nothing_of_the_project():
+def test_the_worker_holds_next_to_nothing_of_the_project(file, tmp_path):
     """It must not load what would count as the model's memory."""
-    text = pathlib.Path(measure.__code__.co_filename).read_text()
-    assert "import tflite" not in text and "from tflite" not in text
-    assert "care_keras" not in text and "tensorflow" not in text
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import runpy, sys\n\ndef work(request):\n"
+        f"    runpy.run_path({worker.__file__!r})['work'](request)\n"
+        "    return {'modules': sorted(sys.modules)}\n"
+    )
+    modules = set(ask("LiteRT", script, {"model": file("conv"), **SHORT}, 60)["modules"])
+    assert not modules & {"keras", "tensorflow", "lazy_loader", "care_keras.console"}
+    assert {name for name in modules if name.partition(".")[0] in ("care_keras", "tflite")} == {
+        *("care_keras", "care_keras.litert", "care_keras.litert.file", "care_keras.litert.tensor"),
+        *("tflite", "tflite.inputs", "tflite.inputs.noise"),
+    }

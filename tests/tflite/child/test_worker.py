@@ -41,6 +41,16 @@ def test_answers_one_by_one_and_the_end(write):
     ]
 
 
+def test_modules_of_the_library_come_without_keras(write):
+    """Also where no command has said that it is one."""
+    path = write(
+        "from care_keras.litert.file import LiteRTFile",
+        "import tflite.inputs.noise",
+        "return {'where': LiteRTFile.__module__, 'keras': 'keras' in sys.modules}",
+    )
+    assert next(answers(path)) == {"where": "care_keras.litert.file", "keras": False}
+
+
 def test_what_is_printed_stands_beside_the_answers(write):
     path = write("os.system('echo {}')", "print('more')", "yield {'a': 'x' * 200_000}")
     with open_worker(path, {}) as worker:

@@ -12,11 +12,13 @@ from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.data.sources import open_source
 from care_keras.tflite_file import read_graph
 from tests.tflite import tiny_classifiers, tiny_models
+from tests.tflite.compare.test_faults import shuffled, with_constant, writer_of
 from tests.tflite.compare.test_names import RECORD, file, network
+from tests.tflite.several_ends import keras_file, keras_model
 from tflite.compare.comparison import compare
 from tflite.compare.opened import file_kind, open_pair
 from tflite.compare.tensors import FileFailsError
-from tflite.compare.text import verdict
+from tflite.compare.text import format_comparison, to_dict, verdict
 from tflite.inputs.overrides import InputOverrides
 
 SAID = InputOverrides(mean=RECORD.mean, std=RECORD.std)
@@ -118,7 +120,7 @@ BAD_FILES = {
         lambda content: tiny_classifiers.tiny_classifier("open"),
         "do not fit together: outputs of 5 for an image in .*, of 6 in .*bad.tflite",
     ),
-    "several inputs": (lambda content: tiny_models.tiny_model("two"), "must have one input"),
+    "several inputs": (lambda content: tiny_models.tiny_model("two"), "another kind of data"),
 }
 
 
@@ -172,3 +174,82 @@ def test_kinds_of_files():
     with captured_native_output():
         content = convert_by_tensorflow(model, RECORD, "dynamic")
     assert file_kind(read_graph(content)) == "dynamic"
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """Opens a file of a Keras model of two inputs and two outputs, with that."""
+    folder = tmp_path_factory.mktemp("several")
+    keras_model().save(folder / "model.keras")
+
+    def open_it(content):
+        (folder / "model.tflite").write_bytes(content)
+        return open_pair(str(folder / "model.keras"), folder / "model.tflite", SAID)
+
+    return open_it
+
+
+def compared(pair):
+    return compare(pair, open_source("bundled:test").take(range(30)), 5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_several_inputs_and_outputs(several, precision):
+    pair = several(keras_file(precision))
+    assert pair.kind == precision and pair.litert.others == ("extra",)
+    # Keras numbers them in its own order, and TensorFlow puts them in another.
+    assert list(pair.litert.outputs) == ["output_1", "output_0"]
+    assert pair.outputs == {0: "output_0", 1: "output_1"}
+    assert pair.inputs == {0: "images", 1: "extra"}
+    result = compared(pair)
+    assert verdict(result, 0.9) is None
+    assert {one.name: one.agreement > 0.9 for one in result.outputs} == {
+        "output_0": True,
+        "output_1": True,
+    }
+    names = {layer.name for layer in result.layers.layers}
+    assert {"convolution", "beside", "sum", "scores", "box"} <= names
+    assert result.layer_images_identical == 5
+    if precision == "float32":
+        assert min(one.figures.snr_db for one in result.outputs) > 100.0
+
+
+def test_the_worst_output_decides(several):
+    data = keras_file()
+    index = writer_of(data, "StatefulPartitionedCall_1:1")
+    pair = several(with_constant(data, index, 1, shuffled))
+    result = compared(pair)
+    text = verdict(result, 0.98)
+    assert text.startswith("the largest value of output_1 agrees for ")
+    assert text.count("the first layer that goes wrong is box (FULLY_CONNECTED") == 1
+    assert [layer.name for layer in result.layers.layers if not layer.own.right] == ["box"]
+    lines = format_comparison(pair, result, all_layers=False).splitlines()
+    assert lines[0].startswith("output of model.tflite  images  same largest")
+    assert [line.split()[0] for line in lines[2:4]] == ["output_0", "output_1"]
+    content = to_dict(pair, result, {}, text)
+    assert content["output"]["name"] == "output_1" and content["inputs_of_noise"] == ["extra"]
+    assert [one["name"] for one in content["outputs"]] == ["output_0", "output_1"]
+    assert content["outputs"][0]["agreement"] == 1.0 > content["output"]["agreement"]
+    # What is not finite is worse than what is wrong.
+    index = writer_of(data, "StatefulPartitionedCall_1:0")
+    pair = several(with_constant(data, index, 1, lambda kernel: kernel * np.nan))
+    assert verdict(compared(pair), 0.98).startswith(
+        "the file gives values of output_0 that are not finite"
+    )
+
+
+def test_ends_that_do_not_fit(several, folder):
+    with pytest.raises(
+        ValueError, match="do not fit together: outputs scores, box in .*, Identity"
+    ):
+        several(file())
+    path = several(keras_file()).path
+    with pytest.raises(ValueError, match="fit together: further inputs none in .*, extra in "):
+        open_pair(str(folder / "model.keras"), path, SAID)
+    inputs = [keras.Input((16, 16, 3)), keras.Input((7,))]
+    means = keras.layers.GlobalAveragePooling2D()(inputs[0])
+    ends = keras.layers.Concatenate()([means, inputs[1]])
+    model = keras.Model(inputs, [keras.layers.Dense(count)(ends) for count in (6, 2)])
+    model.save(folder / "other.keras")
+    with pytest.raises(ValueError, match=r"inputs of 7 for an image in .*, of 5 in .* \(extra\)"):
+        open_pair(str(folder / "other.keras"), path, SAID)

@@ -6,7 +6,6 @@ import pytest
 
 from care_keras.data.sources import Source, open_source
 from care_keras.emit.network import emit_tflite
-from care_keras.litert.model import LiteRTModel
 from care_keras.models import CAREClassifier
 from care_keras.tflite_file import read_graph
 from tests.care_keras.helpers import tiny_backbone, tiny_classifier
@@ -15,6 +14,7 @@ from tests.tflite.compare import test_names as foreign
 from tflite.audit.xnnpack import Delegation
 from tflite.compare.comparison import compare
 from tflite.compare.opened import Pair, file_kind
+from tflite.inputs.image_file import ImageFile
 from tflite.inputs.records import ModelInput
 
 IMAGES = 4
@@ -50,6 +50,7 @@ def layers_and_pair(model, data, path, record=RECORD, keras_record=None, **kwarg
     path.write_bytes(data)
     file = read_graph(path)
     kind = "rgb_uint8" if file.inputs[0].dtype == "uint8" else "float"
+    prepared = ModelInput(kind, record)
     pair = Pair(
         "model.keras",
         model,
@@ -57,8 +58,8 @@ def layers_and_pair(model, data, path, record=RECORD, keras_record=None, **kwarg
         str(path),
         file,
         file_kind(file),
-        ModelInput(kind, record),
-        LiteRTModel(path),
+        prepared,
+        ImageFile(path, prepared),
         Delegation(frozenset(), 0, {}),
     )
     return compare(pair, images(), IMAGES, **kwargs), pair

@@ -6,6 +6,7 @@ from PIL import Image
 
 from care_keras.data.sources import open_source
 from tests.tflite.commands import run_command, run_here
+from tests.tflite.several_ends import write_several_ends
 from tests.tflite.tiny_classifiers import CLASSES, PREPROCESSING, tiny_classifier
 
 
@@ -62,3 +63,32 @@ def test_a_bad_image_leaves_nothing_half_written(folder):
     assert "photos/class3/09.png" in done.stderr.splitlines()[-1]
     assert (folder / "figures.json").read_text() == "of before"
     assert len(list(folder.iterdir())) == 4
+
+
+def test_several_outputs(folder):
+    write_several_ends(folder / "both.tflite", "both")
+    flags = ("--model=both.tflite", "--data=photos", "--output_json=both.json")
+    done = run_here("tflite.evaluate", *flags, folder=folder)
+    assert done.returncode == 2 and "evaluating" not in done.stdout
+    assert done.stderr.splitlines()[-1] == (
+        "error: The model has several outputs: choose one with --output=NAME. "
+        "Received: outputs scores, box of both.tflite"
+    )
+    done = run_here("tflite.evaluate", *flags, "--output=scores", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "warning: both.tflite is fed noise for extra, which photos say nothing of" in done.stderr
+    content = json.loads((folder / "both.json").read_text())
+    (model,) = content["models"]
+    assert (model["output"], model["inputs_of_noise"]) == ("scores", ["extra"])
+    assert content["settings"]["output"] == "scores"
+
+
+def test_inputs_that_are_no_photos(folder):
+    write_several_ends(folder / "images.tflite", "images")
+    done = run_here("tflite.evaluate", "--model=images.tflite", "--data=photos", folder=folder)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "error: One of the model's inputs, and no more, must take RGB images (batch, height, "
+        "width, 3): it needs another kind of data. Received: inputs more float32 1x8x8x3, images "
+        "float32 1x8x8x3 in images.tflite"
+    )

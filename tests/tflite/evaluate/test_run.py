@@ -9,8 +9,8 @@ from PIL import Image
 
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import open_source
-from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import top_k
+from tests.tflite.several_ends import EXTRA_WEIGHTS, write_several_ends
 from tests.tflite.tiny_classifiers import (
     CLASSES,
     PREPROCESSING,
@@ -20,6 +20,7 @@ from tests.tflite.tiny_classifiers import (
 from tflite.evaluate import models as models_module
 from tflite.evaluate.evaluation import evaluate
 from tflite.evaluate.models import open_models
+from tflite.inputs.image_file import ImageFile
 from tflite.inputs.overrides import InputOverrides
 
 NAMES = tuple("abcdef")
@@ -66,19 +67,20 @@ def test_several_threads_are_held_against_one(photos, write, monkeypatch):
     (alone,) = open_models([path])
     assert alone.thread_check is None
 
-    class Wrong(LiteRTModel):
+    class Wrong(ImageFile):
         """A runtime whose first output is off where several threads compute it."""
 
-        def __init__(self, path, num_threads, shape):
-            super().__init__(path, num_threads, shape)
+        def __init__(self, path, prepared, num_threads):
+            super().__init__(path, prepared, num_threads)
             self._several = num_threads > 1
 
-        def predict(self, *args):
-            outputs = super().predict(*args)
-            outputs[:, 0] += self._several * 10.0
+        def run(self, inputs):
+            outputs = super().run(inputs)
+            for array in outputs.values():
+                array[:, 0] += self._several * 10.0
             return outputs
 
-    monkeypatch.setattr(models_module, "LiteRTModel", Wrong)
+    monkeypatch.setattr(models_module, "ImageFile", Wrong)
     (model,) = open_models([path], num_threads=2)
     (line,) = models_module.check_threads_of([model], photos)
     assert line.startswith("uint8.tflite with 2 threads 17% of the output values are not those")
@@ -203,6 +205,55 @@ def test_nan_is_counted_and_wrong(photos, write):
     assert evaluation.answers.models[0].nan_images == np.sum(dark) > 0
     assert evaluation.accuracies[0].without_class == np.sum(dark)
     assert evaluation.accuracies[0].top1.count < evaluation.accuracies[1].top1.count
+
+
+def test_the_output_that_has_the_logits(photos, tmp_path):
+    path = str(write_several_ends(tmp_path / "model.tflite", "outputs"))
+    (model,) = open_models([path], output="scores")
+    accuracy = evaluate(photos, [model]).accuracies[0]
+    assert accuracy.top1.value == top_k(expected_scores(pixels_of(photos)), photos.labels, 1)
+    assert (model.output, model.outputs, model.other_inputs) == ("scores", CLASSES, ())
+    message = "several outputs: choose one with --output=NAME. Received: outputs scores, box of /"
+    with pytest.raises(ValueError, match=message):
+        open_models([path])
+    with pytest.raises(ValueError, match="it has scores, box. Received: --output=logits for /"):
+        open_models([path], output="logits")
+    # It is that output's classes which are the data's.
+    with pytest.raises(ValueError, match="Received: 2 outputs of model.tflite for 6 classes"):
+        evaluate(photos, open_models([path], output="box"))
+
+
+def test_an_output_among_models_that_have_one(photos, write, tmp_path):
+    path = str(write_several_ends(tmp_path / "several.tflite", "outputs"))
+    models = open_models([write("float32"), path], output="scores")
+    assert evaluate(photos, models).comparisons[0, 1].agreement.value == 1.0
+    with pytest.raises(ValueError, match="No model has that output. Received: --output=scores for"):
+        open_models([write("float32")], output="scores")
+
+
+def test_noise_beside_images(photos, tmp_path):
+    (model,) = open_models([write_several_ends(tmp_path / "model.tflite", "both")], output="scores")
+    assert model.other_inputs == ("extra",)
+    noise = ImageFile(model.path, model.input).encode(pixels_of(photos))["extra"]
+    scores = expected_scores(pixels_of(photos)) + noise @ EXTRA_WEIGHTS
+    one, three = (evaluate(photos, [model], workers).accuracies[0] for workers in (1, 3))
+    assert one.top1.value == three.top1.value == top_k(scores, photos.labels, 1)
+
+
+def test_a_keras_model_of_several_outputs(photos, tmp_path):
+    inputs = keras.Input((8, 8, 3))
+    means = keras.layers.GlobalAveragePooling2D()(inputs)
+    box = keras.layers.Dense(2, name="box")(means)
+    scores = keras.layers.Dense(CLASSES, use_bias=False, name="scores")
+    model = keras.Model(inputs, {"a_box": box, "scores": scores(means)})
+    scores.set_weights([_weights()])
+    model.save(tmp_path / "model.keras")
+    path = str(tmp_path / "model.keras")
+    (opened,) = open_models([path], GIVEN, output="scores")
+    expected = top_k(expected_scores(pixels_of(photos)), photos.labels, 1)
+    assert evaluate(photos, [opened]).accuracies[0].top1.value == expected
+    with pytest.raises(ValueError, match="Received: outputs a_box, scores of "):
+        open_models([path], GIVEN)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from care_keras.convert.conversion import convert_model
 from care_keras.convert.sidecar import describe
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
+from tests.tflite import tiny_classifiers
+from tests.tflite.several_ends import write_several_ends
 from tflite.arm64 import worker
 from tflite.benchmark_forms import both_forms
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
@@ -100,3 +102,25 @@ def test_photos_that_all_look_alike_do_not_pass():
     same = run.StressResult(counts, {}, (), photos=5, distinct_outputs=1)
     assert not same.passed
     assert run.StressResult(counts, {}, (), photos=5, distinct_outputs=4).passed
+
+
+def test_all_inputs_are_fed_and_all_outputs_looked_at(tmp_path):
+    result = run.stress(write_several_ends(tmp_path / "both.tflite", "both"), "bundled", 40)
+    assert result.passed and result.distinct_outputs == 10
+    result = run.stress(write_several_ends(tmp_path / "nan.tflite", "nan"), "bundled", 40)
+    assert not result.passed and "constant" in result.failures
+    assert result.messages[0] == "input 0, constant: an output is not finite: box"
+
+
+def test_noise_does_not_tell_photos_apart(tmp_path):
+    result = run.stress(write_several_ends(tmp_path / "blind.tflite", "blind"), "bundled", 40)
+    assert not result.failures and result.photos == 10
+    assert result.distinct_outputs == 1 and not result.passed
+
+
+def test_sizes_that_the_file_leaves_open(tmp_path):
+    path = tmp_path / "open.tflite"
+    path.write_bytes(tiny_classifiers.tiny_classifier("open"))
+    record = {"input": {"kind": "float"}, "preprocessing": tiny_classifiers.PREPROCESSING.to_dict()}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    assert run.stress(path, "bundled", 8).passed

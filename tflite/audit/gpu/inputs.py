@@ -7,9 +7,9 @@ import numpy as np
 
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
-from care_keras.litert.model import TensorInfo
+from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import Graph, Tensor
-from tflite.inputs.model_inputs import tflite_input
+from tflite.inputs.model_inputs import image_tensor, tflite_input
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import read_sidecar
 
@@ -53,8 +53,10 @@ def choose_inputs(
     except ValueError:
         if overrides != InputOverrides() or read_sidecar(path) is not None:
             raise
-        return _random(graph, samples)
-    tensor = graph.inputs[0]
+        random = _random(graph, graph.inputs, samples)
+        reason = "as nothing says how images are prepared"
+        return dataclasses.replace(random, description=f"{random.description}, {reason}")
+    tensor = image_tensor(graph)
     batch, height, width = tensor.shape[:3]
     record = model_input.preprocessing
     if (height, width) != (record.height, record.width):
@@ -66,33 +68,28 @@ def choose_inputs(
     pixels, _ = read_pixels(source, record, f"reading {source.name}, image")
     # In turn, where there are fewer than it takes.
     pixels = pixels[np.arange(samples * batch) % len(pixels)]
-    info = TensorInfo(
-        tensor.name,
-        tensor.shape,
-        np.dtype(tensor.dtype),
-        next(iter(tensor.scales), 0.0),
-        next(iter(tensor.zero_points), 0),
-    )
-    values = model_input.encode(pixels, info).reshape(samples, *tensor.shape)
+    values = model_input.encode(pixels, TensorInfo.of_tensor(tensor))
+    arrays = {tensor.index: values.reshape(samples, *tensor.shape)}
     count = min(len(source), samples * batch)
-    return GpuInputs({tensor.index: values}, f"{count} images of {source.name}", True)
+    description = f"{count} images of {source.name}"
+    others = [one for one in graph.inputs if one is not tensor]
+    if others:
+        random = _random(graph, others, samples)
+        arrays |= random.arrays
+        description += f" beside {random.description}"
+    return GpuInputs(arrays, description, True)
 
 
-def _random(graph, samples):
+def _random(graph, tensors, samples):
     generator = np.random.default_rng(_SEED)
     arrays, descriptions = {}, {}
-    for tensor in graph.inputs:
+    for tensor in tensors:
         values, description = _random_values(tensor, (samples, *tensor.shape), generator)
         arrays[tensor.index] = values
         descriptions[description] = None
     if not arrays:
         raise ValueError(f"The model has no input. Received: {graph.source}")
-    return GpuInputs(
-        arrays,
-        f"{samples} random inputs ({'; '.join(descriptions)}), as nothing says how images are "
-        "prepared",
-        are_images=False,
-    )
+    return GpuInputs(arrays, f"{samples} random inputs ({'; '.join(descriptions)})", False)
 
 
 def _random_values(tensor: Tensor, shape, generator):

@@ -1,13 +1,15 @@
 """Runs a .tflite file on the CPU and on LiteRT's GPU accelerator, on the same inputs.
 
 For `tflite.child.worker`, as a driver can crash or hang. It imports nothing but
-the runtime and NumPy.
+the runtime, NumPy and what needs no more.
 """
 
 import os
 from collections.abc import Iterator
 
 import numpy as np
+
+from care_keras.litert.file import LiteRTFile
 
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -54,48 +56,37 @@ def _one_line(error):
 
 def _on_cpu(model, samples):
     """The outputs by index, as an app gets them: through XNNPACK."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=model, num_threads=1)
-    indices = [details["index"] for details in interpreter.get_output_details()]
-    results = {index: [] for index in indices}
-    for _ in _inferences(interpreter, samples):
+    file = LiteRTFile(model)
+    results = {output.index: [] for output in file.outputs.values()}
+    for _ in _inferences(file, samples):
         for index in results:
-            results[index].append(interpreter.get_tensor(index))
+            results[index].append(file.tensor(index))
     return {index: np.stack(arrays) for index, arrays in results.items()}
 
 
 def _beyond_float16(model, samples):
     """Largest magnitude of each float activation that half precision does not hold."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    interpreter = Interpreter(
-        model_path=model,
-        experimental_preserve_all_tensors=True,
-        # XNNPACK keeps what lies inside its partitions to itself.
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    native = interpreter._interpreter
+    # XNNPACK keeps what lies inside its partitions to itself.
+    file = LiteRTFile(model, keep_all=True, xnnpack=False)
+    native = file.interpreter._interpreter
     written = [int(i) for node in range(native.NumNodes()) for i in native.NodeOutputs(node)]
     floats = [i for i in written if i >= 0 and native.TensorType(i, 0) is np.float32]
     del native  # The interpreter does not run while someone else holds it.
     largest = dict.fromkeys(floats, 0.0)
     if not floats:
         return {}
-    for _ in _inferences(interpreter, samples):
+    for _ in _inferences(file, samples):
         for index in floats:
-            values = interpreter.get_tensor(index)
+            values = file.tensor(index)
             finite = np.abs(values[np.isfinite(values)])
             largest[index] = max(largest[index], float(finite.max(initial=0.0)))
     return {index: value for index, value in largest.items() if value > _FLOAT16_MAX}
 
 
-def _inferences(interpreter, samples):
-    interpreter.allocate_tensors()
+def _inferences(file, samples):
     for number in range(len(next(iter(samples.values())))):
-        for index, values in samples.items():
-            interpreter.set_tensor(index, values[number])
-        interpreter.invoke()
+        file.feed({name: samples[one.index][number] for name, one in file.inputs.items()})
+        file.invoke()
         yield
 
 

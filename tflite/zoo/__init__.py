@@ -1,0 +1,1 @@
+"""Networks of all kinds, converted and measured: `python -m tflite.zoo`."""

@@ -1,0 +1,78 @@
+"""Converts networks of all kinds and measures each: `python -m tflite.zoo`.
+
+A row for a model: how far the float32 file is from Keras, what int8 loses,
+whether it is integer-only and NumPy's integers are LiteRT's, odd inputs that
+fail, latency in units of the file of TensorFlow's converter, time and memory of
+the conversion. Rows lie in --folder, and what is there is not measured again.
+Exit code 1 if a row does not hold.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+from absl import flags
+
+from care_keras.console import cli
+from care_keras.data.sources import check_source
+
+_MODEL = flags.DEFINE_multi_string(
+    "model", [], "Names of the zoo, or .keras files (default: all of the zoo)."
+)
+_FOLDER = flags.DEFINE_string("folder", "runs/zoo", "Where files and rows go.")
+_DATA = flags.DEFINE_string("data", "bundled", "Images: DIR, tfds:NAME or bundled.")
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds of latency; 0: none.", lower_bound=0)
+_ODD_INPUTS = flags.DEFINE_integer("odd_inputs", 2000, "Odd inputs.", lower_bound=1)
+_QAT = flags.DEFINE_bool("qat", True, "Take a step of quantization-aware training.")
+_AGAIN = flags.DEFINE_bool("again", False, "Measure rows again that are there.")
+_MARKDOWN = flags.DEFINE_bool("markdown", False, "Print the table as Markdown.")
+
+
+def main() -> None:
+    """The command."""
+    check_source(_DATA.value)
+    for name in _MODEL.value:
+        if name.endswith(".keras") and not os.path.isfile(name):
+            raise cli.UserError(f"--model={name}: there is no such file")
+    from tflite.zoo.measure import Plan
+    from tflite.zoo.models import MODELS
+    from tflite.zoo.table import faults_of, markdown_table, text_table
+    from tflite.zoo.worker import ROW
+
+    names = _MODEL.value or list(MODELS)
+    unknown = [name for name in names if name not in MODELS and not name.endswith(".keras")]
+    if unknown:
+        raise cli.UserError(f"--model must be of {', '.join(MODELS)}, or a .keras file")
+    plan = Plan(odd_inputs=_ODD_INPUTS.value, rounds=_ROUNDS.value, qat=_QAT.value)
+    rows = []
+    for name in names:
+        folder = pathlib.Path(_FOLDER.value, re.sub(r"[^\w.+-]+", "_", pathlib.Path(name).stem))
+        if _AGAIN.value or not (folder / ROW).is_file():
+            _measure(name, folder, plan)
+        if (folder / ROW).is_file():
+            rows.append(json.loads((folder / ROW).read_text()))
+    print((markdown_table if _MARKDOWN.value else text_table)(rows))
+    faults = [f"{row['model']}: {fault}" for row in rows for fault in faults_of(row)]
+    if len(rows) < len(names):
+        faults.append(f"{len(names) - len(rows)} of {len(names)} models have no row")
+    for fault in faults:
+        print(f"warning: {fault}", file=sys.stderr)
+    if faults:
+        raise cli.CheckError(f"{len(faults)} of the zoo's figures do not hold")
+
+
+def _measure(name, folder, plan):
+    settings = json.dumps(dataclasses.asdict(plan))
+    command = [sys.executable, "-m", "tflite.zoo.worker", name, str(folder), _DATA.value, settings]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, env=environment)
+    if done.returncode:
+        print(f"warning: {name}: its process ended with {done.returncode}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(main, input_errors=(ValueError,))

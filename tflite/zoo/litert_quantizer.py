@@ -1,0 +1,43 @@
+"""Google's litert-quantizer beside ours: static int8, ranges from smallest and largest values."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+
+
+def is_installed() -> bool:
+    """Whether the package is there: the extra `zoo`."""
+    return importlib.util.find_spec("litert_quantizer") is not None
+
+
+def quantize(path: pathlib.Path, inputs: np.ndarray, output: pathlib.Path) -> None:
+    """Writes an int8 file with float inputs and outputs.
+
+    Args:
+        path: A float32 .tflite of one input.
+        inputs: float32 `(images, height, width, channels)` that set the ranges.
+        output: Where to.
+
+    Raises:
+        ValueError: If the package gives up.
+    """
+    from litert_quantizer import quantizer, recipe
+
+    try:
+        work = quantizer.Quantizer(str(path))
+        work.load_quantization_recipe(recipe.static_wi8_ai8())
+        signature = _signature(path)
+        data = {signature[0]: [{signature[1]: one[None]} for one in inputs]}
+        work.quantize(work.calibrate(data)).export_model(str(output), overwrite=True)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [repr(error)]
+        raise ValueError(f"litert-quantizer gave up: {lines[0]}") from error
+
+
+def _signature(path):
+    """Names of the signature and of its input."""
+    from care_keras.tflite_file import read_graph
+
+    (signature,) = read_graph(path).signatures
+    return signature.key, next(iter(signature.inputs))

@@ -1,0 +1,213 @@
+"""What the zoo's table says of one model, taken with the commands that a user has."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from care_keras.convert.check import keras_outputs
+from care_keras.convert.in_child import convert_in_child
+from care_keras.data.preprocessing import normalize
+from care_keras.data.record import Preprocessing
+from care_keras.litert.model import LiteRTModel
+from care_keras.loading import load_any
+from care_keras.metrics import snr_db, top1_agreement
+from care_keras.reference import IntegerModel
+from care_keras.tflite_file import read_graph
+from care_keras.tflite_file.integer_audit import audit_integer_only
+from tflite.benchmark.engine import RoundPlan
+from tflite.benchmark.latency import make_candidates, measure
+from tflite.benchmark.litert_engine import LiteRTEngine
+from tflite.stress.run import stress
+from tflite.zoo import litert_quantizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How much of each is measured.
+
+    Attributes:
+        samples: Calibration images.
+        odd_inputs: Odd inputs that the int8 file runs on.
+        reference_images: Images that NumPy and LiteRT compute.
+        rounds: Of latency; 0 for none.
+        round_seconds: Of one file in one round.
+        qat: Whether a step of quantization-aware training is taken.
+    """
+
+    samples: int = 32
+    odd_inputs: int = 2000
+    reference_images: int = 20
+    rounds: int = 7
+    round_seconds: float = 0.3
+    qat: bool = True
+
+
+class Measurement:
+    """One model, and its row.
+
+    Args:
+        path: Its `.keras` file.
+        data: Images for all of it.
+        folder: Where its files go.
+        plan: How much is measured.
+    """
+
+    def __init__(self, path: pathlib.Path, data: str, folder: pathlib.Path, plan: Plan):
+        self._path, self._data, self._folder, self._plan = path, data, folder, plan
+        self._model = load_any(str(path))
+        self.row: dict = {"parameters": self._model.count_params()}
+
+    def steps(self) -> dict[str, Callable[[], None]]:
+        """What is measured, by a name for people; each adds to `row`."""
+        steps = {
+            "float32": self._float32,
+            "int8": self._int8,
+            "integers": self._integers,
+            "odd inputs": self._odd_inputs,
+            "min-max": self._min_max,
+        }
+        if self._plan.rounds:
+            steps["latency"] = self._latency
+        if self._plan.qat:
+            steps["training"] = self._qat
+        return steps
+
+    def _convert(self, precision):
+        """The file and its JSON, by the command."""
+        output = self._folder / f"{precision}.tflite"
+        command = [
+            *(sys.executable, "-m", "care_keras.convert"),
+            *(f"--precision={precision}", "--input=float", f"--model={self._path}"),
+            *(f"--calibration={self._data}", f"--samples={self._plan.samples}"),
+            *("--check_samples=50", f"--output={output}"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["no reason given"]
+            raise ValueError(lines[-1].removeprefix("error: "))
+        return output, json.loads(output.with_suffix(".json").read_text())
+
+    def _float32(self):
+        path, about = self._convert("float32")
+        record = about["preprocessing"]
+        self._record = Preprocessing(
+            **{field.name: record[field.name] for field in dataclasses.fields(Preprocessing)}
+        )
+        self._pixels = self._photos(50)
+        outputs = keras_outputs(self._model, self._pixels, self._record)
+        self._expected = next(iter(outputs.values()))
+        outputs = LiteRTModel(path).predict(normalize(self._pixels, self._record))
+        scale = float(np.max(np.abs(self._expected)))
+        error = np.max(np.abs(outputs.reshape(self._expected.shape) - self._expected))
+        self.row["float32_error"] = float(error / scale)
+
+    def _photos(self, count):
+        from care_keras.convert.images import read_pixels
+        from care_keras.data.sources import open_source
+
+        source = open_source(self._data, "test").sample(count)
+        return read_pixels(source, self._record, f"reading {source.name}")[0]
+
+    def _int8(self):
+        path, about = self._convert("int8")
+        findings = audit_integer_only(read_graph(path))
+        check = about["check"]["files"][-1]
+        self.row |= {
+            "integer_only": not [one for one in findings if one.severity == "error"],
+            "int8_snr_db": check["snr_db"],
+            "int8_agreement": check["agreement"],
+            "seconds": about["conversion_seconds"],
+            "peak_memory_gb": about["peak_memory_bytes"] / 1e9,
+        }
+
+    def _integers(self):
+        """Codes of the output that NumPy and LiteRT do not share."""
+        path = self._folder / "int8.tflite"
+        inputs = normalize(self._pixels[: self._plan.reference_images], self._record)
+        reference, file = IntegerModel(path), LiteRTModel(path)
+        codes = reference.input.quantize(inputs)
+        expected = np.concatenate([file.run(one[None]) for one in codes])
+        self.row["codes_that_differ"] = int(np.sum(reference.run(codes) != expected))
+
+    def _odd_inputs(self):
+        result = stress(self._folder / "int8.tflite", self._data, self._plan.odd_inputs)
+        self.row["odd_inputs"] = sum(result.inputs.values())
+        self.row["failures"] = sum(result.failures.values())
+
+    def _min_max(self):
+        """litert-quantizer's static int8 of the same float file, from the same images."""
+        if not litert_quantizer.is_installed():
+            return
+        record, float_file = self._record, self._folder / "float32.tflite"
+        images = normalize(self._calibration_images(), record)
+        path = self._folder / "min_max.tflite"
+        try:
+            litert_quantizer.quantize(float_file, images, path)
+            outputs = LiteRTModel(path).predict(normalize(self._pixels, record))
+        except ValueError as error:
+            self.row["min_max_error"] = str(error)[:200]
+            return
+        outputs = outputs.reshape(self._expected.shape)
+        self.row["min_max_snr_db"] = float(snr_db(outputs, self._expected))
+        self.row["min_max_agreement"] = float(top1_agreement(outputs, self._expected))
+
+    def _calibration_images(self):
+        from care_keras.convert.images import open_calibration_and_held_out, read_pixels
+
+        source, _, _ = open_calibration_and_held_out(self._data, None, self._plan.samples, 50, 0)
+        return read_pixels(source, self._record, f"reading {source.name}")[0]
+
+    def _latency(self):
+        """Ours in units of the file that TensorFlow's converter makes, interleaved."""
+        images = list(self._calibration_images())
+        for precision in ("float32", "int8"):
+            theirs = self._folder / f"tensorflow_{precision}.tflite"
+            calibration = images if precision == "int8" else None
+            try:
+                theirs.write_bytes(
+                    convert_in_child(self._model, self._record, precision, "float", 1, calibration)
+                )
+                ratio = self._ratio([theirs, self._folder / f"{precision}.tflite"])
+            except ValueError as error:
+                self.row[f"{precision}_latency_error"] = str(error)[:200]
+                continue
+            self.row[f"{precision}_latency_ratio"] = [ratio.value, ratio.low, ratio.high]
+
+    def _ratio(self, paths):
+        candidates = make_candidates(paths, [1], {})
+        plan = RoundPlan(seconds=self._plan.round_seconds)
+        _, ours = measure(candidates, LiteRTEngine(seed=0), plan, self._plan.rounds)
+        return ours.ratio
+
+    def _qat(self):
+        """A step of training of the quantized form, saved, loaded and converted."""
+        from care_keras.convert.conversion import convert_model, deploy_form, int8_form
+        from care_keras.quantization import calibrate, freeze, int8_qat, quantize
+
+        config = int8_qat()
+        deployed = int8_form(deploy_form(self._model, self._record, "int8"), self._record)
+        form = quantize(deployed, config)
+        inputs = normalize(self._pixels[:4], form.preprocessing)
+        calibrate(form, [inputs], config)
+        form.compile("sgd", "mse")
+        before = [np.array(weight) for weight in form.trainable_variables]
+        loss = form.train_on_batch(inputs, self._expected[:4])
+        moved = [
+            not np.array_equal(one, np.array(weight))
+            for one, weight in zip(before, form.trainable_variables, strict=True)
+        ]
+        freeze(form)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "form.keras")
+            form.save(path)
+            loaded = keras.models.load_model(path, compile=False)
+        content = convert_model(loaded, form.preprocessing, "int8").content
+        self.row["trains"] = bool(np.isfinite(loss) and np.mean(moved) > 0.5 and content)

@@ -1,0 +1,44 @@
+"""One row of the zoo in a process of its own: `python -m tflite.zoo.worker NAME FOLDER PLAN`."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+import time
+
+from care_keras.data.sources import open_source
+from care_keras.files import write_atomically
+from tflite.zoo.measure import Measurement, Plan
+from tflite.zoo.models import MODELS, build, sample_images
+
+ROW, MODEL = "row.json", "model.keras"
+
+
+def main(name: str, folder: pathlib.Path, data: str, plan: Plan) -> None:
+    """Measures a model of the zoo, or a file; what failed is said in the row."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = pathlib.Path(name)
+    if name in MODELS:
+        path = folder / MODEL
+        build(name, sample_images()).save(path)
+    open_source(data, "test")
+    measurement = Measurement(path, data, folder, plan)
+    row, errors = measurement.row, {}
+    for step, run in measurement.steps().items():
+        print(f"{name}: {step}", file=sys.stderr, flush=True)
+        started = time.monotonic()
+        try:
+            run()
+        # A row says what went wrong; the other figures are worth having.
+        except Exception as error:
+            errors[step] = f"{type(error).__name__}: {error}"[:300]
+            if step in ("float32", "int8"):
+                break
+        row[f"seconds_of_{step.replace(' ', '_')}"] = round(time.monotonic() - started, 1)
+    record = {"model": name, "plan": dataclasses.asdict(plan), **row, "errors": errors}
+    write_atomically(folder / ROW, json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    _, model, place, images, settings = sys.argv
+    main(model, pathlib.Path(place), images, Plan(**json.loads(settings)))
