@@ -23,7 +23,7 @@ from care_keras.data.sources import check_source
 from care_keras.models.presets import check_name_or_path
 
 _MODEL = flags.DEFINE_string(
-    "model", "care_nano_cifar10", "A .keras file or a bundled model's name."
+    "model", "care_nano_cifar10", "A .keras file, a float .tflite, or a bundled model's name."
 )
 _PRECISION = flags.DEFINE_enum(
     "precision", "float32", ["float32", "float16", "dynamic", "int8"], "Precision of the file."

@@ -13,7 +13,7 @@ import numpy as np
 
 from care_keras.convert.in_child import convert_in_child
 from care_keras.data.record import Preprocessing
-from care_keras.deploy import Rewrites, fuse
+from care_keras.deploy import Rewrites, fuse, lift
 from care_keras.emit.network import emit_tflite
 from care_keras.graph import functional_form
 from care_keras.primitives.deploy_model import DeployModel
@@ -161,8 +161,6 @@ def int8_form(deployed: keras.Model, preprocessing: Preprocessing) -> DeployMode
 
 def _lifted(model, preprocessing):
     """A deploy form by way of TensorFlow's float file."""
-    from care_keras.deploy import lift
-
     try:
         lifted = lift(convert_in_child(model, preprocessing, "float32", "float", 1))
     except ValueError as error:

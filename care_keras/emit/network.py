@@ -9,7 +9,7 @@ from care_keras.emit.rules import find_rule
 from care_keras.graph import unfold
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.primitives.folding import array
-from care_keras.quantization import FakeQuant
+from care_keras.quantization import FakeQuant, is_quantized
 from care_keras.tflite_file.writer import Quantization, TensorHandle, Writer
 
 _CODES = {8: np.dtype(np.int8), 16: np.dtype(np.int16)}
@@ -54,7 +54,8 @@ def emit_tflite(
                 "Raw pixels are for a model of one RGB image that says how they become its input: "
                 "set `preprocessing`. Received: input_kind='rgb_uint8'"
             )
-        model = with_normalization(model)
+        # A quantized form of pixels says so by its input's codes, which are looked at below.
+        model = model if is_quantized(model) else with_normalization(model)
     emitter = Emitter(model, image_size, batch, input_kind, weights, rounded)
     return emitter.emit(all_tensors)
 

@@ -62,8 +62,8 @@ def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> De
     lacking = without_int8(model)
     if lacking:
         raise ValueError(
-            "Operations have no int8 form: a model that is to be quantized has CARE's layers "
-            f"alone, and is fused with all rewrites on. Received: {describe_operations(lacking)}"
+            "Operations have no int8 form: they are no primitives, or divisions by a tensor, "
+            f"which `fuse` leaves with rewrites off. Received: {describe_operations(lacking)}"
         )
     return _Quantization(model, config or int8_ptq()).run()
 

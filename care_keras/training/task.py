@@ -286,10 +286,6 @@ def _check_low_resolution(config, model):
 
 def _load_start(config):
     try:
-        if config.start_from.endswith(".tflite"):
-            from care_keras.deploy import lift
-
-            return lift(config.start_from)
         return load_any(config.start_from)
     except ValueError as error:
         raise UserError(str(error)) from error

@@ -30,6 +30,7 @@ def _two(call):
     operands = [call.input(0), call.input(1)]
     place = next((i for i, x in enumerate(operands) if isinstance(x, np.ndarray)), None)
     if place is not None:
+        call.value(1 - place)
         operands[place] = call.weights(place)
     _check_sizes(operands)
     aligned, axis = align(call.build, operands, call.name)

@@ -252,11 +252,12 @@ def test_operations_without_int8_are_refused():
         quantize(fuse(tiny_classifier(), Rewrites(division_free=False)))
 
 
-def test_layers_that_are_none_of_ours_are_refused():
+def test_layers_without_primitives_are_refused():
     model = tiny_classifier()
-    x = keras.layers.ReLU(name="foreign")(model.output)
-    x = keras.layers.Dropout(0.5, name="drop")(x, training=False)
-    expected = r"no int8 form.*Received: 'foreign' \(ReLU\), 'drop' \(Dropout\)$"
+    x = keras.layers.Reshape((-1, 1), name="steps")(model.output)
+    x = keras.layers.LSTM(2, name="foreign", return_sequences=True)(x)
+    x = keras.layers.Conv1D(2, 1, name="other")(x)
+    expected = r"no int8 form.*Received: 'foreign' \(LSTM\), 'other' \(Conv1D\)$"
     with pytest.raises(ValueError, match=expected):
         quantize(fuse(keras.Model(model.input, x)))
 
