@@ -54,7 +54,11 @@ def strided_part(shape, begin, end, strides, options) -> Part:
         elif new[i]:
             added.append(kept)
             kept += 1
+        elif strides[i] < 1:
+            raise NoPrimitiveError("that runs backwards")
         elif has("shrink_axis", i):
+            if has("begin", i):
+                raise NoPrimitiveError("of a place that it is told not to heed")
             dropped.add(len(slices))
             slices.append(slice(begin[i], begin[i] + 1 if begin[i] != -1 else None))
         else:
@@ -65,8 +69,6 @@ def strided_part(shape, begin, end, strides, options) -> Part:
 
 
 def _slice(place, begin, end, strides, options, has):
-    if strides[place] < 1:
-        raise NoPrimitiveError("that runs backwards")
     first = None if has("begin", place) else begin[place]
     last = None if has("end", place) else end[place]
     if options.get("offset") and last is not None:
