@@ -45,13 +45,14 @@ class Rewrites:
 
 
 def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
-    """The deploy form of a CARE model: the same function, made for phones.
+    """The deploy form of a Keras model: the same function, made for phones.
 
     Takes a `CAREClassifier`, a `CAREBackbone`, `keras.Model(backbone.input,
-    backbone.pyramid_outputs)`, or any functional or sequential model with these
-    inside, in every backend. Layers that are none of CARE's are taken over as
-    they are (`DeployModel.foreign_operations`). The result is float32, has
-    fixed weights of its own, and leaves `model` as it was.
+    backbone.pyramid_outputs)`, or any functional or sequential model, in every
+    backend. Layers and operations of `keras.ops` become primitives; what has
+    none is taken over as it is (`DeployModel.foreign_operations`, and
+    `foreign_reasons` for why). The result is float32, has fixed weights of its
+    own, and leaves `model` as it was.
 
     Args:
         model: A functional or sequential model of the training form.
@@ -84,7 +85,11 @@ def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:
 def _input_dtype(tensor):
     """float32 for numbers, pixels among them; what counts or names things stays what it is."""
     kind = tensor.dtype
-    return "float32" if kind == "uint8" or kind.startswith(("float", "bfloat")) else kind
+    return "float32" if kind == "uint8" or _is_of_numbers(kind) else kind
+
+
+def _is_of_numbers(dtype):
+    return dtype.startswith(("float", "bfloat"))
 
 
 class _Lowering:
@@ -138,8 +143,8 @@ class _Lowering:
         if not lower.takes_affine:
             given = keras.tree.map_structure(self._tensor, given)
         values = _inputs(operation, *given)
-        if isinstance(values, dict) and not lower.takes_keywords:
-            raise NoPrimitiveError(f"it is called with {', '.join(list(values)[1:])}")
+        if not lower.takes_keywords:
+            _check_numbers(values)
         fused = self._fused(operation, values)
         if fused is not None:
             return fused
@@ -193,6 +198,15 @@ class _Lowering:
         layer = self.builder.product_behind(x)
         linear = isinstance(layer, FusedActivation) and layer.activation == "linear"
         return layer if linear else None
+
+
+def _check_numbers(values):
+    """Refuses masks, places and the like."""
+    if isinstance(values, dict):
+        raise NoPrimitiveError(f"it is called with {', '.join(list(values)[1:])}")
+    for x in keras.tree.flatten(values):
+        if isinstance(x, keras.KerasTensor) and not _is_of_numbers(x.dtype):
+            raise NoPrimitiveError(f"its input is {x.dtype}")
 
 
 def _inputs(operation, args, kwargs):

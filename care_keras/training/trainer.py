@@ -61,10 +61,10 @@ def _train(config, distribution):
         raise UserError("--float_layers and --int16_layers go with --qat")
     say = _say if distribution.is_chief else _silent
     sources = open_sources(config)
-    config = fitted(config, sources[0])
+    asked, config = config, fitted(config, sources[0])
     distribution.check_batch_size(config.batch_size)
     folder = RunFolder(config.run_dir, distribution.is_chief)
-    folder.prepare(config.to_dict())
+    folder.prepare(asked.to_dict())
 
     keras.utils.set_random_seed(config.seed)
     leave_out_remapper()

@@ -15,9 +15,16 @@ from care_keras.primitives.fused_activation import LIMITS
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
+# What functions of `keras.activations` leave.
+_ENDS = {"relu": (0.0, None), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
+
+
 def fused_activation(operation) -> str | None:
     """Name of the activation that an operation is, if TFLite computes it within the one before."""
-    limits = _limits(operation)
+    return _fused(_limits(operation))
+
+
+def _fused(limits):
     return next((name for name, ends in LIMITS.items() if ends == limits), None)
 
 
@@ -28,8 +35,7 @@ def _limits(operation):
         plain = not operation.negative_slope and not operation.threshold
         return (0.0, operation.max_value) if plain else None
     if isinstance(operation, keras.layers.Activation):
-        name = _name(operation.activation)
-        return {"relu": (0.0, None), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}.get(name)
+        return _ENDS.get(_name(operation.activation))
     if isinstance(operation, keras.layers.Layer):
         return None
     if kind == "Clip":
@@ -48,20 +54,21 @@ def lower_activation(build, activation, x, name) -> keras.KerasTensor:
         x: What was computed, which nothing else reads.
         name: Of the layer.
     """
-    if isinstance(activation, keras.layers.Layer):
-        lower = find_lowering(activation)
-        if lower is None:
-            raise NoPrimitiveError(f"activation={type(activation).__name__}")
-        return build.tensor(lower(build, activation, x, None))
-    kind = _name(activation)
+    is_layer = isinstance(activation, keras.layers.Layer)
+    kind = "" if is_layer else _name(activation)
     if kind == "linear":
         return x
+    fused = fused_activation(activation) if is_layer else _fused(_ENDS.get(kind))
     layer = build.product_behind(x)
-    fused = {"hard_tanh": "relu_n1_to_1"}.get(kind, kind)
-    if fused in LIMITS and getattr(layer, "activation", None) == "linear":
+    if fused and getattr(layer, "activation", None) == "linear":
         layer.activation = fused
         return x
-    return apply(build, kind, x, f"{name}_{kind}")
+    if not is_layer:
+        return apply(build, kind, x, f"{name}_{kind}")
+    lower = find_lowering(activation)
+    if lower is None:
+        raise NoPrimitiveError(f"activation={type(activation).__name__}")
+    return build.tensor(lower(build, activation, x, None))
 
 
 def _name(activation):

@@ -11,6 +11,7 @@ from care_keras.deploy.lowering import (
     Affine,
     Lowered,
     NoPrimitiveError,
+    check_channels_last,
     lowers,
 )
 from care_keras.primitives.folding import (
@@ -25,10 +26,7 @@ _MAX_TAPS = 25
 
 
 def _check(layer):
-    if layer.data_format != "channels_last":
-        raise NoPrimitiveError(
-            "data_format='channels_first' is for GPUs; phones have channels last"
-        )
+    check_channels_last(layer)
     if layer.padding not in ("valid", "same"):
         raise NoPrimitiveError(f"padding={layer.padding!r}")
 

@@ -152,8 +152,9 @@ def lower_up_sampling(build, layer, x, rewrites) -> Lowered:
 @lowers(keras.layers.Resizing, "Resize")
 def lower_resizing(build, layer, x, rewrites) -> Lowered:
     """RESIZE_NEAREST_NEIGHBOR or RESIZE_BILINEAR to a size."""
-    if layer.data_format not in (None, "channels_last") or len(x.shape) != 4:
-        raise NoPrimitiveError("its input is no batch of maps with channels last")
+    check_channels_last(layer)
+    if len(x.shape) != 4:
+        raise NoPrimitiveError("its input is no batch of maps")
     if layer.crop_to_aspect_ratio or layer.pad_to_aspect_ratio or layer.antialias:
         raise NoPrimitiveError("it crops, pads or smooths")
     if layer.interpolation not in ("nearest", "bilinear"):

@@ -22,15 +22,15 @@ from care_keras.deploy.lift.names import Names, keras_name
 from care_keras.deploy.lift.registry import LIFTS, Call
 from care_keras.deploy.lift.values import Value, computed
 from care_keras.deploy.lowering import Builder, NoPrimitiveError
+from care_keras.primitives import Permute
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.tflite_file import read_graph
 
 _FLOATS = ("float32", "float16", "bfloat16")
 # Bytes of weights for each byte of the file, as tensors may be shared, and for any file.
 _BYTES_PER_BYTE, _FREE_BYTES = 16, 1 << 26
-
-# Of a tensor in a message.
-_LONGEST_NAME = 80
+# Letters of a tensor's name, and of what Keras or NumPy say, in a message.
+_LONGEST_NAME, _LONGEST_REASON = 80, 160
 
 
 class Network:
@@ -133,7 +133,7 @@ class Network:
             self._refused[f"{label} {error}"].append(example)
         # A file may say anything of its operators, and Keras has no error of its own for it.
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0][:_LONGEST_REASON]
             self._refused[f"{label} whose inputs do not fit ({reason})"].append(example)
         else:
             for index, result in found.items():
@@ -205,9 +205,11 @@ class Network:
             if value is not None:
                 x = computed(self._build, value.tensor)
                 if any(x is source for source in sources):
-                    x = self._build.reshape(x, x.shape, self._names.unique(f"{name}_output"))
+                    # Keras wants an operation, and this one leaves all axes where they are.
+                    order, own = range(1, len(x.shape)), self._names.unique(f"{name}_output")
+                    x = self._build.add(Permute, x, own, order)
                 outputs[name] = x
-            elif self._read(index) is not None:
+            elif index in self._constants or self._main.tensors[index].is_constant:
                 self._refused["an output that is constant"].append(name)
             elif not self._refused:
                 self._refused["an output that nothing computes"].append(name)

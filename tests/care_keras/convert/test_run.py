@@ -126,7 +126,7 @@ def test_a_head_of_ones_own_converts(tmp_path, precision):
     result = run_job(job)
     float32 = precision == "float32"
     assert result.checks[-1].agreement >= (1.0 if float32 else 0.8)
-    assert result.checks[-1].snr_db > (80.0 if float32 else 15.0)
+    assert result.checks[-1].snr_db > (80.0 if float32 else 5.0)
     # CARE's own part went through the deploy form: its attention divides nothing.
     names = {operator.name for operator in read_graph(job.output).operators}
     assert "RSQRT" in names and "DIV" not in names

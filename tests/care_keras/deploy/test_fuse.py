@@ -141,19 +141,43 @@ def test_features_of_every_stage_by_name(backbone):
         assert_equal_form(outputs[name], expected[name])
 
 
-def test_other_layers_are_taken_over(backbone):
+def test_other_layers_are_primitives_too(backbone):
     x = keras.layers.GlobalAveragePooling2D(name="pooling")(backbone.output)
     model = keras.Model(backbone.input, keras.layers.Dense(5, name="dense")(x))
     randomize_weights(model.get_layer("dense"))
     deployed = fuse(model)
+    assert deployed.foreign_operations == []
+    assert isinstance(deployed.get_layer("dense_product"), p.Conv2D)
+    assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
+
+
+def test_what_has_no_primitives_is_taken_over(backbone):
+    model = keras.Model(
+        backbone.input, keras.layers.Dense(5, "celu", name="dense")(backbone.output)
+    )
+    randomize_weights(model.get_layer("dense"))
+    deployed = fuse(model)
+    assert deployed.foreign_operations == [deployed.get_layer("dense")]
+    assert "celu" in deployed.foreign_reasons["dense"]
     assert deployed.get_layer("dense") is not model.get_layer("dense")
+    assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
+
+
+def test_a_batch_norm_behind_a_backbone(backbone):
+    """It is folded into the last convolution of CARE's last block."""
+    norm = keras.layers.BatchNormalization(name="last_norm")
+    model = keras.Model(backbone.input, norm(backbone.output))
+    randomize_weights(norm)
+    deployed = fuse(model)
+    assert not [layer for layer in deployed.layers if layer.name.startswith("last_norm")]
     assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
 
 
 def test_a_batch_norm_that_meets_no_convolution(backbone):
     """It cannot be folded, and its BatchNorm becomes a scale and an offset."""
+    x = keras.layers.MaxPooling2D()(backbone.output)
     norm = keras.layers.BatchNormalization(name="last_norm")
-    model = keras.Model(backbone.input, norm(backbone.output))
+    model = keras.Model(backbone.input, norm(x))
     randomize_weights(norm)
     deployed = fuse(model)
     assert isinstance(deployed.get_layer("last_norm"), p.DepthwiseConv2D)
@@ -363,7 +387,8 @@ def test_models_around_a_backbone(make):
     model = make()
     randomize_weights(model)
     deployed = fuse(model)
-    assert deployed.foreign_operations
+    kinds = [type(operation).__name__ for operation in deployed.foreign_operations]
+    assert kinds == (["Flip"] if make is shared_backbone else [])
     images = random_images()
     expected, actual = infer(model, images), infer(deployed, images)
     for one, other in zip(keras.tree.flatten(actual), keras.tree.flatten(expected), strict=True):
@@ -373,14 +398,32 @@ def test_models_around_a_backbone(make):
     # What was CARE's is fused inside of another model too.
     kinds = {type(operation) for operation in deployed.operations}
     assert p.MatMul in kinds and not kinds & {CAREBlock, keras.layers.BatchNormalization}
-    if make not in (shared_convolution, convolution_that_is_an_output):
-        assert p.ChannelAffine not in kinds
+    one_tap = [
+        layer.name
+        for layer in deployed.layers
+        if isinstance(layer, p.DepthwiseConv2D) and layer.kernel_size == (1, 1)
+    ]
+    # A norm that cannot be folded into the convolution before it is folded into the stem.
+    assert one_tap == []
 
 
-def test_a_layer_called_twice_keeps_one_set_of_weights():
-    deployed = fuse(shared_dense())
-    shared = [one for one in deployed.foreign_operations if one.name.startswith("shared")]
-    assert len(shared) == 1
+def test_a_layer_called_twice_computes_the_same_twice():
+    model = shared_dense()
+    randomize_weights(model.get_layer("shared"))
+    deployed = fuse(model)
+    first, second = (deployed.get_layer(f"shared_product{end}") for end in ("", "_1"))
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_foreign_layer_called_twice_keeps_one_set_of_weights():
+    b = pooled()
+    dense = keras.layers.Dense(b.output.shape[-1], activation="celu", name="shared")
+    model = keras.Model(b.input, dense(dense(b.output)))
+    randomize_weights(dense)
+    deployed = fuse(model)
+    assert deployed.foreign_operations == [deployed.get_layer("shared")]
+    assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
 
 
 def test_a_sequential_model_that_is_not_built_is_refused():

@@ -390,6 +390,22 @@ def test_several_inputs_and_outputs_keep_their_names():
     assert {x.name: x.shape for x in model.inputs} == {"x0": (None, 6, 4), "x1": (None, 1, 4)}
 
 
+@pytest.mark.parametrize("name", ["any size", "nothing"])
+def test_images_of_any_size(name):
+    tf = tensorflow()
+
+    def function(x):
+        if name == "nothing":
+            return tf.identity(x)
+        x = tf.nn.relu(tf.nn.conv2d(x, KERNEL, 2, "SAME"))
+        return tf.reduce_mean(x, (1, 2)) * 2.0
+
+    model = lift(converted(function, (None, None, None, CHANNELS)))
+    assert model.input_shape == (None, None, None, CHANNELS)
+    fixed = converted(function, (1, *SIZE, CHANNELS))
+    assert_same(model(IMAGES), run(fixed, IMAGES)[0])
+
+
 def applications():
     return {
         "MobileNetV2": lambda: keras.applications.MobileNetV2(

@@ -179,10 +179,10 @@ def test_every_tensor_as_an_output():
 
 
 def test_a_layer_that_is_no_primitive_is_refused():
-    backbone = tiny_backbone()
-    x = keras.layers.Conv3D(2, 1, name="cubes")(keras.ops.expand_dims(backbone.output, -1))
-    model = fuse(keras.Model(backbone.input, x))
-    with pytest.raises(ValueError, match=r"no primitive.*Received: 'cubes' of Conv3D"):
+    images = keras.Input((*SIZE, 3))
+    x = keras.layers.Reshape((-1, 3))(images)
+    model = fuse(keras.Model(images, keras.layers.LSTM(2, name="foreign")(x)))
+    with pytest.raises(ValueError, match=r"no primitive.*Received: 'foreign' of LSTM"):
         emit_tflite(model, SIZE)
 
 

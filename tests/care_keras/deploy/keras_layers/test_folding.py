@@ -70,12 +70,13 @@ PRODUCTS = {
     "conv": lambda x: layers.Conv2D(4, 3, name="tested")(x),
     "depthwise": lambda x: layers.DepthwiseConv2D(3, name="tested")(x),
     "transposed": lambda x: layers.Conv2DTranspose(4, 2, 2, name="tested")(x),
+    "dense": lambda x: layers.Dense(4, name="tested")(x),
     "add": lambda x: layers.Add(name="tested")([x, layers.Conv2D(3, 1, name="other")(x)]),
     "subtract": lambda x: layers.Subtract(name="tested")([x, layers.Conv2D(3, 1, name="other")(x)]),
     "multiply": lambda x: layers.Multiply(name="tested")([x, layers.Conv2D(3, 1, name="other")(x)]),
 }
 CLIPS = {
-    "relu": lambda: layers.ReLU(),
+    "relu": layers.ReLU,
     "relu6": lambda: layers.ReLU(max_value=6),
     "relu_n1_to_1": lambda: layers.Activation("hard_tanh"),
 }
@@ -87,6 +88,15 @@ def test_an_activation_is_fused(product, activation):
     model = fused_of(lambda x: CLIPS[activation]()(PRODUCTS[product](x)))
     assert "Clip" not in kinds(model)
     assert activations_of(model)["tested"] == activation
+
+
+@pytest.mark.parametrize("activation", CLIPS)
+def test_an_activation_of_a_layer_is_fused(activation):
+    model = fused_of(
+        lambda x: layers.Conv2D(4, 3, activation=CLIPS[activation](), name="tested")(x)
+    )
+    assert kinds(model) == ["Conv2D"]
+    assert activations_of(model) == {"tested": activation}
 
 
 def behind_a_norm(x):

@@ -68,8 +68,21 @@ def quantized_by_keras(x):
 # What makes a model, and the reason by the class of what stays.
 CASES = {
     "channels first": (channels_first, {"UpSampling2D": "channels_first"}),
+    "pooling of channels first": (
+        lambda x: layers.MaxPooling2D(2, data_format="channels_first")(x),
+        {"MaxPooling2D": "channels_first"},
+    ),
     "causal": (causal, {"MultiHeadAttention": "use_causal_mask"}),
     "mask": (masked, {"MultiHeadAttention": "key_mask", "Greater": "has no primitives"}),
+    "mask of a layer": (
+        masked_by_a_layer,
+        {
+            "Masking": "has no primitives",
+            "NotEqual": "has no primitives",
+            "Any": "has no primitives",
+            "GlobalAveragePooling1D": "it is called with mask",
+        },
+    ),
     "scores": (scores, {"MultiHeadAttention": "return_attention_scores"}),
     "masked softmax": (masked_softmax, {"Softmax": "mask", "Greater": "has no primitives"}),
     "own convolution": (lambda x: Standardized(4, 3)(x), {"Standardized": "convolution_op"}),
@@ -111,6 +124,14 @@ CASES = {
     ),
     "odd power": (lambda x: ops.abs(x) ** 1.5, {"Power": "power=1.5"}),
     "whole": (lambda x: ops.mean(x) + x, {"Mean": "batch", "Add": "numbers of axes"}),
+    "numbers of what is no number": (
+        lambda x: ops.cast(x > 0.0, "float32") * x,
+        {"Greater": "has no primitives", "Cast": "its input is bool"},
+    ),
+    "places": (
+        lambda x: ops.cast(2 * ops.argmax(x, axis=-1, keepdims=True), "float32") + x,
+        {"Argmax": "no primitives", "Multiply": "input is int", "Cast": "input is int"},
+    ),
     "quantized by Keras": (quantized_by_keras, {"Dense": "Keras has quantized it"}),
 }
 

@@ -143,7 +143,7 @@ def _images(tensor, dtype="float32"):
 @pytest.mark.parametrize("structure", ["list", "dict"])
 def test_several_inputs(structure):
     first, second, outputs = two_images()
-    given = [first, second] if structure == "list" else {"b": first, "a": second}
+    given = [first, second] if structure == "list" else {"second": second, "first": first}
     model = keras.Model(given, {"y": outputs, "x": [layers.ReLU()(outputs)]})
     randomize(model)
     deployed = fuse(model)
@@ -169,10 +169,14 @@ def test_a_structure_of_outputs():
     x = keras.Input((*SIZE, 3))
     model = keras.Model(x, pyramid(x))
     randomize(model)
-    images = _images(x)
-    actual, expected = run(fuse(model), images), run(model, images)
+    images, deployed = _images(x), fuse(model)
+    actual, expected = run(deployed, images), run(model, images)
     keras.tree.assert_same_structure(actual, expected)
     for one, other in zip(arrays_of(actual), arrays_of(expected), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    file = LiteRTFile(emit_tflite(deployed, SIZE, batch=2)).run(images)
+    low, high, last = (file[name] for name in ("low_relu", "high", "last"))
+    for one, other in zip((high, last, low), arrays_of(expected), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
