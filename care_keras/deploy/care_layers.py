@@ -242,8 +242,8 @@ def _strips(build, mixer, x, name, rewrites):
         for conv in (mixer.strip_conv_vertical, mixer.strip_conv_horizontal)
     ]
     if rewrites.split_strips:
-        return _sum_of_depthwise(build, x, split_strips(*strips), name)
-    return _sum_of_depthwise(build, x, [(*strip, (1, 1)) for strip in strips], name)
+        return build.sum_of_depthwise(x, split_strips(*strips), name)
+    return build.sum_of_depthwise(x, [(*strip, (1, 1)) for strip in strips], name)
 
 
 def _local_conv(build, conv, x, name, rewrites):
@@ -251,13 +251,4 @@ def _local_conv(build, conv, x, name, rewrites):
         return _depthwise(build, conv, x, name)
     slices = SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
     pieces = split_depthwise(array(conv.kernel), array(conv.bias), slices)
-    return _sum_of_depthwise(build, x, pieces, name)
-
-
-def _sum_of_depthwise(build, x, pieces, name):
-    """Depthwise convolutions of one tensor, added up."""
-    total = None
-    for i, (kernel, bias, dilation_rate) in enumerate(pieces):
-        y = build.depthwise(x, kernel, bias, f"{name}_piece{i + 1}", dilation_rate)
-        total = y if total is None else build.add(p.Add, [total, y], f"{name}_sum{i}")
-    return total
+    return build.sum_of_depthwise(x, pieces, name)

@@ -11,7 +11,6 @@ from care_keras.deploy.keras_layers.activations import fused_activation
 from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError, find_lowering
 from care_keras.graph import functional_form, input_structure, unfold
 from care_keras.primitives.deploy_model import DeployModel
-from care_keras.primitives.fused_activation import FusedActivation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +100,6 @@ class _Lowering:
         self.builder = Builder()
         # Of a layer that is called several times there is one copy.
         self._copies = {}
-        # Of the builder: what several operations read, or the model returns, takes nothing in.
-        self._shared = self.builder.shared
         self._values = []
         # Why an operation has no primitives, by its name in the result.
         self.reasons = {}
@@ -112,7 +109,7 @@ class _Lowering:
         self._values += inputs
         for x in inputs:
             self.builder.name(x.name)
-        self._shared |= {id(x) for x in inputs}
+        self.builder.shared |= {id(x) for x in inputs}
         outputs = self.graph.run_steps(inputs, self._lower)
         return keras.tree.map_structure(self.builder.tensor, outputs)
 
@@ -123,7 +120,7 @@ class _Lowering:
             # Or its id could be another's.
             self._values.append(value)
             if len(self.graph.readers.get(index, ())) != 1 or index in self.graph.returned:
-                self._shared.add(id(value))
+                self.builder.shared.add(id(value))
         return outputs
 
     def _lowered(self, operation, args, kwargs):
@@ -141,7 +138,7 @@ class _Lowering:
             raise NoPrimitiveError("Keras has quantized it")
         given = args, kwargs
         if not lower.takes_affine:
-            given = keras.tree.map_structure(self._tensor, given)
+            given = keras.tree.map_structure(self.builder.tensor, given)
         values = _inputs(operation, *given)
         if not lower.takes_keywords:
             _check_numbers(values)
@@ -152,7 +149,7 @@ class _Lowering:
 
     def _copied(self, operation, args, kwargs, reason):
         """What has no primitives, as it is."""
-        args, kwargs = keras.tree.map_structure(self._tensor, (args, kwargs))
+        args, kwargs = keras.tree.map_structure(self.builder.tensor, (args, kwargs))
         if operation in self._copies:
             return self._copies[operation](*args, **kwargs)
         name = self.builder.name(operation.name)
@@ -164,18 +161,10 @@ class _Lowering:
         self._copies[operation] = copy
         return outputs
 
-    def _tensor(self, value):
-        if not isinstance(value, Affine):
-            return value
-        x = self.builder.tensor(value)
-        if id(value) in self._shared:
-            self._shared.add(id(x))
-        return x
-
     def _fused(self, operation, x):
         """The input, where the operation is an activation that moves into what gave it."""
         activation = None if isinstance(x, (list, dict)) else fused_activation(operation)
-        layer = self._foldable(x) if activation else None
+        layer = self.builder.foldable(x) if activation else None
         if layer is None:
             return None
         layer.activation = activation
@@ -185,19 +174,11 @@ class _Lowering:
         """What a lowering gave; an affine map moves into the convolution that it is of."""
         if not isinstance(value, Affine) or not self.rewrites.fold_batch_norm:
             return value
-        layer = self._foldable(value.tensor)
+        layer = self.builder.foldable(value.tensor)
         if not hasattr(layer, "channel_axes"):
             return value
         self.builder.fold_after(layer, value.scale, value.offset)
         return value.tensor
-
-    def _foldable(self, x):
-        """The layer that gave a tensor, if what follows may become part of it."""
-        if id(x) in self._shared:
-            return None
-        layer = self.builder.product_behind(x)
-        linear = isinstance(layer, FusedActivation) and layer.activation == "linear"
-        return layer if linear else None
 
 
 def _check_numbers(values):

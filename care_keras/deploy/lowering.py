@@ -11,9 +11,10 @@ from care_keras import primitives
 from care_keras.primitives.folding import (
     array,
     fold_affine_after_conv,
-    fold_affine_before_conv,
-    fold_affine_before_depthwise,
+    fold_affine_before,
+    folds_affine_before,
 )
+from care_keras.primitives.fused_activation import FusedActivation
 
 # Class of a layer, or name of a class of Keras's own that it does not make public, as those of
 # `keras.ops` -> what writes it on primitives.
@@ -129,10 +130,25 @@ class Affine:
         return Affine(self.tensor, self.scale * scale, self.offset * scale + offset, name)
 
 
-def identity(tensor) -> Affine:
-    """A tensor as an affine map that changes nothing."""
-    channels = tensor.shape[-1]
-    return Affine(tensor, np.ones(channels), np.zeros(channels), "identity")
+def as_affine(x: "keras.KerasTensor | Affine") -> Affine:
+    """An affine map; of a tensor the one that changes nothing."""
+    if isinstance(x, Affine):
+        return x
+    channels = x.shape[-1]
+    return Affine(x, np.ones(channels), np.zeros(channels), "identity")
+
+
+def shape_of(x: "keras.KerasTensor | Affine") -> tuple:
+    """The shape of a tensor, or of what an affine map gives."""
+    return (x.tensor if isinstance(x, Affine) else x).shape
+
+
+def per_channel(channels: int | None, *factors: np.ndarray) -> list[np.ndarray] | None:
+    """Arrays that are one number, or one for each channel, as `(channels,)`; `None` of others."""
+    fit = channels is not None and all(
+        x.size in (1, channels) and x.size == (x.shape or (1,))[-1] for x in factors
+    )
+    return [x.reshape(-1) * np.ones(channels) for x in factors] if fit else None
 
 
 # What a lowering returns.
@@ -212,6 +228,12 @@ class Builder:
             x = inputs
         return None
 
+    def foldable(self, x) -> FusedActivation | None:
+        """What gave a tensor, if what follows may become part of it: nothing else reads it."""
+        layer = None if id(x) in self.shared else self.product_behind(x)
+        linear = isinstance(layer, FusedActivation) and layer.activation == "linear"
+        return layer if linear else None
+
     def producer(self, x) -> tuple[primitives.Primitive, object] | None:
         """The layer that gave a tensor and what it was given; `None` of another's tensor."""
         return self._calls[id(x)][:2] if id(x) in self._calls else None
@@ -233,7 +255,7 @@ class Builder:
             dtype="float32",
             **kwargs,
         )
-        x, kernel, bias = self._fold_before(layer, x, kernel, bias, fold_affine_before_conv)
+        x, kernel, bias = self._fold_before(layer, x, kernel, bias)
         return self.call(layer, x, kernel, bias)
 
     def depthwise(
@@ -250,12 +272,28 @@ class Builder:
             dtype="float32",
             **kwargs,
         )
-        x, kernel, bias = self._fold_before(layer, x, kernel, bias, fold_affine_before_depthwise)
+        x, kernel, bias = self._fold_before(layer, x, kernel, bias)
         return self.call(layer, x, kernel, bias)
 
-    def _fold_before(self, layer, x, kernel, bias, fold):
-        if isinstance(x, Affine) and (layer.pads_nothing or not x.offset.any()):
-            return x.tensor, *fold(kernel, bias, x.scale, x.offset)
+    def sum_of_depthwise(self, x, pieces, name, last=None) -> keras.KerasTensor:
+        """Depthwise convolutions of one tensor, added up.
+
+        Args:
+            x: The tensor.
+            pieces: `(kernel, bias, dilation_rate)` of each.
+            name: Of the whole.
+            last: Of the last sum, by default numbered as the others are.
+        """
+        total = None
+        for number, (kernel, bias, dilation_rate) in enumerate(pieces):
+            y = self.depthwise(x, kernel, bias, f"{name}_piece{number + 1}", dilation_rate)
+            own = last if last and number == len(pieces) - 1 else f"{name}_sum{number}"
+            total = y if total is None else self.add(primitives.Add, [total, y], own)
+        return total
+
+    def _fold_before(self, layer, x, kernel, bias):
+        if isinstance(x, Affine) and folds_affine_before(layer, x.offset):
+            return x.tensor, *fold_affine_before(layer, kernel, bias, x.scale, x.offset)
         return self.tensor(x), kernel, bias
 
     def fold_after(self, layer, scale, offset) -> None:
@@ -275,7 +313,7 @@ class Builder:
 
         It is a 1x1 convolution, whose int8 kernel has a step for each output.
         """
-        shape = (x.tensor if isinstance(x, Affine) else x).shape
+        shape = shape_of(x)
         if isinstance(x, Affine):
             kernel, bias = kernel * x.scale[:, None], bias + x.offset @ kernel
             x = x.tensor
@@ -328,7 +366,11 @@ class Builder:
             return value
         if id(value) not in self._computed:
             self._computed[id(value)] = (self._compute(value), value)
-        return self._computed[id(value)][0]
+        x = self._computed[id(value)][0]
+        # It is read by others where the affine map is.
+        if id(value) in self.shared:
+            self.shared.add(id(x))
+        return x
 
     def _compute(self, value):
         scale, offset = value.scale, value.offset

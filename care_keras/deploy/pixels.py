@@ -10,11 +10,7 @@ from care_keras.data.record import Preprocessing
 from care_keras.graph import unfold
 from care_keras.primitives import Conv2D, DepthwiseConv2D
 from care_keras.primitives.deploy_model import DeployModel
-from care_keras.primitives.folding import (
-    array,
-    fold_affine_before_conv,
-    fold_affine_before_depthwise,
-)
+from care_keras.primitives.folding import array, fold_affine_before, folds_affine_before
 
 
 def takes_raw_pixels(model: DeployModel) -> bool:
@@ -29,14 +25,13 @@ def folds_pixels(model: DeployModel, layer) -> bool:
     if not isinstance(layer, (Conv2D, DepthwiseConv2D)):
         return False
     # A padded pixel is 0 once it is normalized, not before.
-    return layer.pads_nothing or not np.any(pixel_affine(model.preprocessing)[1])
+    return folds_affine_before(layer, pixel_affine(model.preprocessing)[1])
 
 
 def fold_pixels(model: DeployModel, layer) -> tuple[np.ndarray, np.ndarray]:
     """Kernel and bias of such a convolution when it is given pixels."""
-    depthwise = isinstance(layer, DepthwiseConv2D)
-    fold = fold_affine_before_depthwise if depthwise else fold_affine_before_conv
-    return fold(array(layer.kernel), array(layer.bias), *pixel_affine(model.preprocessing))
+    weights = array(layer.kernel), array(layer.bias)
+    return fold_affine_before(layer, *weights, *pixel_affine(model.preprocessing))
 
 
 def with_normalization(model: DeployModel) -> DeployModel:

@@ -45,6 +45,18 @@ def fold_affine_before_depthwise(kernel, bias, scale, offset) -> tuple[np.ndarra
     return kernel * scale[:, None], bias + constant
 
 
+def folds_affine_before(layer, offset) -> bool:
+    """Whether a convolution or depthwise convolution folds an affine map before it, exactly."""
+    return layer.pads_nothing or not np.any(offset)
+
+
+def fold_affine_before(layer, kernel, bias, scale, offset) -> tuple[np.ndarray, np.ndarray]:
+    """`fold_affine_before_conv` or `fold_affine_before_depthwise`, as the layer has it."""
+    depthwise = hasattr(layer, "depth_multiplier")
+    fold = fold_affine_before_depthwise if depthwise else fold_affine_before_conv
+    return fold(kernel, bias, scale, offset)
+
+
 def fold_affine_after_conv(kernel, bias, scale, offset) -> tuple[np.ndarray, np.ndarray]:
     """`scale * conv(x) + offset` as one convolution."""
     return kernel * scale, bias * scale + offset

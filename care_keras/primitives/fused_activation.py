@@ -12,6 +12,11 @@ LIMITS = {
 }
 
 
+def name_of(limits: tuple | None) -> str | None:
+    """The activation that lets through what lies between two ends, or `None`."""
+    return next((name for name, ends in LIMITS.items() if ends == limits), None)
+
+
 def clip(x, low, high) -> keras.KerasTensor:
     """`x` between two numbers, of which one may be `None`."""
     if low == 0.0 and high is None:

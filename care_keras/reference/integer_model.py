@@ -70,13 +70,13 @@ class IntegerModel:
         self._batch = None if keeps_images_apart(graph) else image.shape[0]
         largest = max(x.elements // x.shape[0] for x in graph.tensors if _is_computed(x))
         self._block = self._batch or max(1, _BLOCK_ELEMENTS // largest)
-        self.input = _tensor_info(image)
+        self.input = TensorInfo.of_tensor(image)
         self.outputs = {
-            name: _tensor_info(graph.tensors[index])
+            name: TensorInfo.of_tensor(graph.tensors[index])
             for name, index in _output_indices(graph).items()
         }
         computed = [index for step in self._steps for index in step.outputs]
-        self.tensors = {self._names[i]: _tensor_info(graph.tensors[i]) for i in computed}
+        self.tensors = {self._names[i]: TensorInfo.of_tensor(graph.tensors[i]) for i in computed}
 
     @property
     def output(self) -> TensorInfo:
@@ -213,14 +213,3 @@ def _names(graph: Graph) -> dict[int, str]:
         )
         seen.add(names[tensor.index])
     return names
-
-
-def _tensor_info(tensor: Tensor) -> TensorInfo:
-    quantized = len(tensor.scales) == 1
-    return TensorInfo(
-        name=tensor.name,
-        shape=tensor.shape,
-        dtype=np.dtype(tensor.dtype),
-        scale=tensor.scales[0] if quantized else 0.0,
-        zero_point=tensor.zero_points[0] if quantized else 0,
-    )

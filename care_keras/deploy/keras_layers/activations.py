@@ -9,7 +9,7 @@ import numpy as np
 from care_keras import primitives as p
 from care_keras.deploy.lowering import Lowered, NoPrimitiveError, find_lowering, lowers
 from care_keras.primitives.folding import array
-from care_keras.primitives.fused_activation import LIMITS
+from care_keras.primitives.fused_activation import name_of
 
 # Keras's own constants of SELU.
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -21,11 +21,7 @@ _ENDS = {"relu": (0.0, None), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
 
 def fused_activation(operation) -> str | None:
     """Name of the activation that an operation is, if TFLite computes it within the one before."""
-    return _fused(_limits(operation))
-
-
-def _fused(limits):
-    return next((name for name, ends in LIMITS.items() if ends == limits), None)
+    return name_of(_limits(operation))
 
 
 def _limits(operation):
@@ -42,7 +38,8 @@ def _limits(operation):
         ends = operation.x_min, operation.x_max
         numbers = all(end is None or np.ndim(end) == 0 for end in ends)
         return tuple(None if end is None else float(end) for end in ends) if numbers else None
-    return {"Relu": (0.0, None), "Relu6": (0.0, 6.0), "HardTanh": (-1.0, 1.0)}.get(kind)
+    own = {"Relu": "relu", "Relu6": "relu6", "HardTanh": "hard_tanh"}.get(kind)
+    return _ENDS.get(own)
 
 
 def lower_activation(build, activation, x, name) -> keras.KerasTensor:
@@ -58,7 +55,7 @@ def lower_activation(build, activation, x, name) -> keras.KerasTensor:
     kind = "" if is_layer else _name(activation)
     if kind == "linear":
         return x
-    fused = fused_activation(activation) if is_layer else _fused(_ENDS.get(kind))
+    fused = fused_activation(activation) if is_layer else name_of(_ENDS.get(kind))
     layer = build.product_behind(x)
     if fused and getattr(layer, "activation", None) == "linear":
         layer.activation = fused
@@ -126,7 +123,8 @@ def _selu(build, x, name):
     return elu(build, x, name, _SELU_ALPHA, _SELU_SCALE)
 
 
-def _absolute(build, x, name):
+def absolute(build, x, name) -> keras.KerasTensor:
+    """`|x|`."""
     above = build.add(p.Clip, x, f"{name}_positive", 0.0)
     below = build.add(p.Clip, x, f"{name}_negative", None, 0.0)
     return build.add(p.Subtract, [above, below], name)
@@ -134,14 +132,14 @@ def _absolute(build, x, name):
 
 def _softplus(build, x, name):
     # `relu(x) - log(sigmoid(|x|))`: of a number from a half to 1 the logarithm needs few codes.
-    size = _absolute(build, x, f"{name}_size")
+    size = absolute(build, x, f"{name}_size")
     log = build.add(p.Log, build.add(p.Sigmoid, size, f"{name}_sigmoid"), f"{name}_log")
     above = build.add(p.Clip, x, f"{name}_positive", 0.0)
     return build.add(p.Subtract, [above, log], name)
 
 
 def _softsign(build, x, name):
-    divisor = _absolute(build, x, f"{name}_size")
+    divisor = absolute(build, x, f"{name}_size")
     divisor = build.constant(p.AddConstant, divisor, 1.0, f"{name}_divisor")
     return quotient_of_positive(build, x, divisor, name)
 
@@ -175,7 +173,8 @@ def _tanh_shrink(build, x, name):
     return build.add(p.Subtract, [x, build.add(p.Tanh, x, f"{name}_tanh")], name)
 
 
-def _square(build, x, name):
+def square(build, x, name) -> keras.KerasTensor:
+    """`x * x`."""
     return build.add(p.Multiply, [x, x], name)
 
 
@@ -233,8 +232,8 @@ _FUNCTIONS = {
 }
 # Of `keras.ops`, by the class of the operation.
 _OPERATIONS = {
-    "Abs": _absolute,
-    "Absolute": _absolute,
+    "Abs": absolute,
+    "Absolute": absolute,
     "Exp": _one(p.Exp),
     "HardSigmoid": _hard_sigmoid,
     "HardSilu": _hard_silu,
@@ -252,7 +251,7 @@ _OPERATIONS = {
     "Softplus": _softplus,
     "Softsign": _softsign,
     "Sqrt": square_root,
-    "Square": _square,
+    "Square": square,
     "Tanh": _one(p.Tanh),
     "TanhShrink": _tanh_shrink,
 }

@@ -4,18 +4,19 @@ import keras
 import numpy as np
 
 from care_keras.deploy.lowering import (
-    Affine,
     Lowered,
     NoPrimitiveError,
-    identity,
+    as_affine,
     is_of_keras,
     lowers,
+    per_channel,
+    shape_of,
 )
 from care_keras.primitives.folding import array, batch_norm_affine
 
 
-def _affine_of(operation, shape) -> tuple[np.ndarray, np.ndarray] | None:
-    """`(scale, offset)` of a layer that is no more than that, float64 `(channels,)`.
+def _affine_of(operation, shape) -> list[np.ndarray] | None:
+    """`[scale, offset]` of a layer that is no more than that, float64 `(channels,)`.
 
     Args:
         operation: Any.
@@ -33,14 +34,9 @@ def _affine_of(operation, shape) -> tuple[np.ndarray, np.ndarray] | None:
         scale, offset = array(operation.gamma), 0.0
     else:
         return None
-    scale, offset = (np.asarray(x, np.float64) for x in (scale, offset))
-    of_channels = all(
-        x.size in (1, shape[-1]) and x.size == (x.shape or (1,))[-1] for x in (scale, offset)
-    )
-    if not of_channels or any(one % len(shape) != len(shape) - 1 for one in axes):
+    if any(one % len(shape) != len(shape) - 1 for one in axes):
         return None
-    ones = np.ones(shape[-1])
-    return scale.reshape(-1) * ones, offset.reshape(-1) * ones
+    return per_channel(shape[-1], *(np.asarray(x, np.float64) for x in (scale, offset)))
 
 
 def _normalization(layer):
@@ -63,9 +59,9 @@ def _normalization(layer):
 )
 def lower_affine(build, layer, x, rewrites) -> Lowered:
     """Still to be computed, or folded into what comes next."""
-    found = _affine_of(layer, (x.tensor if isinstance(x, Affine) else x).shape)
+    found = _affine_of(layer, shape_of(x))
     if found is None:
         raise NoPrimitiveError("its factors are not those of the last axis")
     if isinstance(layer, keras.layers.BatchNormalization) and not rewrites.fold_batch_norm:
         return build.channel_affine(build.tensor(x), *found, layer.name)
-    return (x if isinstance(x, Affine) else identity(x)).then(*found, layer.name)
+    return as_affine(x).then(*found, layer.name)

@@ -7,7 +7,15 @@ import numpy as np
 
 from care_keras import primitives as p
 from care_keras.deploy.keras_layers.activations import quotient_of_positive, square_root
-from care_keras.deploy.lowering import Affine, Lowered, NoPrimitiveError, lowers
+from care_keras.deploy.lowering import (
+    Affine,
+    Lowered,
+    NoPrimitiveError,
+    as_affine,
+    lowers,
+    per_channel,
+    shape_of,
+)
 from care_keras.primitives.folding import array
 
 _MERGES = {
@@ -198,19 +206,10 @@ def _is_value(x):
 
 def _affine(build, x, scale, offset, name):
     """`scale * x + offset` of numbers, or of arrays."""
-    tensor = x.tensor if isinstance(x, Affine) else x
-    channels = tensor.shape[-1]
-    rank = len(tensor.shape)
-    each = [
-        factor.size in (1, channels) and factor.size == (factor.shape or (1,))[-1]
-        for factor in (scale, offset)
-    ]
-    if all(each) and rank == 4 and max(scale.ndim, offset.ndim) <= rank and channels is not None:
-        ones = np.ones(channels)
-        scale, offset = (factor.reshape(-1) * ones for factor in (scale, offset))
-        return (
-            x.then(scale, offset, name) if isinstance(x, Affine) else Affine(x, scale, offset, name)
-        )
+    shape = shape_of(x)
+    factors = per_channel(shape[-1], scale, offset)
+    if factors and len(shape) == 4 and max(scale.ndim, offset.ndim) <= 4:
+        return as_affine(x).then(*factors, name)
     x = build.tensor(x)
     if not np.all(scale == 1.0):
         added = np.any(offset)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from care_keras import primitives as p
-from care_keras.deploy.lowering import Affine, Lowered, NoPrimitiveError, lowers
+from care_keras.deploy.lowering import Lowered, NoPrimitiveError, lowers, shape_of
 from care_keras.primitives.folding import array
 
 
@@ -22,7 +22,7 @@ def lower_attention(build, layer, inputs, rewrites) -> Lowered:
     for name in ("use_gate", "sliding_window", "attention_axes"):
         if config.get(name) not in (None, False, (1,), [1]):
             raise NoPrimitiveError(f"{name}={config[name]}")
-    if len(_shape(query)) != 3 or len(_shape(value)) != 3:
+    if len(shape_of(query)) != 3 or len(shape_of(value)) != 3:
         raise NoPrimitiveError("its inputs are no sequences")
     name = layer.name
     # The scale of the scores is the query's.
@@ -43,10 +43,6 @@ def lower_attention(build, layer, inputs, rewrites) -> Lowered:
     product = name if len(sizes) == 1 else f"{name}_flat"
     x = build.dense(x, kernel.reshape(width, -1), bias.reshape(-1), product)
     return x if len(sizes) == 1 else build.reshape(x, (*x.shape[:2], *sizes), name)
-
-
-def _shape(x):
-    return (x.tensor if isinstance(x, Affine) else x).shape
 
 
 def _heads(build, dense, x, name, factor=1.0):

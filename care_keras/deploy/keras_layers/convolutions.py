@@ -8,11 +8,11 @@ import numpy as np
 from care_keras import primitives as p
 from care_keras.deploy.keras_layers.activations import lower_activation
 from care_keras.deploy.lowering import (
-    Affine,
     Lowered,
     NoPrimitiveError,
     check_channels_last,
     lowers,
+    shape_of,
 )
 from care_keras.primitives.folding import (
     SEVEN_BY_SEVEN,
@@ -58,16 +58,10 @@ def _depthwise(build, layer, x, kernel, bias, name, rewrites):
         window = layer.dilation_rate, layer.strides, layer.padding
         return build.depthwise(x, kernel, bias, name, *window)
     pieces = split_depthwise(kernel, bias, _pieces(*kernel.shape[:2], rewrites))
-    if len(pieces) > 1:
-        # Or each of them would fold it.
-        x = build.tensor(x)
-    total = None
-    for number, (part, own_bias, dilation_rate) in enumerate(pieces, 1):
-        own = name if len(pieces) == 1 else f"{name}_piece{number}"
-        y = build.depthwise(x, part, own_bias, own, dilation_rate)
-        own = name if number == len(pieces) else f"{name}_sum{number - 1}"
-        total = y if total is None else build.add(p.Add, [total, y], own)
-    return total
+    if len(pieces) == 1:
+        return build.depthwise(x, kernel, bias, name)
+    # Or each of them would fold it.
+    return build.sum_of_depthwise(build.tensor(x), pieces, name, name)
 
 
 def _pieces(height, width, rewrites):
@@ -135,7 +129,6 @@ def lower_dense(build, layer, x, rewrites) -> Lowered:
 @lowers(keras.layers.EinsumDense, takes_affine=True)
 def lower_einsum_dense(build, layer, x, rewrites) -> Lowered:
     """A product over the last axes of the input, which the first ones of the kernel are."""
-    tensor = x.tensor if isinstance(x, Affine) else x
     kernel = array(layer.kernel)
     inputs, outputs = layer.equation.replace(" ", "").split("->")
     given, weights = inputs.split(",")
@@ -150,7 +143,7 @@ def lower_einsum_dense(build, layer, x, rewrites) -> Lowered:
     if not whole or not summed:
         raise NoPrimitiveError(f"equation={layer.equation!r}")
     width = int(np.prod(kernel.shape[: len(summed)]))
-    leading = tensor.shape[: len(tensor.shape) - len(summed)]
+    leading = shape_of(x)[: -len(summed)]
     if len(summed) > 1:
         x = build.reshape(build.tensor(x), (*leading, width), f"{layer.name}_flat")
     sizes = kernel.shape[len(summed) :]

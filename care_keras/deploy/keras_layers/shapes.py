@@ -128,8 +128,7 @@ def lower_axes(build, operation, x, rewrites) -> Lowered:
     shape = operation.compute_output_spec(x).shape
     if shape[:1] != x.shape[:1] or shape.count(None) > 1 + (shape[0] is None) or len(shape) < 2:
         raise NoPrimitiveError(f"its output has the shape {shape}")
-    sizes = [-1 if size is None else size for size in shape[1:]]
-    return build.add(p.Reshape, x, operation.name, sizes)
+    return build.reshape(x, shape, operation.name)
 
 
 @lowers("Transpose", "Swapaxes", "Moveaxis")
@@ -185,10 +184,7 @@ def lower_get_item(build, operation, inputs, rewrites) -> Lowered:
     ]
     if len(kept) == len(key) - 1:
         return x
-    if sum(size is None for size in kept) > 1:
-        raise NoPrimitiveError("more than one size is open")
-    kept = [-1 if size is None else size for size in kept]
-    return build.add(p.Reshape, x, f"{operation.name}_dropped", kept)
+    return build.reshape(x, (None, *kept), f"{operation.name}_dropped")
 
 
 @lowers("Split")

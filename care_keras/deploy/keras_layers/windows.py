@@ -90,11 +90,7 @@ def _reduce(build, kind, x, axes, keepdims, name):
     kept = [size for axis, size in enumerate(x.shape) if axis not in axes]
     if keepdims:
         return build.add(kind, x, name, axes)
-    if sum(size is None for size in kept[1:]) > 1:
-        raise NoPrimitiveError("more than one size of its output is open")
-    x = build.add(kind, x, f"{name}_kept", axes)
-    sizes = [-1 if size is None else size for size in kept[1:]]
-    return build.add(p.Reshape, x, name, sizes)
+    return build.reshape(build.add(kind, x, f"{name}_kept", axes), kept, name)
 
 
 @lowers("Mean", "Max")

@@ -12,7 +12,7 @@ from care_keras.deploy.keras_layers.activations import lower_prelu
 from care_keras.deploy.keras_layers.arithmetic import lower_division, lower_power
 from care_keras.deploy.lift.registry import Call, lifts
 from care_keras.deploy.lift.values import Value, align
-from care_keras.deploy.lowering import Affine, NoPrimitiveError, identity
+from care_keras.deploy.lowering import Affine, NoPrimitiveError, as_affine, per_channel
 
 _PAIRS = {
     "ADD": p.Add,
@@ -65,10 +65,10 @@ def lift_sum(call: Call) -> Value:
     """One ADD after the other."""
     _check_sizes(call.values())
     tensors, axis = align(call.build, call.values(), call.name)
-    total = call.computed(tensors[0])
+    total = call.build.tensor(tensors[0])
     for number, x in enumerate(tensors[1:], 1):
         name = call.name if number == len(tensors) - 1 else f"{call.name}_{number}"
-        total = call.build.add(p.Add, [total, call.computed(x)], name)
+        total = call.build.add(p.Add, [total, call.build.tensor(x)], name)
     return Value(total, axis)
 
 
@@ -80,7 +80,7 @@ def lift_division(call: Call) -> Value:
         if not operands[1].all():
             raise NoPrimitiveError("by 0")
         return call.finish(scaled(call, operands[0], 1.0 / operands[1], 0.0), axis)
-    operands = [x if isinstance(x, np.ndarray) else call.computed(x) for x in operands]
+    operands = [x if isinstance(x, np.ndarray) else call.build.tensor(x) for x in operands]
     operation = types.SimpleNamespace(name=call.name)
     return call.finish(lower_division(call.build, operation, operands, Rewrites()), axis)
 
@@ -99,7 +99,7 @@ def lift_power(call: Call) -> Value:
 def _pair(call, operands):
     """A primitive of two aligned tensors."""
     primitive = _PAIRS[call.operator.name]
-    return call.build.add(primitive, [call.computed(x) for x in operands], call.name)
+    return call.build.add(primitive, [call.build.tensor(x) for x in operands], call.name)
 
 
 def scaled(
@@ -118,21 +118,17 @@ def scaled(
     scale, offset = np.asarray(scale, np.float64), np.asarray(offset, np.float64)
     sizes = Value(x, None).sizes
     channels = sizes[-1] if sizes else None
-    each = channels is not None and all(
-        factor.size in (1, channels) and factor.size == (factor.shape or (1,))[-1]
-        for factor in (scale, offset)
-    )
-    if each and (max(scale.size, offset.size) > 1 or channels <= _MOST_CHANNELS):
+    small = max(scale.size, offset.size) > 1 or (channels or 0) <= _MOST_CHANNELS
+    factors = per_channel(channels, scale, offset) if small else None
+    if factors:
         call.charge(32 * channels)
-        ones = np.ones(channels)
-        factors = scale.reshape(-1) * ones, offset.reshape(-1) * ones
-        layer = None if isinstance(x, Affine) else call.product_behind(x)
+        layer = None if isinstance(x, Affine) else call.build.foldable(x)
         if hasattr(layer, "channel_axes"):
             build.fold_after(layer, *factors)
             return x
         if len(sizes) == 3:
-            return (x if isinstance(x, Affine) else identity(x)).then(*factors, name)
-    x = call.computed(x)
+            return as_affine(x).then(*factors, name)
+    x = call.build.tensor(x)
     if np.any(scale != 1.0):
         own = f"{name}_scaled" if np.any(offset) else name
         x = build.constant(p.MultiplyConstant, x, scale, own)
@@ -148,7 +144,7 @@ def lift_extreme(call: Call) -> Value:
     name = call.operator.name
     if place is None:
         return call.finish(_pair(call, operands), axis)
-    x, constant = call.computed(operands[1 - place]), operands[place]
+    x, constant = call.build.tensor(operands[1 - place]), operands[place]
     if constant.size and np.all(constant == constant.flat[0]) and _fits(constant, x):
         end = float(constant.flat[0])
         ends = (end, None) if name == "MAXIMUM" else (None, end)
@@ -171,9 +167,9 @@ def lift_squared_difference(call: Call) -> Value:
     operands, axis, place = _two(call)
     build, name = call.build, f"{call.name}_difference"
     if place is None:
-        x = build.add(p.Subtract, [call.computed(x) for x in operands], name)
+        x = build.add(p.Subtract, [call.build.tensor(x) for x in operands], name)
     else:
-        x = call.computed(scaled(call, operands[1 - place], 1.0, -operands[place], name))
+        x = call.build.tensor(scaled(call, operands[1 - place], 1.0, -operands[place], name))
     return call.like(Value(x, axis), build.add(p.Multiply, [x, x], call.name))
 
 
@@ -183,7 +179,7 @@ def lift_prelu(call: Call) -> Value:
     (x, alpha), axis, place = _two(call)
     if place != 1:
         raise NoPrimitiveError("with computed slopes")
-    x = call.computed(x)
+    x = call.build.tensor(x)
     if not alpha.ndim or not _fits(alpha, x):
         raise NoPrimitiveError(f"with slopes of {alpha.shape}")
     layer = types.SimpleNamespace(name=call.name, alpha=alpha)

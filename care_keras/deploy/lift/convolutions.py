@@ -61,7 +61,7 @@ def _strided(call, x, taps, strides, dilation, conv):
     padding = call.padding()
     if max(strides) == 1 or max(dilation) == 1:
         return conv(x.tensor, strides, padding)
-    x, sizes = call.computed(x.tensor), x.sizes
+    x, sizes = call.build.tensor(x.tensor), x.sizes
     if padding == "same":
         product(sizes[:2])
         pairs = [
@@ -95,7 +95,7 @@ def lift_transposed(call: Call) -> Value:
         layer = p.TransposedConv2D(
             filters, taps, strides, padding, name=call.build.name(call.name), dtype="float32"
         )
-        tensor = call.computed(x.tensor)
+        tensor = call.build.tensor(x.tensor)
         return layer, lambda: call.build.call(layer, tensor, kernel, call.bias(3, filters))
 
     wanted = tuple(shape[1:3])

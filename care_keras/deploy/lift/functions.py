@@ -4,14 +4,19 @@ import types
 from collections.abc import Callable
 
 from care_keras import primitives as p
-from care_keras.deploy.keras_layers.activations import _absolute as absolute
-from care_keras.deploy.keras_layers.activations import apply, softmax, square_root
+from care_keras.deploy.keras_layers.activations import (
+    absolute,
+    apply,
+    softmax,
+    square,
+    square_root,
+)
 from care_keras.deploy.keras_layers.normalization import lower_unit_norm
 from care_keras.deploy.lift.arithmetic import scaled
 from care_keras.deploy.lift.registry import Call, lifts
 from care_keras.deploy.lift.values import Value
 from care_keras.deploy.lowering import NoPrimitiveError
-from care_keras.primitives.fused_activation import LIMITS
+from care_keras.primitives.fused_activation import name_of
 
 _CLIPS = {
     "RELU": (0.0, None),
@@ -34,8 +39,8 @@ _PRIMITIVES = {
 def lift_clip(call: Call) -> Value:
     """Fused into what gives its input, where nothing else reads that."""
     x, ends = call.tensor(), _CLIPS[call.operator.name]
-    fused = next((name for name, limits in LIMITS.items() if limits == ends), None)
-    layer = call.product_behind(x)
+    fused = name_of(ends)
+    layer = call.build.foldable(x)
     if fused and layer is not None:
         layer.activation = fused
     else:
@@ -71,11 +76,7 @@ def lift_negative(call: Call) -> Value:
     return call.like(x, scaled(call, x.tensor, -1.0, 0.0))
 
 
-def _square(build, x, name):
-    return build.add(p.Multiply, [x, x], name)
-
-
-_COMPOSITES: dict[str, Callable] = {"ABS": absolute, "SQRT": square_root, "SQUARE": _square}
+_COMPOSITES: dict[str, Callable] = {"ABS": absolute, "SQRT": square_root, "SQUARE": square}
 
 
 @lifts(*_COMPOSITES)
@@ -90,7 +91,7 @@ def lift_softmax(call: Call) -> Value:
     """Over the last axis."""
     value = call.last_axis()
     beta = float(call.option("beta", 1.0)) if call.operator.name == "SOFTMAX" else 1.0
-    x = call.computed(value.tensor)
+    x = call.build.tensor(value.tensor)
     if beta != 1.0:
         x = call.build.constant(p.MultiplyConstant, x, beta, f"{call.name}_scaled")
     if call.operator.name == "LOG_SOFTMAX":
@@ -107,5 +108,5 @@ def lift_unit_norm(call: Call) -> Value:
         raise NoPrimitiveError("of a size that is known only when it runs")
     call.charge(32 * channels)
     layer = types.SimpleNamespace(name=call.name, axis=-1)
-    x = lower_unit_norm(call.build, layer, call.computed(value.tensor), None)
+    x = lower_unit_norm(call.build, layer, call.build.tensor(value.tensor), None)
     return call.finish(x, value.axis)

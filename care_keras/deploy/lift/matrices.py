@@ -75,7 +75,7 @@ def _with_matrix(call, x, constant, on_the_left, turned):
     if turned[1 - on_the_left] != on_the_left:
         matrix = matrix.T
     if turned[on_the_left] != on_the_left:
-        tensor = build.add(p.Transpose, call.computed(tensor), f"{call.name}_turned")
+        tensor = build.add(p.Transpose, call.build.tensor(tensor), f"{call.name}_turned")
     if Value(tensor, None).sizes[-1] != matrix.shape[0]:
         raise NoPrimitiveError(f"of {list(x.shape)} and a matrix of {constant.shape}")
     bias = np.zeros(matrix.shape[1])
@@ -91,7 +91,7 @@ def _with_matrix(call, x, constant, on_the_left, turned):
 
 def _product(call, operands, left_turned, right_turned):
     (left, right), axis = align(call.build, operands, call.name, free=(-1, -2))
-    left, right = call.computed(left), call.computed(right)
+    left, right = call.build.tensor(left), call.build.tensor(right)
     if left.shape[:-2] != right.shape[:-2]:
         raise NoPrimitiveError("of matrices that are not as many on both sides")
     if left_turned:

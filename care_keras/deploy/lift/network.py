@@ -20,7 +20,7 @@ from care_keras.deploy.lift import (  # noqa: F401
 from care_keras.deploy.lift.folding import FOLDS, fold
 from care_keras.deploy.lift.names import Names, keras_name
 from care_keras.deploy.lift.registry import LIFTS, Call
-from care_keras.deploy.lift.values import Value, computed
+from care_keras.deploy.lift.values import Value
 from care_keras.deploy.lowering import Builder, NoPrimitiveError
 from care_keras.primitives import Permute
 from care_keras.primitives.deploy_model import DeployModel
@@ -203,7 +203,7 @@ class Network:
         for name, index in indices.items():
             value = self._values.get(index)
             if value is not None:
-                x = computed(self._build, value.tensor)
+                x = self._build.tensor(value.tensor)
                 if any(x is source for source in sources):
                     # Keras wants an operation, and this one leaves all axes where they are.
                     order, own = range(1, len(x.shape)), self._names.unique(f"{name}_output")

@@ -23,7 +23,7 @@ def lift_pad(call: Call) -> Value:
     own = [pair for axis, pair in enumerate(pairs) if axis != x.axis]
     if not any(map(any, own)):
         return x
-    tensor = call.computed(x.tensor)
+    tensor = call.build.tensor(x.tensor)
     value = float(call.weights(2).reshape(-1)[0]) if call.has(2) else 0.0
     hidden = call.readers is not None and all(_takes_maximum(r, pairs) for r in call.readers)
     if value and not (value < _LEAST and hidden):

@@ -8,9 +8,8 @@ import keras
 import numpy as np
 
 from care_keras.deploy.keras_layers.activations import lower_activation
-from care_keras.deploy.lift.values import Value, computed, with_batch_at
+from care_keras.deploy.lift.values import Value, with_batch_at
 from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError
-from care_keras.primitives.fused_activation import FusedActivation
 from care_keras.tflite_file import Operator
 
 # More than a shape, or the sizes that a tensor is split into.
@@ -137,17 +136,7 @@ class Call:
 
     def tensor(self, place: int = 0) -> keras.KerasTensor:
         """An input as a tensor, its batch wherever it is."""
-        return self.computed(self.value(place).tensor)
-
-    def computed(self, x: keras.KerasTensor | Affine) -> keras.KerasTensor:
-        """A tensor, which others read where an affine map is read by them."""
-        return computed(self.build, x)
-
-    def product_behind(self, x: keras.KerasTensor) -> FusedActivation | None:
-        """What gave a tensor that nothing else reads, if more can be computed within it."""
-        layer = None if id(x) in self.build.shared else self.build.product_behind(x)
-        linear = isinstance(layer, FusedActivation) and layer.activation == "linear"
-        return layer if linear else None
+        return self.build.tensor(self.value(place).tensor)
 
     def images(self, place: int = 0) -> Value:
         """An input of maps: its batch is the first of four axes."""
@@ -179,7 +168,7 @@ class Call:
         if kind not in _ACTIVATIONS:
             raise NoPrimitiveError(f"with {kind}")
         if kind != "NONE":
-            tensor = self.computed(tensor)
+            tensor = self.build.tensor(tensor)
             tensor = lower_activation(self.build, _ACTIVATIONS[kind], tensor, self.name)
         return Value(tensor, axis)
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from care_keras import primitives as p
-from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError
+from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError, shape_of
 
 # Sizes of axes; `None` where one is open.
 Shape = tuple[int | None, ...]
@@ -34,8 +34,7 @@ class Value:
     @property
     def sizes(self) -> Shape:
         """Of one image."""
-        x = self.tensor.tensor if isinstance(self.tensor, Affine) else self.tensor
-        return tuple(x.shape[1:])
+        return tuple(shape_of(self.tensor)[1:])
 
     @property
     def shape(self) -> Shape:
@@ -47,14 +46,6 @@ class Value:
         if axis == self.axis:
             return 0
         return axis + 1 if self.axis is None or axis < self.axis else axis
-
-
-def computed(build: Builder, x: keras.KerasTensor | Affine) -> keras.KerasTensor:
-    """A tensor, which is read by others where an affine map is."""
-    tensor = build.tensor(x)
-    if id(x) in build.shared:
-        build.shared.add(id(tensor))
-    return tensor
 
 
 def insert(items: tuple, place: int, item) -> tuple:
@@ -87,7 +78,7 @@ def resize_axes(
     known = None not in (*sizes, *value.sizes)
     if known and math.prod(sizes) != math.prod(value.sizes):
         raise NoPrimitiveError(f"{list(value.shape)} has no shape {list(sizes)}")
-    x = before_reshape(build, computed(build, value.tensor))
+    x = before_reshape(build, build.tensor(value.tensor))
     return x if tuple(x.shape[1:]) == sizes else build.reshape(x, (None, *sizes), name)
 
 
@@ -147,7 +138,7 @@ def slice_axes(build: Builder, value: Value, slices: list[slice], name: str) -> 
     if all(_is_whole(part, size) for part, size in zip(own, value.sizes, strict=True)):
         return value
     begin, end, strides = zip(*((s.start or 0, s.stop, s.step or 1) for s in own), strict=True)
-    x = build.add(p.Slice, computed(build, value.tensor), name, begin, end, strides)
+    x = build.add(p.Slice, build.tensor(value.tensor), name, begin, end, strides)
     return Value(x, value.axis)
 
 
@@ -201,6 +192,6 @@ def constant_value(build: Builder, like: Value, array: np.ndarray, name: str) ->
     first = [slice(0, 1)] * len(like.shape)
     one = slice_axes(build, like, first, f"{name}_input")
     shape = (1,) * array.ndim
-    number = computed(build, resize_axes(build, one, shape, f"{name}_number"))
+    number = build.tensor(resize_axes(build, one, shape, f"{name}_number"))
     one = build.add(p.Clip, number, f"{name}_one", 1.0, 1.0)
     return Value(build.constant(p.MultiplyConstant, one, array, name), None)

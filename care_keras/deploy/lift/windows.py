@@ -15,7 +15,7 @@ _REDUCTIONS = {"MEAN": p.Mean, "REDUCE_MAX": p.Max}
 @lifts(*_POOLS)
 def lift_pool(call: Call) -> Value:
     """MAX_POOL_2D or AVERAGE_POOL_2D."""
-    x = call.computed(call.images().tensor)
+    x = call.build.tensor(call.images().tensor)
     size = call.counts("filter_height", "filter_width")
     strides = call.counts("stride_h", "stride_w")
     kind = _POOLS[call.operator.name]
@@ -31,7 +31,7 @@ def lift_reduction(call: Call) -> Value:
     if value.axis in axes and call.open_batch:
         raise NoPrimitiveError("over the images of a batch")
     own = sorted(value.own_axis(axis) for axis in axes - {value.axis})
-    x = call.computed(value.tensor)
+    x = call.build.tensor(value.tensor)
     kind = call.operator.name
     if own and kind in _REDUCTIONS:
         x = build.add(_REDUCTIONS[kind], x, name, own)
@@ -66,7 +66,7 @@ def lift_resize(call: Call) -> Value:
                 "with align_corners" if corners else "without half_pixel_centers"
             )
     kind = "nearest" if nearest else "bilinear"
-    x = call.computed(x.tensor)
+    x = call.build.tensor(x.tensor)
     factor = None
     if nearest and known and all(w % h == 0 for h, w in zip(x.shape[1:3], size, strict=True)):
         factor = tuple(want // have for have, want in zip(x.shape[1:3], size, strict=True))
@@ -101,6 +101,6 @@ def lift_space_to_depth(call: Call) -> Value:
 
 def _blocks(call, x, rows, sizes):
     build, name = call.build, call.name
-    x = build.reshape(call.computed(x.tensor), (None, *rows), f"{name}_rows")
+    x = build.reshape(call.build.tensor(x.tensor), (None, *rows), f"{name}_rows")
     x = build.add(p.Permute, x, f"{name}_order", (1, 3, 2, 4))
     return Value(build.reshape(x, (None, *sizes), name), 0)

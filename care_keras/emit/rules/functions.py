@@ -5,6 +5,7 @@ import numpy as np
 from care_keras import primitives as p
 from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
+from care_keras.primitives.fused_activation import name_of
 from care_keras.tflite_file.writer import Quantization
 
 _OPERATORS = {p.Elu: "ELU", p.Exp: "EXP", p.Log: "LOG", p.Sigmoid: "LOGISTIC", p.Tanh: "TANH"}
@@ -28,15 +29,12 @@ def _leaky_relu(emit, layer, x):
     return o.operator(emit, "LEAKY_RELU", [x], emit.output(layer, x), options)
 
 
-_CLIPS = {(0.0, None): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}
-
-
 @rule(p.Clip)
 def _clip(emit, layer, x):
     output = emit.output(layer, x)
-    name = _CLIPS.get((layer.low, layer.high))
-    if name is not None:
-        return o.operator(emit, name, [x], output)
+    activation = name_of((layer.low, layer.high))
+    if activation is not None:
+        return o.operator(emit, activation.upper(), [x], output)
     ends = [("MAXIMUM", layer.low), ("MINIMUM", layer.high)]
     for name, end in ends:
         if end is None:

@@ -136,6 +136,32 @@ def multiply(emit, inputs, output, fused=NO_ACTIVATION) -> TensorHandle:
     return emit.writer.operator("MUL", version, inputs, output, mul)
 
 
+def depthwise(
+    emit,
+    inputs,
+    output,
+    padding="same",
+    strides=(1, 1),
+    dilation_rate=(1, 1),
+    multiplier=1,
+    fused=NO_ACTIVATION,
+) -> TensorHandle:
+    """DEPTHWISE_CONV_2D of an input, a kernel and a bias."""
+    depthwise_options = options(
+        "DepthwiseConv2D",
+        padding=PADDINGS[padding],
+        strideH=strides[0],
+        strideW=strides[1],
+        depthMultiplier=multiplier,
+        dilationHFactor=dilation_rate[0],
+        dilationWFactor=dilation_rate[1],
+        fusedActivationFunction=fused,
+    )
+    dilated = tuple(dilation_rate) != (1, 1)
+    version = {np.int8: 3, np.int16: 5}.get(output.dtype.type, 2 if dilated else 1)
+    return emit.writer.operator("DEPTHWISE_CONV_2D", version, inputs, output, depthwise_options)
+
+
 def saturating_sixth(emit, name, x, output) -> TensorHandle:
     """`x / 6 + 1 / 2` as int8 codes from 0 to 1, which end where `relu6(x + 3) / 6` does.
 
@@ -151,16 +177,5 @@ def saturating_sixth(emit, name, x, output) -> TensorHandle:
     codes = np.full((1, 1, 1, channels), 127, np.int8)
     kernel = emit.writer.constant(f"{name}/kernel", codes, Quantization(steps, axis=3))
     bias = emit.integer_bias(name, np.full(channels, 0.5), x, steps)
-    depthwise = options(
-        "DepthwiseConv2D",
-        padding=schema.Padding.VALID,
-        strideW=1,
-        strideH=1,
-        depthMultiplier=1,
-        dilationHFactor=1,
-        dilationWFactor=1,
-        fusedActivationFunction=NO_ACTIVATION,
-    )
-    inputs = [x, kernel, bias]
-    result = emit.writer.operator("DEPTHWISE_CONV_2D", 3, inputs, target, depthwise)
+    result = depthwise(emit, [x, kernel, bias], target, padding="valid")
     return result if target is output else reshape(emit, name, result, output)

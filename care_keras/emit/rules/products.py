@@ -1,7 +1,6 @@
 """Convolutions and matrix products."""
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from care_keras import primitives as p
 from care_keras.emit.rules import operators as o
@@ -61,19 +60,16 @@ def _patches_as_channels(emit, layer, x):
 
 
 def _depthwise_operator(emit, layer, inputs, output, dilation_rate):
-    options = o.options(
-        "DepthwiseConv2D",
-        padding=o.PADDINGS[layer.padding],
-        strideH=layer.strides[0],
-        strideW=layer.strides[1],
-        depthMultiplier=layer.depth_multiplier,
-        dilationHFactor=dilation_rate[0],
-        dilationWFactor=dilation_rate[1],
-        fusedActivationFunction=o.activation(layer),
+    return o.depthwise(
+        emit,
+        inputs,
+        output,
+        padding=layer.padding,
+        strides=layer.strides,
+        dilation_rate=dilation_rate,
+        multiplier=layer.depth_multiplier,
+        fused=o.activation(layer),
     )
-    dilated = tuple(dilation_rate) != (1, 1)
-    version = {np.int8: 3, np.int16: 5}.get(output.dtype.type, 2 if dilated else 1)
-    return emit.writer.operator("DEPTHWISE_CONV_2D", version, inputs, output, options)
 
 
 @rule(p.DepthwiseConv2D)
@@ -130,17 +126,7 @@ def _channel_scale(emit, layer, x):
         f"{layer.name}/kernel", codes.reshape(1, 1, 1, -1), Quantization(scales, axis=3)
     )
     bias = emit.integer_bias(layer.name, np.zeros(len(scales)), x, scales)
-    options = o.options(
-        "DepthwiseConv2D",
-        padding=schema.Padding.SAME,
-        strideH=1,
-        strideW=1,
-        depthMultiplier=1,
-        dilationHFactor=1,
-        dilationWFactor=1,
-        fusedActivationFunction=o.NO_ACTIVATION,
-    )
-    return emit.writer.operator("DEPTHWISE_CONV_2D", 3, [x, kernel, bias], output, options)
+    return o.depthwise(emit, [x, kernel, bias], output)
 
 
 @rule(p.TransposedConv2D)
