@@ -5,6 +5,8 @@ import pathlib
 
 import numpy as np
 
+from care_keras.tflite_file import read_graph
+
 
 def is_installed() -> bool:
     """Whether the package is there: the extra `zoo`."""
@@ -37,7 +39,5 @@ def quantize(path: pathlib.Path, inputs: np.ndarray, output: pathlib.Path) -> No
 
 def _signature(path):
     """Names of the signature and of its input."""
-    from care_keras.tflite_file import read_graph
-
     (signature,) = read_graph(path).signatures
     return signature.key, next(iter(signature.inputs))

@@ -13,12 +13,16 @@ import keras
 import numpy as np
 
 from care_keras.convert.check import keras_outputs
+from care_keras.convert.conversion import convert_model, deploy_form, int8_form
+from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.in_child import convert_in_child
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing
+from care_keras.data.sources import open_source
 from care_keras.litert.model import LiteRTModel
 from care_keras.loading import load_any
 from care_keras.metrics import snr_db, top1_agreement
+from care_keras.quantization import calibrate, freeze, int8_qat, quantize
 from care_keras.reference import IntegerModel
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.integer_audit import audit_integer_only
@@ -110,9 +114,6 @@ class Measurement:
         self.row["float32_error"] = float(error / scale)
 
     def _photos(self, count):
-        from care_keras.convert.images import read_pixels
-        from care_keras.data.sources import open_source
-
         source = open_source(self._data, "test").sample(count)
         return read_pixels(source, self._record, f"reading {source.name}")[0]
 
@@ -160,8 +161,6 @@ class Measurement:
         self.row["min_max_agreement"] = float(top1_agreement(outputs, self._expected))
 
     def _calibration_images(self):
-        from care_keras.convert.images import open_calibration_and_held_out, read_pixels
-
         source, _, _ = open_calibration_and_held_out(self._data, None, self._plan.samples, 50, 0)
         return read_pixels(source, self._record, f"reading {source.name}")[0]
 
@@ -189,9 +188,6 @@ class Measurement:
 
     def _qat(self):
         """A step of training of the quantized form, saved, loaded and converted."""
-        from care_keras.convert.conversion import convert_model, deploy_form, int8_form
-        from care_keras.quantization import calibrate, freeze, int8_qat, quantize
-
         config = int8_qat()
         deployed = int8_form(deploy_form(self._model, self._record, "int8"), self._record)
         form = quantize(deployed, config)

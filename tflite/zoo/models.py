@@ -5,13 +5,13 @@ BatchNorm are those of real images: activations are like a trained network's in
 size, and an error shows.
 """
 
-import functools
 from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import layers
 
+from care_keras.data.sources import open_source
 from care_keras.models import build_model
 from care_keras.models.config import BASE_CONFIGS, CARE_NANO
 
@@ -173,10 +173,7 @@ def _take_statistics(model, images, trained):
         norm.momentum = momentum
 
 
-@functools.cache
 def sample_images(count: int = 8) -> np.ndarray:
     """Some of the bundled photos."""
-    from care_keras.data.sources import open_source
-
     source = open_source("bundled", "train")
     return np.stack([source[index] for index in range(count)])
