@@ -1,5 +1,7 @@
 """A model of any form by its bundled name, from a `.keras` file or a float `.tflite`."""
 
+import os
+
 import keras
 
 # Keras finds the classes of a file once these are imported.
@@ -11,7 +13,7 @@ from care_keras.models.keras_file import load_keras_file
 from care_keras.models.presets import PRESETS, check_name_or_path, load_preset
 
 
-def load_any(name_or_path: str) -> keras.Model:
+def load_any(name_or_path: str | os.PathLike) -> keras.Model:
     """Loads a bundled model by its name, a checked `.keras` file, or lifts a float `.tflite`.
 
     Args:
@@ -27,6 +29,6 @@ def load_any(name_or_path: str) -> keras.Model:
     check_name_or_path(name_or_path)
     if name_or_path in PRESETS:
         return load_preset(name_or_path)
-    if name_or_path.endswith(".tflite"):
+    if os.fspath(name_or_path).endswith(".tflite"):
         return lift(name_or_path)
     return load_keras_file(name_or_path)
