@@ -36,6 +36,26 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The content of a file.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"The file cannot be read: {error.strerror or error}. Received: {os.fspath(path)}"
+        ) from error
+
+
+def check_readable(path: str | os.PathLike) -> None:
+    """Raises what `read_bytes` would, before what it takes to understand the file is loaded."""
+    if not os.access(path, os.R_OK) or os.path.isdir(path):
+        read_bytes(path)
+
+
 def user_cache(*names: str) -> pathlib.Path:
     """A place in `care_keras` of the cache folder (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or ""

@@ -1,11 +1,11 @@
 """Reads a .tflite file into plain records; nothing in it is run."""
 
 import os
-import pathlib
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from care_keras.files import read_bytes
 from care_keras.tflite_file.options import decode_options, enum_name
 from care_keras.tflite_file.records import (
     NO_NUMBERS,
@@ -33,13 +33,7 @@ def read_graph(model: str | os.PathLike | bytes) -> Graph:
     if isinstance(model, bytes | bytearray | memoryview):
         data, source = bytes(model), f"{len(model)} bytes"
     else:
-        source = os.fspath(model)
-        try:
-            data = pathlib.Path(model).read_bytes()
-        except OSError as error:
-            raise ValueError(
-                f"The file cannot be read: {error.strerror or error}. Received: {source}"
-            ) from error
+        data, source = read_bytes(model), os.fspath(model)
     if not data:
         raise ValueError(f"The file is empty. Received: {source}")
     if data[4:8] != _IDENTIFIER:

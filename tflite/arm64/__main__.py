@@ -15,7 +15,7 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_counts
 from care_keras.console.outputs import output_file, write_output
-from care_keras.files import user_cache
+from care_keras.files import check_readable, user_cache
 from tflite.arm64 import pins
 from tflite.arm64.cache import Cache
 from tflite.inputs.flags import input_overrides
@@ -66,6 +66,8 @@ def main() -> None:
     folder = pathlib.Path(_CACHE_DIR.value) if _CACHE_DIR.value else user_cache("arm64")
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
     overrides = input_overrides()
+    for name in _MODEL.value or []:
+        check_readable(name)
     from tflite.arm64.check import CheckSettings, check_file
     from tflite.arm64.emulator import find_emulator
     from tflite.arm64.setup import set_up

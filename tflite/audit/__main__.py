@@ -18,15 +18,7 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.outputs import output_file, write_output
-from care_keras.tflite_file import read_graph
-from care_keras.tflite_file.integer_audit import summarize, summarize_errors
-from tflite.audit.gpu.check import audit_gpu, check_no_custom_operators
-from tflite.audit.gpu.inputs import choose_inputs
-from tflite.audit.gpu.records import PRECISIONS
-from tflite.audit.gpu.text import gpu_failure
-from tflite.audit.report import Audit, audit_file, to_dict
-from tflite.audit.text import format_audit, format_summary
-from tflite.audit.warnings import PORTABILITY_RULES
+from care_keras.files import check_readable
 from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string(
@@ -43,7 +35,7 @@ _GPU = flags.DEFINE_bool("gpu", False, "Run the files on LiteRT's GPU accelerato
 _GPU_PRECISION = flags.DEFINE_enum(
     "gpu_precision",
     "float16",
-    PRECISIONS,
+    ["float16", "float32"],
     "What the GPU may compute in. float16: half precision where it can, as apps get it that do "
     "not ask.",
 )
@@ -67,13 +59,21 @@ def main() -> None:
     # TensorFlow's search for a GPU of its own prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    overrides = input_overrides()
+    for path in _MODEL.value:
+        check_readable(path)
+    from care_keras.tflite_file import read_graph
+    from tflite.audit.gpu.check import check_no_custom_operators
+    from tflite.audit.report import audit_file, to_dict
+    from tflite.audit.text import format_audit, format_summary
+
     if _GPU.value:
         # Before minutes of work on the other files.
         for path in _MODEL.value:
             check_no_custom_operators(read_graph(path))
     audits = [audit_file(path) for path in _MODEL.value]
     if _GPU.value:
-        audits = [_with_gpu(audit) for audit in audits]
+        audits = [_with_gpu(audit, overrides) for audit in audits]
     for audit in audits:
         print(f"{format_audit(audit, _INT8.value, _OPERATORS.value, _TENSORS.value)}\n")
     if len(audits) > 1:
@@ -86,8 +86,10 @@ def main() -> None:
         raise cli.CheckError("; ".join(failed))
 
 
-def _with_gpu(audit: Audit) -> Audit:
-    overrides = input_overrides()
+def _with_gpu(audit, overrides):
+    from tflite.audit.gpu.check import audit_gpu
+    from tflite.audit.gpu.inputs import choose_inputs
+
     inputs = choose_inputs(audit.path, audit.graph, _DATA.value, _SAMPLES.value, overrides)
     gpu = audit_gpu(
         audit.path, audit.graph, inputs, _GPU_PRECISION.value, _GPU_TIMEOUT_SECONDS.value
@@ -96,6 +98,10 @@ def _with_gpu(audit: Audit) -> Audit:
 
 
 def _failures(audit):
+    from care_keras.tflite_file.integer_audit import summarize, summarize_errors
+    from tflite.audit.gpu.text import gpu_failure
+    from tflite.audit.warnings import PORTABILITY_RULES
+
     name = pathlib.Path(audit.path).name
     if _INT8.value and not audit.integer_only:
         yield f"{name} is not integer-only: {summarize_errors(audit.integer_findings)}"

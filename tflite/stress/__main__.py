@@ -11,9 +11,8 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.table import format_table
-from care_keras.litert.model import runtime_version
+from care_keras.files import check_readable
 from tflite.inputs.odd_inputs import FAMILIES
-from tflite.stress.run import StressResult, stress
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
 _INPUTS = flags.DEFINE_integer("inputs", 10_000, "Inputs in all.", lower_bound=len(FAMILIES))
@@ -24,6 +23,11 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the inputs.", lower_bound=0)
 
 def main() -> None:
     """The command."""
+    for name in _MODEL.value:
+        check_readable(name)
+    from care_keras.litert.model import runtime_version
+    from tflite.stress.run import stress
+
     failed = []
     for name in _MODEL.value:
         result = stress(pathlib.Path(name), _DATA.value, _INPUTS.value, _SEED.value, _THREADS.value)
@@ -35,7 +39,7 @@ def main() -> None:
         raise cli.CheckError(f"not every input runs, or photos are not told apart: {failed}")
 
 
-def _print(name: str, result: StressResult) -> None:
+def _print(name, result):
     rows = [
         [family, count, result.failures.get(family, 0)] for family, count in result.inputs.items()
     ]

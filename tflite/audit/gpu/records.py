@@ -4,7 +4,6 @@ import dataclasses
 
 from care_keras.metrics import finite_or_none
 
-PRECISIONS = ("float16", "float32")
 # Least ratio of the CPU's outputs to what the GPU's differ by, in dB. Against XNNPACK, networks
 # in float32 arithmetic were seen at 87 to 125 (MobileNetV2 of random weights the lowest), the
 # same ones in half precision at 19 to 55. Int8 rounds where other kernels need not, which costs
