@@ -6,13 +6,17 @@ from keras import ops
 
 from care_keras import primitives
 
+# Codes of an int32 bias: half of what there are, as products are added to it.
+_MOST_OF_BIAS = 2.0**30
+
 
 class _QuantizedKernel:
     """A kernel of int8 codes from -127 to 127, with a step for each output channel.
 
     `input_step` is the step of the layer's input, which the int32 bias is
     counted in: `bias_step = input_step * kernel_step`. It is 0, and the bias
-    not rounded, until `freeze` or calibration sets it.
+    not rounded, until `freeze` or calibration sets it. A channel whose kernel is
+    nearly nothing takes a step that is large enough for its bias to fit.
     """
 
     def build(self, input_shape):
@@ -38,7 +42,12 @@ class _QuantizedKernel:
         axes = [axis for axis in range(len(self.kernel.shape)) if axis not in self.channel_axes]
         largest = ops.max(ops.abs(ops.stop_gradient(self.kernel)), axis=axes, keepdims=True)
         # A channel of zeros needs a step too.
-        return ops.where(largest > 0.0, largest, 1.0) / 127.0
+        steps = ops.where(largest > 0.0, largest, 1.0) / 127.0
+        bias = ops.reshape(
+            ops.abs(ops.stop_gradient(ops.convert_to_tensor(self.bias))), steps.shape
+        )
+        codes_of_bias = _MOST_OF_BIAS * ops.maximum(self.input_step, 1e-30)
+        return ops.where(self.input_step > 0.0, ops.maximum(steps, bias / codes_of_bias), steps)
 
     def kernel_codes(self):
         """`(codes, steps)`: int8 in the kernel's layout, float32 for each channel."""

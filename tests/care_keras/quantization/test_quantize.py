@@ -6,6 +6,8 @@ import pytest
 
 from care_keras import primitives as p
 from care_keras.deploy import Rewrites, fuse
+from care_keras.emit.network import emit_tflite
+from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import snr_db
 from care_keras.primitives.rsqrt_kernel import rsqrt_codes
 from care_keras.quantization import (
@@ -336,3 +338,24 @@ def test_ranges_that_are_settled_stay():
     before = [root.range() for _, root in roots_of(model)]
     freeze(model)
     assert [root.range() for _, root in roots_of(model)] == before
+
+
+def test_a_channel_of_nearly_nothing_keeps_its_bias():
+    images = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(4, 3, name="conv")
+    model = keras.Model(images, layer(images))
+    kernel, bias = (
+        np.random.default_rng(0).normal(size=(3, 3, 3, 4)),
+        np.array([1.0, -2.0, 3.0, 4.0]),
+    )
+    kernel[..., 1] *= 1e-12
+    layer.set_weights([kernel, bias])
+    values = np.random.default_rng(1).normal(size=(8, 8, 8, 3)).astype("float32")
+    form = quantize(fuse(model))
+    calibrate(form, [values])
+    codes, _ = form.get_layer("conv").kernel_codes()
+    assert np.abs(codes).max(axis=(0, 1, 2)).tolist() == [127, 0, 127, 127]
+    expected = numpy_of(infer(model, values))
+    assert snr_db(numpy_of(infer(form, values)), expected) > 30.0
+    content = emit_tflite(form, (8, 8))
+    assert snr_db(LiteRTModel(content).predict(values), expected) > 30.0
