@@ -21,22 +21,26 @@ from care_keras.console import cli
 from care_keras.data.sources import check_source
 
 _MODEL = flags.DEFINE_multi_string(
-    "model", [], "Names of the zoo, or .keras files (default: all of the zoo)."
+    "model", [], "Names of the zoo, .keras or .tflite files (default: all of the zoo)."
 )
 _FOLDER = flags.DEFINE_string("folder", "runs/zoo", "Where files and rows go.")
 _DATA = flags.DEFINE_string("data", "bundled", "Images: DIR, tfds:NAME or bundled.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds of latency; 0: none.", lower_bound=0)
 _ODD_INPUTS = flags.DEFINE_integer("odd_inputs", 2000, "Odd inputs.", lower_bound=1)
 _QAT = flags.DEFINE_bool("qat", True, "Take a step of quantization-aware training.")
+_MEAN = flags.DEFINE_string("mean", None, "R,G,B mean of models that do not say it.")
+_STD = flags.DEFINE_string("std", None, "R,G,B standard deviation, likewise.")
 _AGAIN = flags.DEFINE_bool("again", False, "Measure rows again that are there.")
 _MARKDOWN = flags.DEFINE_bool("markdown", False, "Print the table as Markdown.")
+
+_FILES = (".keras", ".tflite")
 
 
 def main() -> None:
     """The command."""
     check_source(_DATA.value)
     for name in _MODEL.value:
-        if name.endswith(".keras") and not os.path.isfile(name):
+        if name.endswith(_FILES) and not os.path.isfile(name):
             raise cli.UserError(f"--model={name}: there is no such file")
     from tflite.zoo.measure import Plan
     from tflite.zoo.models import MODELS
@@ -44,10 +48,16 @@ def main() -> None:
     from tflite.zoo.worker import ROW
 
     names = _MODEL.value or list(MODELS)
-    unknown = [name for name in names if name not in MODELS and not name.endswith(".keras")]
+    unknown = [name for name in names if name not in MODELS and not name.endswith(_FILES)]
     if unknown:
-        raise cli.UserError(f"--model must be of {', '.join(MODELS)}, or a .keras file")
-    plan = Plan(odd_inputs=_ODD_INPUTS.value, rounds=_ROUNDS.value, qat=_QAT.value)
+        raise cli.UserError(f"--model must be of {', '.join(MODELS)}, or a .keras or .tflite file")
+    plan = Plan(
+        odd_inputs=_ODD_INPUTS.value,
+        rounds=_ROUNDS.value,
+        qat=_QAT.value,
+        mean=_MEAN.value,
+        std=_STD.value,
+    )
     rows = []
     for name in names:
         folder = pathlib.Path(_FOLDER.value, re.sub(r"[^\w.+-]+", "_", pathlib.Path(name).stem))

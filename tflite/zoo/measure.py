@@ -7,19 +7,19 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 
-from care_keras.convert.check import keras_outputs
+from care_keras.convert.check import classes_output, keras_outputs
 from care_keras.convert.conversion import convert_model, deploy_form, int8_form
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.in_child import convert_in_child
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import open_source
-from care_keras.litert.model import LiteRTModel
+from care_keras.litert.file import LiteRTFile, whole_batches
 from care_keras.loading import load_any
 from care_keras.metrics import snr_db, top1_agreement
 from care_keras.quantization import calibrate, freeze, int8_qat, quantize
@@ -44,6 +44,7 @@ class Plan:
         rounds: Of latency; 0 for none.
         round_seconds: Of one file in one round.
         qat: Whether a step of quantization-aware training is taken.
+        mean, std: How models that do not say it take images, as flags have it.
     """
 
     samples: int = 32
@@ -52,13 +53,15 @@ class Plan:
     rounds: int = 7
     round_seconds: float = 0.3
     qat: bool = True
+    mean: str | None = None
+    std: str | None = None
 
 
 class Measurement:
     """One model, and its row.
 
     Args:
-        path: Its `.keras` file.
+        path: Its `.keras` file, or the `.tflite` file of someone else.
         data: Images for all of it.
         folder: Where its files go.
         plan: How much is measured.
@@ -84,6 +87,14 @@ class Measurement:
             steps["training"] = self._qat
         return steps
 
+    @property
+    def _is_told(self):
+        return self._plan.mean is not None and not getattr(self._model, "preprocessing", None)
+
+    @property
+    def _is_file(self):
+        return self._path.suffix == ".tflite"
+
     def _convert(self, precision):
         """The file and its JSON, by the command."""
         output = self._folder / f"{precision}.tflite"
@@ -92,6 +103,7 @@ class Measurement:
             *(f"--precision={precision}", "--input=float", f"--model={self._path}"),
             *(f"--calibration={self._data}", f"--samples={self._plan.samples}"),
             *("--check_samples=50", f"--output={output}"),
+            *(f"--{name}={getattr(self._plan, name)}" for name in ("mean", "std") if self._is_told),
         ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -106,12 +118,33 @@ class Measurement:
             **{field.name: record[field.name] for field in dataclasses.fields(Preprocessing)}
         )
         self._pixels = self._photos(50)
-        outputs = keras_outputs(self._model, self._pixels, self._record)
-        self._expected = next(iter(outputs.values()))
-        outputs = LiteRTModel(path).predict(normalize(self._pixels, self._record))
-        scale = float(np.max(np.abs(self._expected)))
-        error = np.max(np.abs(outputs.reshape(self._expected.shape) - self._expected))
-        self.row["float32_error"] = float(error / scale)
+        if self._is_file:
+            self._expected = self._outputs(self._path)
+        else:
+            self._expected = keras_outputs(self._model, self._pixels, self._record)
+        outputs = self._outputs(path, self._expected)
+        self.row["float32_error"] = max(
+            float(np.max(np.abs(outputs[name] - one)) / np.max(np.abs(one)))
+            for name, one in self._expected.items()
+        )
+
+    def _outputs(self, path, like=None):
+        """Outputs of a file for the photos, named and shaped as those of another."""
+        file = LiteRTFile(path)
+        (taken,) = file.inputs.values()
+        parts = []
+        for part, count in whole_batches(normalize(self._pixels, self._record), taken.shape[0]):
+            given = file.run(taken.quantize(part))
+            parts.append([file.outputs[name].dequantize(given[name])[:count] for name in given])
+        outputs = dict(
+            zip(file.outputs, map(np.concatenate, zip(*parts, strict=True)), strict=True)
+        )
+        if like is None:
+            return outputs
+        return {
+            name: outputs.get(name, other).reshape(one.shape)
+            for (name, one), other in zip(like.items(), outputs.values(), strict=True)
+        }
 
     def _photos(self, count):
         source = open_source(self._data, "test").sample(count)
@@ -133,10 +166,16 @@ class Measurement:
         """Codes of the output that NumPy and LiteRT do not share."""
         path = self._folder / "int8.tflite"
         inputs = normalize(self._pixels[: self._plan.reference_images], self._record)
-        reference, file = IntegerModel(path), LiteRTModel(path)
+        reference, file = IntegerModel(path), LiteRTFile(path)
         codes = reference.input.quantize(inputs)
-        expected = np.concatenate([file.run(one[None]) for one in codes])
-        self.row["codes_that_differ"] = int(np.sum(reference.run(codes) != expected))
+        found = reference.run(codes)
+        if not isinstance(found, Mapping):
+            found = dict.fromkeys(file.outputs, found)
+        runs = [file.run(one[None]) for one in codes]
+        self.row["codes_that_differ"] = sum(
+            int(np.sum(np.concatenate([run[name] for run in runs]) != found[name]))
+            for name in file.outputs
+        )
 
     def _odd_inputs(self):
         result = stress(self._folder / "int8.tflite", self._data, self._plan.odd_inputs)
@@ -152,13 +191,17 @@ class Measurement:
         path = self._folder / "min_max.tflite"
         try:
             litert_quantizer.quantize(float_file, images, path)
-            outputs = LiteRTModel(path).predict(normalize(self._pixels, record))
+            outputs = self._outputs(path, self._expected)
         except ValueError as error:
             self.row["min_max_error"] = str(error)[:200]
             return
-        outputs = outputs.reshape(self._expected.shape)
-        self.row["min_max_snr_db"] = float(snr_db(outputs, self._expected))
-        self.row["min_max_agreement"] = float(top1_agreement(outputs, self._expected))
+        self.row["min_max_snr_db"] = min(
+            float(snr_db(outputs[name], one)) for name, one in self._expected.items()
+        )
+        scores = classes_output(self._expected)
+        if scores:
+            agreement = top1_agreement(outputs[scores], self._expected[scores])
+            self.row["min_max_agreement"] = float(agreement)
 
     def _calibration_images(self):
         source, _, _ = open_calibration_and_held_out(self._data, None, self._plan.samples, 50, 0)
@@ -166,6 +209,10 @@ class Measurement:
 
     def _latency(self):
         """Ours in units of the file that TensorFlow's converter makes, interleaved."""
+        if self._is_file:
+            ratio = self._ratio([self._path, self._folder / "float32.tflite"])
+            self.row["float32_latency_ratio"] = [ratio.value, ratio.low, ratio.high]
+            return
         images = list(self._calibration_images())
         for precision in ("float32", "int8"):
             theirs = self._folder / f"tensorflow_{precision}.tflite"
@@ -195,7 +242,8 @@ class Measurement:
         calibrate(form, [inputs], config)
         form.compile("sgd", "mse")
         before = [np.array(weight) for weight in form.trainable_variables]
-        loss = form.train_on_batch(inputs, self._expected[:4])
+        outputs = [one[:4] for one in self._expected.values()]
+        loss = form.train_on_batch(inputs, outputs if len(outputs) > 1 else outputs[0])
         moved = [
             not np.array_equal(one, np.array(weight))
             for one, weight in zip(before, form.trainable_variables, strict=True)
