@@ -24,12 +24,12 @@ def parse_size(value: str | None, flag: str = "size") -> tuple[int, int] | None:
 
 def parse_channels(
     flag: str, values: Sequence[str] | None, positive: bool = False
-) -> tuple[float, float, float] | None:
-    """Three numbers, one for each RGB channel; `"1/255"` is one too.
+) -> tuple[float, ...] | None:
+    """Three numbers, one for each RGB channel, or one of grey images; `"1/255"` is one too.
 
     Raises:
-        UserError: If they are not three finite numbers, or not all above 0
-            where they must be.
+        UserError: If they are not three finite numbers or one, or not all above
+            0 where they must be.
     """
     if values is None:
         return None
@@ -38,8 +38,10 @@ def parse_channels(
         channels = tuple(_number(value) for value in values)
     except (ValueError, ZeroDivisionError):
         channels = ()
-    if len(channels) != 3 or not all(abs(value) < float("inf") for value in channels):
-        raise UserError(f"--{flag} must be three numbers R,G,B, not {given!r}")
+    if len(channels) not in (1, 3) or not all(abs(value) < float("inf") for value in channels):
+        raise UserError(
+            f"--{flag} must be three numbers R,G,B, or one of grey images, not {given!r}"
+        )
     if positive and min(channels) <= 0:
         raise UserError(f"--{flag} must be above 0, not {given!r}")
     return channels

@@ -56,7 +56,11 @@ _INPUT = flags.DEFINE_enum(
 )
 _BATCH = flags.DEFINE_integer("batch", 1, "Images per inference.", lower_bound=1)
 _SIZE = flags.DEFINE_string("size", None, "Input size in pixels: N or HxW (default: the model's).")
-_MEAN = flags.DEFINE_list("mean", None, "R,G,B mean in units of full scale (default: the model's).")
+_MEAN = flags.DEFINE_list(
+    "mean",
+    None,
+    "R,G,B mean, or one value of grey images, in units of full scale (default: the model's).",
+)
 _STD = flags.DEFINE_list("std", None, "R,G,B standard deviation, likewise.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draws of images.")
 _ALLOW_FLOAT_FALLBACK = flags.DEFINE_bool(

@@ -31,7 +31,7 @@ def convert_by_tensorflow(
     # An int8 model's uint8 input is the converter's doing; others cast in the graph.
     pixels_in_graph = input_kind == "rgb_uint8" and not integer
     signature = tf.TensorSpec(
-        (batch, preprocessing.height, preprocessing.width, 3),
+        (batch, preprocessing.height, preprocessing.width, preprocessing.channels),
         tf.uint8 if pixels_in_graph else tf.float32,
         name="images",
     )

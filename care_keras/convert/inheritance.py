@@ -16,11 +16,16 @@ _PREPARING = (keras.layers.Rescaling, keras.layers.Normalization)
 _ARITHMETIC = ("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Cast")
 
 
-def wants_pixels(model: keras.Model) -> bool:
-    """Whether a model prepares its images itself: a Rescaling, or the like, stands in front."""
+def wants_pixels(model: keras.Model, place: int = 0) -> bool:
+    """Whether a model prepares its images itself: a Rescaling, or the like, stands in front.
+
+    Args:
+        model: The model.
+        place: Of its input that takes images.
+    """
     if functional_form(model) is None:
         return False
-    graph, value = unfold(model), 0
+    graph, value = unfold(model), place
     while len(readers := graph.readers.get(value, ())) == 1:
         (step,) = readers
         operation = step.operation

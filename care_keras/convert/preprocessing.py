@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 from care_keras.convert.inheritance import inherited_preprocessing, wants_pixels
-from care_keras.data.record import Preprocessing
+from care_keras.data.record import Preprocessing, check_channels, image_places
 
 
 def model_preprocessing(
@@ -14,35 +14,47 @@ def model_preprocessing(
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
     warnings: list[str],
+    place: int | None = None,
 ) -> Preprocessing:
     """The model's own record, with the size, mean and std that were asked for.
 
-    A model that carries none has that of the CARE backbone inside it. Without
-    such a one, or with a Rescaling of its own in front, it takes pixels from 0
-    to 255 as they are, unless `mean` and `std` say otherwise.
+    A model that carries none, or one for images of other channels, has that of
+    the CARE backbone inside it. Without such a one, or with a Rescaling of its
+    own in front, it takes pixels from 0 to 255 as they are, unless `mean` and
+    `std` say otherwise.
 
     Args:
         model: The model.
         size: Height and width in pixels; the model's own if `None`.
-        mean: Per RGB channel in units of full scale, likewise.
+        mean: Per RGB channel, or one value of grey images, in units of full
+            scale, likewise.
         std: Likewise.
         warnings: Lines for the user are added here.
+        place: Of the input that takes images, where there are several inputs.
 
     Raises:
         ValueError: If the model does not take images, or not of that size.
     """
-    if len(model.inputs) != 1:
+    if place is None and len(model.inputs) != 1:
         names = ", ".join(repr(tensor.name) for tensor in model.inputs)
         raise ValueError(
             f"The model must have one input, images. Received: {len(model.inputs)} inputs, {names}"
         )
-    shape = model.inputs[0].shape
-    if len(shape) != 4 or shape[-1] != 3:
+    place = place or 0
+    shape = model.inputs[place].shape
+    if not image_places([shape]):
         raise ValueError(
-            "The model must take images (batch, height, width, 3). "
+            "The model must take images (batch, height, width, 3), or 1 for grey ones. "
             f"Received: an input of shape {tuple(shape)}"
         )
-    record = getattr(model, "preprocessing", None) or _inherited(model, mean or std, warnings)
+    channels = shape[-1]
+    check_channels(channels, mean, std)
+    record = getattr(model, "preprocessing", None)
+    if record is None and channels == 3:
+        record = _inherited(model, place, mean or std, warnings)
+    elif record is not None and record.channels != channels:
+        # Of a network that was written for RGB images.
+        record = None
     size = size or (record and (record.height, record.width)) or tuple(shape[1:3])
     if None in size:
         raise ValueError("The model takes any size: choose one with --size=HxW")
@@ -59,12 +71,12 @@ def model_preprocessing(
             f"Received: size={size[0]}x{size[1]}"
         )
     if record is None:
-        if mean is None and std is None and not wants_pixels(model):
+        if mean is None and std is None and not wants_pixels(model, place):
             warnings.append(
                 "the model does not say how its images are prepared: it is fed pixels from "
                 "0 to 255 as they are; --mean and --std say otherwise"
             )
-        record = Preprocessing(*size, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+        record = Preprocessing.of_pixels(*size, channels)
     return dataclasses.replace(
         record,
         height=size[0],
@@ -74,9 +86,9 @@ def model_preprocessing(
     )
 
 
-def _inherited(model, is_given, warnings):
+def _inherited(model, place, is_given, warnings):
     """The record of the CARE backbone in a model that prepares nothing itself, or `None`."""
-    found = None if wants_pixels(model) else inherited_preprocessing(model)
+    found = None if wants_pixels(model, place) else inherited_preprocessing(model)
     if found is None:
         return None
     record, name = found

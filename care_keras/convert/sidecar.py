@@ -43,9 +43,6 @@ def describe(
         {**_tensor(output), "signature_name": name, "activation": activation}
         for name, output in file.outputs.items()
     ]
-    steps = "resize keeping the aspect ratio, centre crop"
-    if input_kind == "float":
-        steps += ", (pixel / 255 - mean) / std"
     return {
         "file": file_name,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -55,7 +52,7 @@ def describe(
         # The first, and of several all of them.
         "output": outputs[0],
         **({"outputs": outputs} if len(outputs) > 1 else {}),
-        "preprocessing": {**preprocessing.to_dict(), "steps": steps},
+        "preprocessing": {**preprocessing.to_dict(), "steps": _steps(preprocessing, input_kind)},
         "labels": None if labels is None else list(labels),
         "versions": {
             "python": platform.python_version(),
@@ -63,6 +60,15 @@ def describe(
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _steps(preprocessing, input_kind):
+    """How an image becomes the input, in words."""
+    steps = "resize keeping the aspect ratio, centre crop"
+    if preprocessing.channels == 1:
+        grey = "grey by ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B, rounded as Pillow's L)"
+        steps = f"{grey}, {steps}"
+    return steps if input_kind != "float" else f"{steps}, (pixel / 255 - mean) / std"
 
 
 def activation_name(model: keras.Model) -> str | None:

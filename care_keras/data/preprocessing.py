@@ -80,13 +80,15 @@ def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarr
         preprocessing: The model's record.
 
     Returns:
-        uint8 array of shape `(preprocessing.height, preprocessing.width, 3)`.
+        uint8 array of shape `(preprocessing.height, preprocessing.width, 3)`, or 1
+        channel where the model takes grey images.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(
             "`image` must be uint8 of shape (height, width, 3). "
             f"Received: dtype={image.dtype}, shape={image.shape}"
         )
+    image = in_channels(image, preprocessing.channels)
     height, width = image.shape[:2]
     crop_height, crop_width = preprocessing.height, preprocessing.width
     target_height = math.floor(crop_height / preprocessing.crop_ratio)
@@ -102,19 +104,33 @@ def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarr
     return image[top : top + crop_height, left : left + crop_width]
 
 
+def in_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """A uint8 RGB image `(height, width, 3)` as it is, or grey `(height, width, 1)`.
+
+    Grey is ITU-R 601 luma, 0.299 R + 0.587 G + 0.114 B, as Pillow rounds it; where
+    the three are equal it is their value.
+    """
+    if channels == image.shape[-1]:
+        return image
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+
+
 def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """Resizes a uint8 RGB image to `size`, height and width in pixels, with antialiasing."""
+    """Resizes a uint8 RGB or grey image to `size`, height and width in pixels, antialiased."""
     if image.shape[:2] == tuple(size):
         return image
     resampling = _RESAMPLING[interpolation]
-    return np.asarray(Image.fromarray(image).resize(size[::-1], resampling))
+    # Pillow's grey images have no axis of channels.
+    flat = image[..., 0] if image.shape[-1] == 1 else image
+    resized = np.asarray(Image.fromarray(flat).resize(size[::-1], resampling))
+    return resized.reshape(*size, image.shape[-1])
 
 
 def normalize(pixels: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Maps uint8 pixels to the float32 input: `(pixel / 255 - mean) / std`.
 
     Args:
-        pixels: uint8 array of shape `(..., 3)`.
+        pixels: uint8 array of shape `(..., 3)`, or 1 of grey images.
         preprocessing: The model's record.
     """
     scale, offset = normalization(preprocessing)

@@ -1,24 +1,29 @@
 """How images become a model's input: one record per model, which every tool reads."""
 
 import dataclasses
+from collections.abc import Sequence
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# RGB and grey.
+IMAGE_CHANNELS = (3, 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes a model's input; the one record every tool reads.
 
-    The image is resized (aspect ratio kept) so that the centre crop takes
+    A model of one channel takes grey images: ITU-R 601 luma, as Pillow's mode
+    `"L"`. The image is resized (aspect ratio kept) so that the centre crop takes
     `crop_ratio` of its short side, cropped, and normalized per channel as
     `(pixel / 255 - mean) / std`.
 
     Attributes:
         height: Input height in pixels.
         width: Input width in pixels.
-        mean: Per RGB channel, in units of full scale (pixel / 255).
-        std: Per RGB channel, in the same units.
+        mean: Per RGB channel, or one value of grey images, in units of full
+            scale (pixel / 255).
+        std: Likewise, in the same units.
         crop_ratio: Crop size over resized size, in (0, 1].
         interpolation: `"bicubic"`, `"bilinear"` or `"nearest"`.
     """
@@ -39,11 +44,13 @@ class Preprocessing:
                 "The image size must be positive. "
                 f"Received: height={self.height}, width={self.width}"
             )
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        if self.channels not in IMAGE_CHANNELS or len(self.std) != self.channels:
             raise ValueError(
-                "`mean` and `std` need three values each, `std` above 0. "
+                "`mean` and `std` need three values each, or one of grey images. "
                 f"Received: mean={self.mean}, std={self.std}"
             )
+        if min(self.std) <= 0:
+            raise ValueError(f"`std` must be above 0. Received: mean={self.mean}, std={self.std}")
         if not 0.0 < self.crop_ratio <= 1.0:
             raise ValueError(
                 f"`crop_ratio` must be in (0, 1]. Received: crop_ratio={self.crop_ratio}"
@@ -54,6 +61,44 @@ class Preprocessing:
                 f"Received: interpolation={self.interpolation!r}"
             )
 
+    @property
+    def channels(self) -> int:
+        """3 of RGB images, 1 of grey ones."""
+        return len(self.mean)
+
+    @classmethod
+    def of_pixels(cls, height: int, width: int, channels: int = 3) -> "Preprocessing":
+        """The record of a model that takes pixels from 0 to 255 as they are."""
+        return cls(height, width, mean=(0.0,) * channels, std=(1 / 255,) * channels)
+
     def to_dict(self) -> dict:
         """As plain JSON types."""
         return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+
+def image_places(shapes: Sequence[Sequence[int | None]]) -> list[int]:
+    """Which of a model's inputs take images: `(batch, height, width, 3)`, or 1 for grey ones.
+
+    Args:
+        shapes: Of the inputs.
+
+    Returns:
+        Their places, RGB before grey: the first is the one that tools feed photos to.
+    """
+    return [
+        place
+        for channels in IMAGE_CHANNELS
+        for place, shape in enumerate(shapes)
+        if len(shape) == 4 and shape[-1] == channels
+    ]
+
+
+def check_channels(channels: int, *values: Sequence[float] | None) -> None:
+    """Raises ValueError if a mean or std that is given is not for images of `channels`."""
+    for given in values:
+        if given is not None and len(given) != channels:
+            kind, count = ("grey", "one value") if channels == 1 else ("RGB", "three values")
+            raise ValueError(
+                f"The model takes {kind} images: mean and std are {count} each. "
+                f"Received: {','.join(f'{value:g}' for value in given)}"
+            )

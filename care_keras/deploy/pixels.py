@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from care_keras.data.preprocessing import pixel_affine
-from care_keras.data.record import Preprocessing
+from care_keras.data.record import Preprocessing, image_places
 from care_keras.graph import unfold
 from care_keras.primitives import Conv2D, DepthwiseConv2D
 from care_keras.primitives.deploy_model import DeployModel
@@ -14,10 +14,10 @@ from care_keras.primitives.folding import array, fold_affine_before, folds_affin
 
 
 def takes_raw_pixels(model: DeployModel) -> bool:
-    """Whether a model has one input, RGB images, and says how pixels become that."""
-    shapes = [tensor.shape for tensor in model.inputs]
-    one_image = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][-1] == 3
-    return one_image and model.preprocessing is not None
+    """Whether a model has one input, RGB or grey images, and says how pixels become that."""
+    shapes, record = [tensor.shape for tensor in model.inputs], model.preprocessing
+    one_image = len(shapes) == 1 and bool(image_places(shapes))
+    return one_image and record is not None and record.channels == shapes[0][-1]
 
 
 def folds_pixels(model: DeployModel, layer) -> bool:
@@ -54,7 +54,7 @@ def with_normalization(model: DeployModel) -> DeployModel:
     name = next(n for n in ("normalized_image", "normalized_image_of_pixels") if n not in names)
     normalize = DepthwiseConv2D((1, 1), name=name, dtype="float32")
     normalized = normalize(image)
-    normalize.set_weights([scale.reshape(1, 1, 3, 1).astype("float32"), offset.astype("float32")])
+    normalize.set_weights([scale.reshape(1, 1, -1, 1).astype("float32"), offset.astype("float32")])
     outputs = graph.run([normalized], lambda operation, *args, **kwargs: operation(*args, **kwargs))
     result = DeployModel(image, outputs, name=model.name).describe(model)
     result.min_image_size = model.min_image_size
@@ -64,4 +64,5 @@ def with_normalization(model: DeployModel) -> DeployModel:
 
 def of_pixels(preprocessing: Preprocessing) -> Preprocessing:
     """The record of a model that takes the pixels of such images as they are."""
-    return dataclasses.replace(preprocessing, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    channels = preprocessing.channels
+    return dataclasses.replace(preprocessing, mean=(0.0,) * channels, std=(1 / 255,) * channels)

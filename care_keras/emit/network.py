@@ -51,8 +51,8 @@ def emit_tflite(
     if input_kind == "rgb_uint8":
         if not takes_raw_pixels(model):
             raise ValueError(
-                "Raw pixels are for a model of one RGB image that says how they become its input: "
-                "set `preprocessing`. Received: input_kind='rgb_uint8'"
+                "Raw pixels are for a model of one RGB or grey image that says how they become its "
+                "input: set `preprocessing`. Received: input_kind='rgb_uint8'"
             )
         # A quantized form of pixels says so by its input's codes, which are looked at below.
         model = model if is_quantized(model) else with_normalization(model)

@@ -103,7 +103,8 @@ class TrainingConfig(Augmentation):
     )
     size: str = option("With --qat: N or HxW, of a model that takes any size.", "")
     mean: tuple[float, ...] = option(
-        "With --qat: R,G,B in units of full scale, of a model that does not say it.",
+        "With --qat: R,G,B, or one value of grey images, in units of full scale, of a model that "
+        "does not say it.",
         (),
         parse=parse_channels,
     )

@@ -177,6 +177,8 @@ def quantized_task(
     start = _load_start(config)
     start.preprocessing = _preprocessing(config, start, distribution)
     _check_classes(config, start, train_source)
+    if start.preprocessing.channels == 1 and config.rand_augment:
+        raise UserError("--rand_augment is for RGB images, and --from takes grey ones")
     if distribution.is_chief:
         print("calibrating", flush=True)
     quantized = quantized_start(

@@ -36,8 +36,8 @@ from tflite.inputs.model_inputs import (
 )
 from tflite.inputs.overrides import InputOverrides
 
-# From uint8 pixels `(images, height, width, 3)`, and the number of the first of them, to float32
-# scores `(images, outputs)`, and the seconds that took.
+# From uint8 pixels `(images, height, width, channels)`, and the number of the first of them, to
+# float32 scores `(images, outputs)`, and the seconds that took.
 Scorer = Callable[[np.ndarray, int], tuple[np.ndarray, float]]
 _TRIAL_TIMEOUT_SECONDS = 300
 # Images that outputs of several threads are held against those of one on.
@@ -214,7 +214,7 @@ def try_apart(path: str | os.PathLike, prepared: ModelInput) -> None:
         ValueError: If it does.
     """
     tensor, size = image_tensor(read_graph(path)), prepared.preprocessing
-    shapes = {tensor.name: (tensor.shape[0], size.height, size.width, 3)}
+    shapes = {tensor.name: (tensor.shape[0], size.height, size.width, size.channels)}
     request = {"model": os.fspath(path), "shapes": shapes, **dataclasses.asdict(ONE_RUN)}
     try:
         ask("LiteRT", worker.__file__, request, _TRIAL_TIMEOUT_SECONDS)

@@ -139,7 +139,8 @@ def _run_chunk(source, chunk, models, scorers, output_classes, skip_unreadable):
             answers.append((labels, labels, 0, 0.0))
             continue
         record = model.input.preprocessing
-        geometry = (record.height, record.width, record.crop_ratio, record.interpolation)
+        size = (record.height, record.width, record.channels)
+        geometry = (*size, record.crop_ratio, record.interpolation)
         if geometry not in pixels:
             pixels[geometry] = np.stack([resize_and_crop(image, record) for image in images])
         try:

@@ -15,8 +15,8 @@ _SIZE = flags.DEFINE_string(
 _MEAN = flags.DEFINE_list(
     "mean",
     None,
-    "R,G,B mean in units of full scale, of models that take normalized values (default: what the "
-    "model, or the JSON beside it, says).",
+    "R,G,B mean, or one value of grey images, in units of full scale, of models that take "
+    "normalized values (default: what the model, or the JSON beside it, says).",
 )
 _STD = flags.DEFINE_list("std", None, "R,G,B standard deviation, likewise; 1/255 may stand so.")
 _INTERPOLATION = flags.DEFINE_enum(

@@ -44,7 +44,7 @@ class ImageFile(LiteRTFile):
     ):
         tensor = image_tensor(read_graph(path))
         size = prepared.preprocessing
-        shape = (tensor.shape[0], size.height, size.width, 3)
+        shape = (tensor.shape[0], size.height, size.width, size.channels)
 
         def shapes(details: Mapping[str, dict]) -> dict:
             return {x: shape for x, one in details.items() if one["index"] == tensor.index}
@@ -59,7 +59,7 @@ class ImageFile(LiteRTFile):
         """What each input takes for some images, `(images, ...)` by name.
 
         Args:
-            pixels: uint8 `(images, height, width, 3)`.
+            pixels: uint8 `(images, height, width, channels)`.
             first: Number of the first of them, which decides their noise.
         """
         others = [self.inputs[name] for name in self.others]

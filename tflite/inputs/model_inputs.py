@@ -3,12 +3,11 @@
 import dataclasses
 import os
 import pathlib
-import types
 from collections.abc import Sequence
 
 import numpy as np
 
-from care_keras.data.record import Preprocessing
+from care_keras.data.record import IMAGE_CHANNELS, Preprocessing, check_channels, image_places
 from care_keras.data.sidecar import sidecar_path
 from care_keras.litert.tensor import inputs_of
 from care_keras.models.presets import PRESETS
@@ -18,8 +17,8 @@ from tflite.inputs.records import ModelInput, read_sidecar
 
 # Largest pixel value: an integer type has to reach it to hold raw pixels.
 _WHITE = 255
-_ONE_IMAGE = (
-    "One of the model's inputs, and no more, must take RGB images (batch, height, width, 3): it "
+_AN_IMAGE = (
+    "One of the model's inputs must take images (batch, height, width, 3), or 1 for grey ones: it "
     "needs another kind of data. Received: inputs {}"
 )
 
@@ -93,7 +92,9 @@ def tflite_input(path: str | os.PathLike, overrides: InputOverrides | None = Non
             raise _values_missing(
                 path, f"there is no {json_name} that says how images are prepared"
             )
-        record = Preprocessing(height, width)
+        # Values that are of no effect, or replaced below.
+        record = Preprocessing.of_pixels(height, width, image_channels(tensor))
+    _check_channels(path, tensor, record, overrides)
     if kind == "float" and not tensor.scales and not tensor.dtype.startswith("float"):
         raise ValueError(
             f"Normalized values do not fit an input of {tensor.dtype} without a scale. "
@@ -140,11 +141,10 @@ def keras_model_input(
     overrides = overrides or InputOverrides()
     if getattr(model, "preprocessing", None) is None and len(overrides.normalization()) < 2:
         raise _values_missing(name, "the model does not say how its images are prepared")
-    if len(model.inputs) > 1:
-        model = _with_its_image_alone(model, name, overrides)
+    place = keras_image(model, name) if len(model.inputs) > 1 else 0
     try:
         record = model_preprocessing(
-            model, overrides.size, overrides.mean, overrides.std, warnings=[]
+            model, overrides.size, overrides.mean, overrides.std, warnings=[], place=place
         )
     except ValueError as error:
         raise ValueError(f"{os.fspath(name)}: {error}") from error
@@ -157,16 +157,15 @@ def keras_model_input(
 
 
 def keras_image(model, name: str | os.PathLike) -> int:
-    """The place of the input that takes images among a Keras model's.
+    """The place of the input that takes images among a Keras model's, the first of several.
 
     Raises:
-        ValueError: If there is none, or several.
+        ValueError: If there is none.
     """
-    shapes = [tuple(tensor.shape) for tensor in model.inputs]
-    places = [place for place, shape in enumerate(shapes) if len(shape) == 4 and shape[-1] == 3]
-    if len(places) != 1:
+    places = image_places([tuple(tensor.shape) for tensor in model.inputs])
+    if not places:
         listed = ", ".join(f"{one.name} {one.dtype} {one.shape}" for one in model.inputs)
-        raise ValueError(_ONE_IMAGE.format(f"{listed} in {os.fspath(name)}"))
+        raise ValueError(_AN_IMAGE.format(f"{listed} in {os.fspath(name)}"))
     return places[0]
 
 
@@ -185,49 +184,55 @@ def keras_outputs(model) -> list[str]:
     return list(form.output_names)
 
 
-def _with_its_image_alone(model, name, overrides):
-    """What the converter's rules look at, of a model that takes more than images."""
-    image = model.inputs[keras_image(model, name)]
-    size = overrides.size or tuple(image.shape[1:3])
-    record = getattr(model, "preprocessing", None)
-    if record is None and None not in size:
-        record = Preprocessing(*size, overrides.mean, overrides.std)
-    return types.SimpleNamespace(
-        inputs=[image],
-        outputs=model.outputs[:1],
-        preprocessing=record,
-        labels=getattr(model, "labels", None),
-    )
-
-
 def image_tensor(graph: Graph) -> Tensor:
-    """The input of a .tflite file that takes images, `(batch, height, width, 3)`.
+    """The input of a .tflite file that takes images, `(batch, height, width, 3)` or 1 channel.
+
+    Of several the first is taken, RGB before grey; the others count as further
+    inputs.
 
     Raises:
-        ValueError: If there is none, or several.
+        ValueError: If there is none.
     """
-    takers = [tensor for tensor in graph.inputs if _takes_images(tensor)]
+    places = image_places([_open_shape(tensor) for tensor in graph.inputs])
+    takers = [graph.inputs[place] for place in places]
     if len(graph.inputs) == 1:
         (tensor,) = graph.inputs
         if not takers:
             raise ValueError(
-                "The model must take RGB images (batch, height, width, 3). "
+                "The model must take images (batch, height, width, 3), or 1 for grey ones. "
                 f"Received: an input of {_text(tensor)} in {graph.source}"
             )
         if not tensor.dtype.startswith(("float", "int", "uint")):
             raise ValueError(
                 f"The input must hold numbers. Received: {tensor.dtype} in {graph.source}"
             )
-    if len(takers) != 1:
+    if not takers:
         names = {info.index: name for name, info in inputs_of(graph).items()}
         listed = (f"{names[one.index]} {one.dtype} {_text(one)}" for one in graph.inputs)
-        raise ValueError(_ONE_IMAGE.format(f"{', '.join(listed)} in {graph.source}"))
+        raise ValueError(_AN_IMAGE.format(f"{', '.join(listed)} in {graph.source}"))
     return takers[0]
 
 
-def _takes_images(tensor):
-    shape = tensor.shape_signature or tensor.shape
-    return len(shape) == 4 and shape[-1] in (3, -1)
+def image_channels(tensor: Tensor) -> int:
+    """Channels of an input that takes images: RGB where the file leaves them open."""
+    return _open_shape(tensor)[-1]
+
+
+def _open_shape(tensor):
+    """The shape of an input, images of any number of channels as RGB."""
+    shape = tuple(tensor.shape_signature or tensor.shape)
+    return (*shape[:-1], IMAGE_CHANNELS[0]) if len(shape) == 4 and shape[-1] == -1 else shape
+
+
+def _check_channels(path, tensor, record, overrides):
+    """Raises ValueError if what is said is of other images than the file takes."""
+    channels = image_channels(tensor)
+    if record.channels != channels:
+        raise ValueError(
+            f"The model takes images of {channels} channels, {sidecar_path(path).name} beside it "
+            f"speaks of {record.channels}. Received: {path}"
+        )
+    check_channels(channels, overrides.mean, overrides.std)
 
 
 def _text(tensor):
@@ -265,6 +270,6 @@ def _values_missing(name, reason):
     return ValueError(
         f"{reason[0].upper()}{reason[1:]}: give --mean and --std "
         "(in units of full scale: 0,0,0 and 1,1,1 for values from 0 to 1, 0,0,0 and "
-        "1/255,1/255,1/255 for those of pixels). "
+        "1/255,1/255,1/255 for those of pixels; one value of grey images). "
         f"Received: {os.fspath(name)}"
     )

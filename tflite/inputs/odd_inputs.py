@@ -15,17 +15,19 @@ def odd_input(index: int, seed: int, photos: np.ndarray) -> tuple[str, np.ndarra
         index: Its place; families take turns. The first of the constant ones
             are black, white and grey.
         seed: Seed of what is drawn.
-        photos: uint8 array of shape `(photos, height, width, 3)`.
+        photos: uint8 array of shape `(photos, height, width, 3)`, or 1 of grey ones.
 
     Returns:
-        Its family and the image, uint8 of shape `(height, width, 3)`.
+        Its family and the image, uint8 of the photos' shape.
     """
     generator = np.random.default_rng((seed, index))
     turn, family = divmod(index, len(FAMILIES))
     shape = photos.shape[1:]
     name = FAMILIES[family]
     if name == "constant":
-        color = [_ENDS[turn]] * 3 if turn < len(_ENDS) else generator.integers(0, 256, 3)
+        channels = shape[-1]
+        ends = turn < len(_ENDS)
+        color = [_ENDS[turn]] * channels if ends else generator.integers(0, 256, channels)
         return name, np.broadcast_to(np.asarray(color, np.uint8), shape).copy()
     if name == "single pixel":
         value = 255 * (turn % 2)

@@ -9,8 +9,9 @@ class InputOverrides:
 
     Attributes:
         size: `(height, width)` in pixels.
-        mean: Per RGB channel, in units of full scale (pixel / 255).
-        std: Per RGB channel, in the same units.
+        mean: Per RGB channel, or one value of grey images, in units of full scale
+            (pixel / 255).
+        std: Likewise, in the same units.
         interpolation: `"bicubic"`, `"bilinear"` or `"nearest"`.
         crop_ratio: Crop size over resized size, in (0, 1].
     """

@@ -21,7 +21,7 @@ class Inputs:
 
     Attributes:
         families: What each image is, `"photo"` or `"noise"`.
-        values: Array of shape `(images, height, width, 3)` in the input's type.
+        values: Array of shape `(images, height, width, channels)` in the input's type.
         shape: The input's shape, with its batch.
         others: What further inputs take beside each image, by the tensor's index.
     """
@@ -60,7 +60,7 @@ def make_inputs(
     graph = read_graph(path)
     tensor = image_tensor(graph)
     batch = max(1, (tensor.shape_signature or tensor.shape)[0])
-    shape = (batch, record.height, record.width, 3)
+    shape = (batch, record.height, record.width, record.channels)
     families, images = zip(*(odd_input(i, seed, photos) for i in range(count)), strict=True)
     values = model_input.encode(np.stack(images), TensorInfo.of_tensor(tensor))
     others = [TensorInfo.of_tensor(one) for one in graph.inputs if one is not tensor]

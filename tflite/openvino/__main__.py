@@ -116,7 +116,7 @@ def _compare(path, source, overrides):
     model_input = read_model_input(path, overrides)
     record = model_input.preprocessing
     pixels, _ = read_pixels(source, record, f"reading {source.name}")
-    shape = (read_graph(path).inputs[0].shape[0], record.height, record.width, 3)
+    shape = (read_graph(path).inputs[0].shape[0], record.height, record.width, record.channels)
     with captured_native_output():
         litert = LiteRTModel(path, input_shape=shape)
     inputs = model_input.encode(pixels, litert.input)

@@ -26,13 +26,22 @@ class Augmenter:
         augmentation: What to do.
         preprocessing: How pixels become the model's input.
         classes: Number of classes.
+
+    Raises:
+        ValueError: If RandAugment is asked for on grey images.
     """
 
     def __init__(self, augmentation: Augmentation, preprocessing: Preprocessing, classes: int):
         self.preprocessing = preprocessing
         self.classes = classes
         self.switch = augmentation.mix_switch
-        self.pixel_layers = list(_pixel_layers(augmentation))
+        is_grey = preprocessing.channels == 1
+        if is_grey and augmentation.rand_augment:
+            raise ValueError(
+                "RandAugment is for RGB images, and the model takes grey ones. "
+                f"Received: rand_augment={augmentation.rand_augment:g}"
+            )
+        self.pixel_layers = list(_pixel_layers(augmentation, is_grey))
         self.erasing = self.mixup = self.cutmix = None
         # Rates are ranges for Keras: one number would be the end of a range from 0.
         if rate := augmentation.random_erasing:
@@ -49,7 +58,7 @@ class Augmenter:
         """Gives float32 inputs of the model, and float32 targets `(images, classes)`.
 
         Args:
-            pixels: uint8 tensor of shape `(images, height, width, 3)`.
+            pixels: uint8 tensor of shape `(images, height, width, channels)`.
             labels: int32 tensor of shape `(images,)`.
             seeds: Where all random numbers come from.
         """
@@ -73,11 +82,14 @@ class Augmenter:
             tf.gather_nd(tensor, rows) for tensor in (images, transformation["batch_masks"])
         )
         noise = tf.random.stateless_normal(tf.shape(chosen), seeds.next())
+        # As bright and as varied as photos are, as timm has it; Keras's own is half black.
+        fill = np.asarray([IMAGENET_STD, IMAGENET_MEAN], np.float32)
+        if images.shape[-1] == 1:
+            fill = fill.mean(axis=1, keepdims=True)
         transformation = {
             "apply_erasing": tf.ones_like(rows[:, 0], tf.bool),
             "batch_masks": masks,
-            # As bright and as varied as photos are, as timm has it; Keras's own is half black.
-            "fill_value": 255.0 * (noise * IMAGENET_STD + IMAGENET_MEAN),
+            "fill_value": 255.0 * (noise * fill[0] + fill[1]),
         }
         erased = self.erasing.transform_images(chosen, transformation)
         return tf.tensor_scatter_nd_update(images, rows, erased)
@@ -113,7 +125,7 @@ class Augmenter:
         )
 
 
-def _pixel_layers(augmentation):
+def _pixel_layers(augmentation, is_grey):
     """Layers for float32 pixels from 0 to 255, in their order."""
     if augmentation.flip:
         yield keras.layers.RandomFlip("horizontal", dtype="float32")
@@ -131,6 +143,8 @@ def _pixel_layers(augmentation):
         yield keras.layers.RandomBrightness(jitter * np.mean(IMAGENET_MEAN), dtype="float32")
         # One number alone would only raise contrast.
         yield keras.layers.RandomContrast((jitter, jitter), dtype="float32")
+        if is_grey:
+            return
         # Keras's factor f stands for a saturation f / (1 - f) times as strong.
         factors = tuple(change / (1.0 + change) for change in (1.0 - jitter, 1.0 + jitter))
         # The range is that of the saturation itself, which pixels of any range have from 0 to 1.

@@ -24,7 +24,7 @@ def random_resized_crop(
     crop of an allowed ratio is taken.
 
     Args:
-        image: uint8 array of shape `(height, width, 3)`.
+        image: uint8 array of shape `(height, width, 3)`, or 1 of a grey one.
         rng: Source of the randomness.
         size: Height and width of the result in pixels.
         scale: Smallest and largest share of the image's area.
@@ -32,7 +32,7 @@ def random_resized_crop(
         interpolation: Of the resizing, or `"random"`: bilinear or bicubic.
 
     Returns:
-        uint8 array of shape `(*size, 3)`.
+        uint8 array of shape `(*size, 3)`, or 1.
     """
     top, left, height, width = _random_part(image.shape[:2], rng, scale, ratio)
     if interpolation == "random":

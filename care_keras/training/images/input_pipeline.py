@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from care_keras.console.cli import UserError
-from care_keras.data.preprocessing import normalize, resize_and_crop
+from care_keras.data.preprocessing import in_channels, normalize, resize_and_crop
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
 from care_keras.training.images.augmentation import Augmentation
@@ -94,7 +94,7 @@ class TrainingPipeline:
         self.error = None
         self._labels = np.asarray(source.labels, np.int32)
         # Random resized crops are cut out of the whole photo.
-        prepare = _unchanged if augmentation.crop == "resized" else self._resize_and_crop
+        prepare = self._whole if augmentation.crop == "resized" else self._resize_and_crop
         self._reader = ImageReader(source, prepare, cache_megabytes * _MEGABYTE)
         self._augmenter = Augmenter(augmentation, preprocessing, self.classes)
 
@@ -113,7 +113,7 @@ class TrainingPipeline:
 
         Returns:
             `tf.data.Dataset` of `(images, targets)`: float32 inputs of the model
-            `(batch, height, width, 3)` and float32 one-hot or mixed labels
+            `(batch, height, width, channels)` and float32 one-hot or mixed labels
             `(batch, classes)`. Of a divided batch it has this process's rows.
         """
         tf = tensorflow_for_data()
@@ -127,7 +127,7 @@ class TrainingPipeline:
             pixels, labels, key = tf.numpy_function(
                 load, [start, end], [tf.uint8, tf.int32, tf.int32], stateful=False
             )
-            pixels.set_shape((None, height, width, 3))
+            pixels.set_shape((None, height, width, self.preprocessing.channels))
             labels.set_shape((None,))
             key.set_shape((2,))
             images, targets = self._augment(pixels, labels, key)
@@ -200,6 +200,9 @@ class TrainingPipeline:
         logits.set_shape(targets.shape)
         return images, tf.concat([targets, logits], axis=1)
 
+    def _whole(self, image):
+        return in_channels(image, self.preprocessing.channels)
+
     def _resize_and_crop(self, image):
         return resize_and_crop(image, self.preprocessing)
 
@@ -242,7 +245,7 @@ class EvaluationPipeline:
             images, labels = tf.numpy_function(
                 self._load, [start, end], [tf.float32, tf.int32], stateful=False
             )
-            images.set_shape((None, record.height, record.width, 3))
+            images.set_shape((None, record.height, record.width, record.channels))
             labels.set_shape((None,))
             return images, tf.one_hot(labels, self.classes)
 
@@ -299,7 +302,3 @@ def data_options() -> "tf.data.Options":
     # Each process reads its own rows: what is divided must not be divided again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options
-
-
-def _unchanged(image):
-    return image

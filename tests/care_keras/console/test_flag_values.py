@@ -37,9 +37,13 @@ def test_channels():
     assert parse_channels("mean", ["0.5", "-1", "1/4"]) == (0.5, -1.0, 0.25)
 
 
-@pytest.mark.parametrize("values", [["1", "2"], ["1", "2", "x"], ["1/0", "1", "1"], ["inf"] * 3])
+def test_one_value_of_grey_images():
+    assert parse_channels("mean", ["1/2"]) == (0.5,)
+
+
+@pytest.mark.parametrize("values", [[], ["1", "2"], ["1", "2", "x"], ["1/0"], ["inf"] * 3])
 def test_what_are_no_channels(values):
-    with pytest.raises(UserError, match="--mean must be three numbers R,G,B, not "):
+    with pytest.raises(UserError, match="--mean must be three .*, or one of grey images, not "):
         parse_channels("mean", values)
 
 

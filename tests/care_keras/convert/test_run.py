@@ -176,6 +176,13 @@ def two_inputs():
     return keras.Model(inputs, keras.layers.Add()(inputs))
 
 
+def grey_model():
+    images = keras.Input((20, 20, 1))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(images)
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x)
+    return keras.Model(images, keras.layers.Dense(10)(keras.layers.Flatten()(x)))
+
+
 def a_vector_model():
     inputs = keras.Input((8,))
     return keras.Model(inputs, keras.layers.Dense(2)(inputs))
@@ -190,6 +197,8 @@ def a_vector_model():
         (two_inputs, {}, "The model must have one input, images. Received: 2 inputs"),
         (a_vector_model, {}, "must take images"),
         (foreign_model, {"size": (32, 32)}, "20x20 pixels only"),
+        (foreign_model, {"mean": (0.5,)}, "RGB images: mean and std are three values each"),
+        (grey_model, {"std": (0.5,) * 3}, "grey images: mean and std are one value each"),
         ("small", {"size": (7, 64)}, "at least 8 pixels a side"),
         ("small", {"precision": "int8", "calibration": "no/such/folder"}, "No such folder"),
         ("small", {"precision": "int8", "calibration": "EMPTY"}, "No image"),
@@ -241,3 +250,31 @@ def test_several_outputs_are_checked_and_told(tmp_path):
     assert min(ratios.values()) == result.checks[-1].snr_db > 15.0
     sidecar = json.loads(job.output.with_suffix(".json").read_text())
     assert {output["signature_name"] for output in sidecar["outputs"]} == {"mask", "scores"}
+
+
+@pytest.mark.parametrize(
+    ("precision", "input_kind"),
+    [("float32", "float"), ("float16", "rgb_uint8"), ("int8", "rgb_uint8")],
+)
+def test_grey_images(tmp_path, precision, input_kind):
+    settings = {"precision": precision, "input_kind": input_kind, "mean": (0.5,), "std": (0.25,)}
+    job = small_job(tmp_path, grey_model(), **settings)
+    result = run_job(job)
+    # Seen: 136, 74 and 37 dB.
+    assert result.checks[-1].snr_db > {"float32": 100, "float16": 50, "int8": 25}[precision]
+    assert result.integer_only is (True if precision == "int8" else None)
+    tensor = LiteRTModel(job.output).input
+    assert tensor.shape == (1, 20, 20, 1)
+    assert tensor.dtype == (np.float32 if input_kind == "float" else np.uint8)
+    sidecar = json.loads(job.output.with_suffix(".json").read_text())
+    assert "ITU-R 601 luma" in sidecar["preprocessing"]["steps"]
+    assert len(sidecar["preprocessing"]["mean"]) == 1
+
+
+def test_grey_images_by_tensorflow(tmp_path):
+    job = small_job(
+        tmp_path, grey_model(), precision="int8", input_kind="rgb_uint8", converter="tensorflow"
+    )
+    result = run_job(job)
+    assert result.integer_only and result.checks[-1].snr_db > 25.0
+    assert LiteRTModel(job.output).input.shape == (1, 20, 20, 1)

@@ -6,6 +6,7 @@ from PIL import Image
 
 from care_keras.data.preprocessing import (
     decode_image,
+    in_channels,
     normalization,
     normalize,
     prepare,
@@ -214,3 +215,21 @@ def test_prepare_is_both_steps(photo):
         prepare(photo, preprocessing),
         normalize(resize_and_crop(photo, preprocessing), preprocessing),
     )
+
+
+def test_grey_is_luma(photo):
+    """ITU-R 601; what is grey already keeps its values."""
+    expected = photo @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(in_channels(photo, 1)[..., 0] - expected).max() <= 0.51
+    ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=-1)
+    np.testing.assert_array_equal(in_channels(ramp, 1), ramp[..., :1])
+    assert in_channels(photo, 3) is photo
+
+
+def test_grey_before_it_is_resized(photo):
+    record = Preprocessing(20, 30, mean=(0.5,), std=(0.25,), crop_ratio=1.0)
+    pixels = resize_and_crop(photo, record)
+    assert pixels.shape == (20, 30, 1) and pixels.dtype == np.uint8
+    grey = Image.fromarray(photo).convert("L").resize((32, 20), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(pixels[..., 0], np.asarray(grey)[:, 1:31])
+    np.testing.assert_allclose(prepare(photo, record), (pixels / 255 - 0.5) / 0.25, atol=1e-6)

@@ -8,6 +8,7 @@ from care_keras.data.sources import open_source
 from tests.tflite.commands import run_command, run_here
 from tests.tflite.several_ends import write_several_ends
 from tests.tflite.tiny_classifiers import CLASSES, PREPROCESSING, tiny_classifier
+from tests.tflite.tiny_models import tiny_model
 
 
 @pytest.fixture
@@ -84,11 +85,11 @@ def test_several_outputs(folder):
 
 
 def test_inputs_that_are_no_photos(folder):
-    write_several_ends(folder / "images.tflite", "images")
-    done = run_here("tflite.evaluate", "--model=images.tflite", "--data=photos", folder=folder)
+    (folder / "table.tflite").write_bytes(tiny_model("two"))
+    done = run_here("tflite.evaluate", "--model=table.tflite", "--data=photos", folder=folder)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        "error: One of the model's inputs, and no more, must take RGB images (batch, height, "
-        "width, 3): it needs another kind of data. Received: inputs more float32 1x8x8x3, images "
-        "float32 1x8x8x3 in images.tflite"
+        "error: One of the model's inputs must take images (batch, height, width, 3), or 1 for "
+        "grey ones: it needs another kind of data. Received: inputs table float32 8x3, indices "
+        "int32 4 in table.tflite"
     )

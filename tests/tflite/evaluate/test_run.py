@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from care_keras.data.preprocessing import resize_and_crop
+from care_keras.data.preprocessing import normalization, normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.metrics import top_k
 from tests.tflite.several_ends import EXTRA_WEIGHTS, write_several_ends
@@ -164,6 +164,18 @@ def test_models_of_different_sizes_in_one_pass(photos, write):
         best = np.argmax(expected_scores(pixels_of(photos, model.input.preprocessing)), axis=-1)
         assert np.array_equal(answers.predicted, best)
     assert evaluation.comparisons[0, 1].agreement.value < 1.0
+
+
+def test_grey_and_rgb_in_one_pass(photos, write):
+    grey = {"mean": (0.5,), "std": (0.25,)}
+    evaluation = evaluate(photos, open_models([write("float32"), write("grey", **grey)]))
+    for model, answers in zip(evaluation.models, evaluation.answers.models, strict=True):
+        values = normalize(pixels_of(photos, model.input.preprocessing), model.input.preprocessing)
+        # The file of grey images gives their value to each of three channels.
+        scale, offset = normalization(PREPROCESSING)
+        as_pixels = (np.broadcast_to(values, (*values.shape[:3], 3)) - offset) / scale
+        best = np.argmax(expected_scores(as_pixels), axis=-1)
+        assert np.array_equal(answers.predicted, best)
 
 
 def test_classes_in_another_order(photos, write):

@@ -171,9 +171,18 @@ def test_a_description_that_is_none(write, content):
         read_sidecar(path)
 
 
+def test_grey_images(write):
+    path = write("grey")
+    record = read_model_input(path, InputOverrides(mean=(0.5,), std=(0.25,))).preprocessing
+    assert (record.channels, record.mean, record.std) == (1, (0.5,), (0.25,))
+    with pytest.raises(ValueError, match="takes grey images: .*Received: 0.5,0.4,0.3"):
+        read_model_input(path, GIVEN)
+    write("grey", description())
+    with pytest.raises(ValueError, match="images of 1 channels, grey.json beside it speaks of 3"):
+        read_model_input(path)
+
+
 def test_models_that_take_no_images(write, tmp_path):
-    with pytest.raises(ValueError, match="Received: an input of 1x8x8x1"):
-        read_model_input(write("grey"), GIVEN)
     two = "another kind of data. Received: inputs table float32 8x3, indices int32 4 in /"
     for kind, message in (("two", two), ("wide", "of 1x1000 in")):
         (tmp_path / "odd.tflite").write_bytes(tiny_model(kind))

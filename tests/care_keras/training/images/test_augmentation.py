@@ -242,3 +242,14 @@ def test_groups_are_mixed_by_one_or_the_other(switch):
 def test_values_out_of_range(name, value):
     with pytest.raises(ValueError, match=f"`{name}` is out of its range. Received: {name}="):
         Augmentation(**{name: value})
+
+
+def test_grey_images(photos):
+    record = Preprocessing(32, 32, mean=(0.5,), std=(0.25,))
+    grey = photos[:16, ..., :1]
+    options = {"color_jitter": 0.3, "random_erasing": 0.5, "mixup": 0.4, "cutmix": 1.0}
+    images, _ = augmented(grey, record=record, **options)
+    assert np.isfinite(images).all() and not np.allclose(images, normalize(grey, record))
+    message = "RandAugment is for RGB images.*Received: rand_augment=9"
+    with pytest.raises(ValueError, match=message):
+        Augmenter(Augmentation(rand_augment=9.0), record, CLASSES)

@@ -221,3 +221,14 @@ def test_fit_takes_the_batches(photos):
     pipeline = TrainingPipeline(photos, PREPROCESSING, 30)
     history = model.fit(pipeline.epoch(0), epochs=1, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("crop", ["none", "padded", "resized"])
+def test_grey_images(photos, crop):
+    record = Preprocessing(height=12, width=10, mean=(0.5,), std=(0.25,))
+    augmentation = Augmentation(crop=crop, flip=False)
+    images, _ = next(iter(TrainingPipeline(photos, record, 6, augmentation).epoch(0)))
+    assert images.shape == (6, 12, 10, 1)
+    (images, _), *_ = EvaluationPipeline(photos.take(range(4)), record).dataset()
+    expected = [prepare(photos[i], record) for i in range(4)]
+    np.testing.assert_allclose(images, expected, atol=1e-6)

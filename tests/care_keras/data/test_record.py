@@ -1,0 +1,36 @@
+import pytest
+
+from care_keras.data.record import Preprocessing, check_channels, image_places
+
+
+def test_channels():
+    assert Preprocessing(8, 8).channels == 3
+    grey = Preprocessing.of_pixels(8, 6, channels=1)
+    assert (grey.channels, grey.mean, grey.std) == (1, (0.0,), (1 / 255,))
+    assert Preprocessing(**grey.to_dict()) == grey
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        ((0, 0), (1, 1), "three values each, or one of grey images. Received: mean="),
+        ((0,), (1, 1, 1), "three values each, or one of grey images. Received: mean="),
+        ((0,), (0,), "`std` must be above 0. Received: mean="),
+    ],
+)
+def test_values_that_fit_no_image(mean, std, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessing(8, 8, mean=mean, std=std)
+
+
+def test_which_inputs_take_images():
+    shapes = [(None, 5), (None, 8, 8, 1), (1, None, None, 3), (None, 3, 8, 8), (1, 4, 4, 3)]
+    assert image_places(shapes) == [2, 4, 1]
+
+
+def test_values_of_other_images():
+    check_channels(1, None, (0.5,))
+    with pytest.raises(ValueError, match="takes grey images: .* one value each. Received: 0,0,0.5"):
+        check_channels(1, (0.0, 0.0, 0.5), None)
+    with pytest.raises(ValueError, match="takes RGB images: .* three values each. Received: 2"):
+        check_channels(3, None, (2.0,))
