@@ -38,6 +38,7 @@ from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
 from care_keras.quantization.quantize import find_precisions
 from care_keras.tflite_file.integer_audit import (
     NotIntegerOnlyError,
+    advise,
     audit_integer_only,
     require_integer_only,
     summarize_errors,
@@ -225,10 +226,10 @@ def _quantization(job, model):
             "--float_layers and --int16_layers are for a float model on its way to int8. "
             f"Received: model={job.model!r}, precision={job.precision!r}"
         )
-    if not job.allow_float_fallback:
+    if job.float_layers and not job.allow_float_fallback:
         raise ValueError(
-            "With --float_layers or --int16_layers the file is not integer-only: "
-            f"--allow_float_fallback accepts that. Received: {overrides[0][0]!r}"
+            "With --float_layers the file is not integer-only: --allow_float_fallback accepts "
+            f"that. Received: {job.float_layers[0]!r}"
         )
     return int8_ptq(overrides=overrides)
 
@@ -248,7 +249,8 @@ def _report(job, converted, graph, held_out):
 def _audit(graph, job, warnings):
     """Whether an int8 file is integer-only."""
     try:
-        require_integer_only(graph)
+        findings = require_integer_only(graph)
+        warnings += advise([one for one in findings if one.severity == "warning"])
         return True
     except NotIntegerOnlyError as error:
         summary = summarize_errors(error.findings)

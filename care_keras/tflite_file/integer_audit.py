@@ -1,4 +1,4 @@
-"""Whether a .tflite file computes in integers only, and in operators that phones run fast."""
+"""Whether a .tflite file computes in integers only, and which of it is slow or fragile even so."""
 
 from collections import Counter
 
@@ -9,11 +9,11 @@ from care_keras.tflite_file.rules import RULES
 INTEGER_ONLY_RULES = (
     "integer-tensors",
     "no-dequantize",
-    "quantize-at-borders",
+    "no-float-quantize",
     "requantize",
-    "no-div",
     "builtin-operators",
     "no-float-elu",
+    "no-div",
     "depthwise-taps",
     "batch-matmul-zero-point",
 )
@@ -34,18 +34,19 @@ class NotIntegerOnlyError(ValueError):
 def audit_integer_only(graph: Graph) -> list[Finding]:
     """Holds a file against what an integer-only file must be.
 
-    Every tensor is int8 or int32, but uint8 pixels at the input; there is no
-    DEQUANTIZE, no DIV, no Flex or custom operator and no float ELU; QUANTIZE
-    stands only at the borders or between int8 tensors; no depthwise
-    convolution has more than 25 taps; the right side of each BATCH_MATMUL has
-    zero point 0. `rules.RULES` has the reason for each.
+    Every tensor is of an integer type, of any width; there is no DEQUANTIZE, no
+    float QUANTIZE or ELU, and no Flex or custom operator, whose insides are not
+    known. What costs speed or can break at run time does not make a file less
+    integer-only, and is a warning: DIV, depthwise convolutions of more than 25
+    taps, a BATCH_MATMUL whose right side has a zero point. `rules.RULES` has the
+    reason for each.
 
     Args:
         graph: From `read_graph`. All its subgraphs are looked at.
 
     Returns:
         What was found. The file is integer-only if none of it is an
-        `"error"`; what remains are notes.
+        `"error"`; what remains are warnings and notes.
     """
     return [finding for name in INTEGER_ONLY_RULES for finding in RULES[name].findings(graph)]
 
@@ -68,6 +69,16 @@ def require_integer_only(graph: Graph) -> list[Finding]:
 def summarize_errors(findings: list[Finding]) -> str:
     """The errors among findings as `summarize` says them; empty without errors."""
     return summarize([finding for finding in findings if finding.severity == "error"])
+
+
+def advise(findings: list[Finding]) -> list[str]:
+    """A line for each rule: `"DIV, 3 times: multiply by the inverse"`."""
+    counts = Counter(finding.rule for finding in findings)
+    first = {finding.rule: finding for finding in reversed(findings)}
+    return [
+        f"{first[rule].message}{f', {count} times' * (count > 1)}: {first[rule].advice}"
+        for rule, count in counts.items()
+    ]
 
 
 def summarize(findings: list[Finding]) -> str:

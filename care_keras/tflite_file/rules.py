@@ -14,7 +14,11 @@ from care_keras.tflite_file.records import Graph, Operator, Subgraph, Tensor
 MAX_DEPTHWISE_TAPS = 25
 # Columns of the right side that XNNPACK packs at a time on ARM64.
 _PACKED_COLUMNS = 16
-_INTEGERS = ("int8", "int32")
+# What is computed without floating point: codes, sums, places and truths, and variables of them.
+_INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (4, 8, 16, 32, 64)) | {
+    "bool",
+    "resource",
+}
 _CODES = ("int8", "uint8", "int16")
 
 
@@ -77,8 +81,7 @@ def _rule(name: str, severity: Severity, reason: str):
 )
 def _integer_tensors(subgraph):
     for tensor in subgraph.tensors:
-        at_input = tensor.index in subgraph.inputs and subgraph.index == 0
-        if tensor.dtype in _INTEGERS or (tensor.dtype == "uint8" and at_input):
+        if tensor.dtype in _INTEGERS:
             continue
         operator = subgraph.producers.get(tensor.index)
         if operator is not None:
@@ -113,17 +116,17 @@ def _no_dequantize(subgraph):
 
 
 @_rule(
-    "quantize-at-borders",
+    "no-float-quantize",
     "error",
-    "QUANTIZE belongs to the border, where it takes uint8 pixels to int8; inside a graph it is the "
-    "end of a float island.",
+    "QUANTIZE of a float tensor is the end of a float island. Between two integer types it computes "
+    "in integers.",
 )
-def _quantize_at_borders(subgraph):
+def _no_float_quantize(subgraph):
     for operator, source, target in _quantize(subgraph):
-        if source.dtype == target.dtype == "int8" or _at_border(subgraph, source, target):
+        if source.dtype in _INTEGERS and target.dtype in _INTEGERS:
             continue
         yield (
-            f"QUANTIZE from {source.dtype} to {target.dtype} inside the graph",
+            f"QUANTIZE from {source.dtype} to {target.dtype}",
             "give what feeds it a range, so that it is int8 already",
             operator,
             target,
@@ -151,7 +154,7 @@ def _requantize(subgraph):
 
 @_rule(
     "no-div",
-    "error",
+    "warning",
     "int8 DIV aborts at run time where a divisor's code equals its zero point (seen in LiteRT 2.0, "
     "2.1 and 2.3), and runtimes up to 2.14 have no int8 DIV at all.",
 )
@@ -207,7 +210,7 @@ def _no_float_elu(subgraph):
 
 @_rule(
     "depthwise-taps",
-    "error",
+    "warning",
     "XNNPACK's depthwise kernels go up to 25 taps; wider ones fall back to a slow general path, in "
     "float32 and int8, on ARM as on x86. A 7x7 on 28x28x32 took 2.8 to 3.1 ms in int8 and 0.6 to "
     "1.0 ms in float32, a 5x5 0.044 ms (LiteRT 2.3.0, one AVX2 thread).",
@@ -230,7 +233,7 @@ def _depthwise_taps(subgraph):
 
 @_rule(
     "batch-matmul-zero-point",
-    "error",
+    "warning",
     "XNNPACK takes an int8 BATCH_MATMUL only if the zero point of its right side is 0; any other "
     "runs outside of it and splits the graph.",
 )
@@ -344,13 +347,6 @@ def _quantize(subgraph):
         sources, targets = subgraph.input_tensors(operator), subgraph.output_tensors(operator)
         if sources and targets:
             yield operator, sources[0], targets[0]
-
-
-def _at_border(subgraph, source, target):
-    """Whether it turns one integer type into another at the model's input or output."""
-    integers = ("int8", "uint8")
-    at_border = source.index in subgraph.inputs or target.index in subgraph.outputs
-    return at_border and source.dtype in integers and target.dtype in integers
 
 
 def _times(count):
