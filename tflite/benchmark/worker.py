@@ -13,9 +13,9 @@ import time
 
 import numpy as np
 
+from care_keras.data.noise import random_input
 from care_keras.litert.file import LiteRTFile, runtime
 from care_keras.litert.tensor import TensorInfo, short_name
-from tflite.inputs.noise import random_input
 
 # Inferences of one round, at most: enough for its quantiles.
 MAX_INFERENCES = 2000

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from care_keras.data.noise import random_input
 from tests.tflite.several_ends import EXTRA_WEIGHTS, several_ends
 from tests.tflite.tiny_models import tiny_model
 from tflite.benchmark import worker
 from tflite.benchmark.worker import input_shape, measure
 from tflite.child.worker import ask
-from tflite.inputs.noise import random_input
 
 SHORT = {"warmup_runs": 2, "warmup_seconds": 0, "runs": 3, "seconds": 0}
 
@@ -135,5 +135,5 @@ def test_the_worker_holds_next_to_nothing_of_the_project(file, tmp_path):
     assert not modules & {"keras", "tensorflow", "lazy_loader", "care_keras.console"}
     assert {name for name in modules if name.partition(".")[0] in ("care_keras", "tflite")} == {
         *("care_keras", "care_keras.litert", "care_keras.litert.file", "care_keras.litert.tensor"),
-        *("tflite", "tflite.inputs", "tflite.inputs.noise"),
+        *("care_keras.data", "care_keras.data.noise"),
     }
