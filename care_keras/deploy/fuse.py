@@ -134,8 +134,6 @@ class _Lowering:
         lower = find_lowering(operation)
         if lower is None:
             raise NoPrimitiveError(f"{type(operation).__name__} has no primitives")
-        if getattr(operation, "quantization_mode", None):
-            raise NoPrimitiveError("Keras has quantized it")
         given = args, kwargs
         if not lower.takes_affine:
             given = keras.tree.map_structure(self.builder.tensor, given)

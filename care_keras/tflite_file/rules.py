@@ -118,7 +118,7 @@ def _no_dequantize(subgraph):
 @_rule(
     "no-float-quantize",
     "error",
-    "QUANTIZE of a float tensor is the end of a float island. Between two integer types it computes "
+    "QUANTIZE of a float tensor is the end of a float island; between integer types it computes "
     "in integers.",
 )
 def _no_float_quantize(subgraph):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from care_keras import primitives as p
+from care_keras.deploy.keras_layers.kernels import float_kernel
 from care_keras.deploy.lowering import Lowered, NoPrimitiveError, lowers, shape_of
 from care_keras.primitives.folding import array
 
@@ -34,7 +35,7 @@ def lower_attention(build, layer, inputs, rewrites) -> Lowered:
     shares = build.add(p.Softmax, scores, f"{name}_shares")
     x = build.add(p.MatMul, [shares, value], f"{name}_values")
     x = build.add(p.Permute, x, f"{name}_pixels", (2, 1, 3))
-    kernel = array(layer.output_dense.kernel)
+    kernel = float_kernel(layer.output_dense)
     width = kernel.shape[0] * kernel.shape[1]
     x = build.reshape(x, (x.shape[0], x.shape[1], width), f"{name}_joined")
     bias = layer.output_dense.bias
@@ -47,7 +48,7 @@ def lower_attention(build, layer, inputs, rewrites) -> Lowered:
 
 def _heads(build, dense, x, name, factor=1.0):
     """`(batch, heads, tokens, size)` of a projection."""
-    kernel = array(dense.kernel) * factor
+    kernel = float_kernel(dense) * factor
     _, heads, size = kernel.shape
     bias = np.zeros((heads, size)) if dense.bias is None else array(dense.bias) * factor
     x = build.dense(x, kernel.reshape(len(kernel), -1), bias.reshape(-1), f"{name}_projection")

@@ -7,6 +7,7 @@ import numpy as np
 
 from care_keras import primitives as p
 from care_keras.deploy.keras_layers.activations import lower_activation
+from care_keras.deploy.keras_layers.kernels import float_kernel
 from care_keras.deploy.lowering import (
     Lowered,
     NoPrimitiveError,
@@ -121,7 +122,7 @@ def lower_transposed(build, layer, x, rewrites) -> Lowered:
 @lowers(keras.layers.Dense, takes_affine=True)
 def lower_dense(build, layer, x, rewrites) -> Lowered:
     """A product with a matrix, and its activation."""
-    kernel = array(layer.kernel)
+    kernel = float_kernel(layer)
     x = build.dense(x, kernel, _bias(layer, kernel.shape[1]), layer.name)
     return lower_activation(build, layer.activation, x, layer.name)
 
@@ -129,7 +130,6 @@ def lower_dense(build, layer, x, rewrites) -> Lowered:
 @lowers(keras.layers.EinsumDense, takes_affine=True)
 def lower_einsum_dense(build, layer, x, rewrites) -> Lowered:
     """A product over the last axes of the input, which the first ones of the kernel are."""
-    kernel = array(layer.kernel)
     inputs, outputs = layer.equation.replace(" ", "").split("->")
     given, weights = inputs.split(",")
     summed = [letter for letter in weights if letter not in outputs]
@@ -142,6 +142,7 @@ def lower_einsum_dense(build, layer, x, rewrites) -> Lowered:
     )
     if not whole or not summed:
         raise NoPrimitiveError(f"equation={layer.equation!r}")
+    kernel = float_kernel(layer)
     width = int(np.prod(kernel.shape[: len(summed)]))
     leading = shape_of(x)[: -len(summed)]
     if len(summed) > 1:

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -111,3 +112,20 @@ def test_a_quantized_form_is_int8_and_nothing_else(int8_model, preprocessing):
 def test_bad_arguments(small_model, preprocessing, arguments, message):
     with pytest.raises(ValueError, match=message + r".*Received: "):
         convert_model(small_model, preprocessing, **arguments)
+
+
+def test_kernels_that_keras_has_quantized(preprocessing, photos):
+    """Multiplied out; TensorFlow's converter refuses them by name, in one line."""
+    model = keras.Sequential(
+        [
+            keras.Input((16, 24, 3)),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(4, name="scores"),
+        ]
+    )
+    model.layers[-1].quantize("int8")
+    file = LiteRTModel(convert_model(model, preprocessing).content)
+    inputs = normalize(photos[:8], preprocessing)
+    assert snr_db(file.predict(inputs), numpy_of(model(inputs, training=False))) > 25.0
+    with pytest.raises(ValueError, match="Received: 'scores' .int8_from_float32.$"):
+        convert_model(model, preprocessing, converter="tensorflow")
