@@ -186,7 +186,9 @@ def augmentation():
             layers.Dropout(0.1, seed=3),
         ):
             x = layer(x)
-        return layers.Pipeline([layers.RandAugment(), layers.RandomErasing()])(x)
+        # Not inside the pipeline: to trace it there takes PyTorch a minute.
+        x = layers.RandAugment()(x)
+        return layers.Pipeline([layers.RandomErasing(), layers.Rescaling(0.5)])(x)
 
     return functional(build)
 
