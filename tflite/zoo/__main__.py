@@ -3,8 +3,9 @@
 A row for a model: how far the float32 file is from Keras, what int8 loses,
 whether it is integer-only and NumPy's integers are LiteRT's, odd inputs that
 fail, latency in units of the file of TensorFlow's converter, time and memory of
-the conversion. Rows lie in --folder, and what is there is not measured again.
-Exit code 1 if a row does not hold.
+the conversion. Rows lie in --folder, and a figure that is there is not taken
+again: `--rounds=0` leaves latency to a quiet hour. Exit code 1 if a row does
+not hold.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ _ODD_INPUTS = flags.DEFINE_integer("odd_inputs", 2000, "Odd inputs.", lower_boun
 _QAT = flags.DEFINE_bool("qat", True, "Take a step of quantization-aware training.")
 _MEAN = flags.DEFINE_string("mean", None, "R,G,B mean of models that do not say it.")
 _STD = flags.DEFINE_string("std", None, "R,G,B standard deviation, likewise.")
-_AGAIN = flags.DEFINE_bool("again", False, "Measure rows again that are there.")
+_AGAIN = flags.DEFINE_bool("again", False, "Take figures again that are there.")
 _MARKDOWN = flags.DEFINE_bool("markdown", False, "Print the table as Markdown.")
 
 _FILES = (".keras", ".tflite")
@@ -61,8 +62,9 @@ def main() -> None:
     rows = []
     for name in names:
         folder = pathlib.Path(_FOLDER.value, re.sub(r"[^\w.+-]+", "_", pathlib.Path(name).stem))
-        if _AGAIN.value or not (folder / ROW).is_file():
-            _measure(name, folder, plan)
+        if _AGAIN.value:
+            (folder / ROW).unlink(missing_ok=True)
+        _measure(name, folder, plan)
         if (folder / ROW).is_file():
             rows.append(json.loads((folder / ROW).read_text()))
     print((markdown_table if _MARKDOWN.value else text_table)(rows))

@@ -1,6 +1,7 @@
 """What the zoo's table says of one model, taken with the commands that a user has."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -14,11 +15,13 @@ import numpy as np
 
 from care_keras.convert.check import classes_output, keras_outputs
 from care_keras.convert.conversion import convert_model, deploy_form, int8_form
+from care_keras.convert.examples import Examples
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.in_child import convert_in_child
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import open_source
+from care_keras.files import write_atomically
 from care_keras.litert.file import LiteRTFile, whole_batches
 from care_keras.loading import load_any
 from care_keras.metrics import snr_db, top1_agreement
@@ -69,8 +72,7 @@ class Measurement:
 
     def __init__(self, path: pathlib.Path, data: str, folder: pathlib.Path, plan: Plan):
         self._path, self._data, self._folder, self._plan = path, data, folder, plan
-        self._model = load_any(str(path))
-        self.row: dict = {"parameters": self._model.count_params()}
+        self.row: dict = {}
 
     def steps(self) -> dict[str, Callable[[], None]]:
         """What is measured, by a name for people; each adds to `row`."""
@@ -80,12 +82,35 @@ class Measurement:
             "integers": self._integers,
             "odd inputs": self._odd_inputs,
             "min-max": self._min_max,
+            "TensorFlow's files": self._tensorflow,
         }
-        if self._plan.rounds:
-            steps["latency"] = self._latency
         if self._plan.qat:
             steps["training"] = self._qat
+        if self._plan.rounds:
+            steps["latency"] = self._latency
         return steps
+
+    @functools.cached_property
+    def _model(self):
+        return load_any(str(self._path))
+
+    @functools.cached_property
+    def _record(self):
+        """How the model takes images, as the float32 file's JSON has it."""
+        record = json.loads((self._folder / "float32.json").read_text())["preprocessing"]
+        names = [field.name for field in dataclasses.fields(Preprocessing)]
+        return Preprocessing(**{name: record[name] for name in names})
+
+    @functools.cached_property
+    def _pixels(self):
+        return self._photos(50)
+
+    @functools.cached_property
+    def _expected(self):
+        """What the model itself says of the photos, by the names of outputs."""
+        if self._is_file:
+            return self._outputs(self._path)
+        return keras_outputs(self._model, Examples.of_images(self._pixels, self._record))
 
     @property
     def _is_told(self):
@@ -112,16 +137,8 @@ class Measurement:
         return output, json.loads(output.with_suffix(".json").read_text())
 
     def _float32(self):
-        path, about = self._convert("float32")
-        record = about["preprocessing"]
-        self._record = Preprocessing(
-            **{field.name: record[field.name] for field in dataclasses.fields(Preprocessing)}
-        )
-        self._pixels = self._photos(50)
-        if self._is_file:
-            self._expected = self._outputs(self._path)
-        else:
-            self._expected = keras_outputs(self._model, self._pixels, self._record)
+        path, _ = self._convert("float32")
+        self.row["parameters"] = self._model.count_params()
         outputs = self._outputs(path, self._expected)
         self.row["float32_error"] = max(
             float(np.max(np.abs(outputs[name] - one)) / np.max(np.abs(one)))
@@ -207,20 +224,33 @@ class Measurement:
         source, _, _ = open_calibration_and_held_out(self._data, None, self._plan.samples, 50, 0)
         return read_pixels(source, self._record, f"reading {source.name}")[0]
 
-    def _latency(self):
-        """Ours in units of the file that TensorFlow's converter makes, interleaved."""
+    def _tensorflow(self):
+        """The files that TensorFlow's converter makes; a file of someone else is one."""
         if self._is_file:
-            ratio = self._ratio([self._path, self._folder / "float32.tflite"])
-            self.row["float32_latency_ratio"] = [ratio.value, ratio.low, ratio.high]
             return
         images = list(self._calibration_images())
         for precision in ("float32", "int8"):
-            theirs = self._folder / f"tensorflow_{precision}.tflite"
             calibration = images if precision == "int8" else None
             try:
-                theirs.write_bytes(
-                    convert_in_child(self._model, self._record, precision, "float", 1, calibration)
+                content = convert_in_child(
+                    self._model, self._record, precision, "float", 1, calibration
                 )
+                write_atomically(self._theirs(precision), content)
+            except ValueError as error:
+                self.row[f"tensorflow_{precision}_error"] = str(error)[:200]
+
+    def _theirs(self, precision):
+        if self._is_file:
+            return self._path if precision == "float32" else self._folder / "none"
+        return self._folder / f"tensorflow_{precision}.tflite"
+
+    def _latency(self):
+        """Ours in units of TensorFlow's, interleaved."""
+        for precision in ("float32", "int8"):
+            theirs = self._theirs(precision)
+            if not theirs.is_file():
+                continue
+            try:
                 ratio = self._ratio([theirs, self._folder / f"{precision}.tflite"])
             except ValueError as error:
                 self.row[f"{precision}_latency_error"] = str(error)[:200]

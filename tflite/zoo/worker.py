@@ -15,28 +15,38 @@ ROW, MODEL = "row.json", "model.keras"
 
 
 def main(name: str, folder: pathlib.Path, data: str, plan: Plan) -> None:
-    """Measures a model of the zoo, or a file; what failed is said in the row."""
+    """Measures a model of the zoo, or a file, step by step; what failed is said in the row."""
     folder.mkdir(parents=True, exist_ok=True)
     path = pathlib.Path(name)
     if name in MODELS:
         path = folder / MODEL
+    if name in MODELS and not path.is_file():
         build(name, sample_images()).save(path)
     open_source(data, "test")
     measurement = Measurement(path, data, folder, plan)
-    row, errors = measurement.row, {}
+    record = {"model": name, "errors": {}, **_earlier(folder)}
     for step, run in measurement.steps().items():
+        took = f"seconds_of_{step.replace(' ', '_')}"
+        if took in record and step not in record["errors"]:
+            continue
         print(f"{name}: {step}", file=sys.stderr, flush=True)
         started = time.monotonic()
+        record["errors"].pop(step, None)
         try:
             run()
         # A row says what went wrong; the other figures are worth having.
         except Exception as error:
-            errors[step] = f"{type(error).__name__}: {error}"[:300]
-            if step in ("float32", "int8"):
-                break
-        row[f"seconds_of_{step.replace(' ', '_')}"] = round(time.monotonic() - started, 1)
-    record = {"model": name, "plan": dataclasses.asdict(plan), **row, "errors": errors}
-    write_atomically(folder / ROW, json.dumps(record, indent=2) + "\n")
+            record["errors"][step] = f"{type(error).__name__}: {error}"[:300]
+        seconds = round(time.monotonic() - started, 1)
+        record |= {"plan": dataclasses.asdict(plan), **measurement.row, took: seconds}
+        write_atomically(folder / ROW, json.dumps(record, indent=2) + "\n")
+        if step in record["errors"] and step in ("float32", "int8"):
+            break
+
+
+def _earlier(folder):
+    """The figures that are there."""
+    return json.loads((folder / ROW).read_text()) if (folder / ROW).is_file() else {}
 
 
 if __name__ == "__main__":
