@@ -17,6 +17,8 @@ from care_keras.primitives.deploy_model import DeployModel
 # every intermediate tensor stays in memory until the batch is done, an eighth of that.
 _BATCH_PIXELS = 32 * 224 * 224
 _PRIMITIVES_BATCH_PIXELS = _BATCH_PIXELS // 8
+# Of the largest output: what float32 loses on the way through a network.
+_ROUNDING = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,10 @@ class CheckResult:
             lowest.
         constant: Whether it gives one and the same output for all images.
         output_snr_db: Of several outputs, that of each by its name.
+        chance: The agreement of picks that have nothing to do with the Keras
+            model's; `None` where there is nothing to pick.
+        undecided: Whether the Keras model's two best classes are mostly less
+            than one code of the file apart.
     """
 
     name: str
@@ -44,6 +50,8 @@ class CheckResult:
     snr_db: float
     constant: bool = False
     output_snr_db: dict[str, float] = dataclasses.field(default_factory=dict)
+    chance: float | None = None
+    undecided: bool = False
 
     def to_dict(self) -> dict:
         """As plain JSON types; an infinite ratio, which JSON lacks, as `None`."""
@@ -126,15 +134,18 @@ def check_file(
         raise ValueError(f"The {name} file gives values that are not finite on real images")
     ratios = {key: snr_db(outputs[key], reference[key]) for key in reference}
     scores = classes_output(reference)
+    agreement, chance, undecided = _agreement(outputs, reference, file)
     return CheckResult(
         name=name,
         size_bytes=os.path.getsize(path),
         images=len(pixels),
         top1=None if labels is None or scores is None else top_k(outputs[scores], labels, 1),
-        agreement=_agreement(outputs, reference),
+        agreement=agreement,
         snr_db=min(ratios.values()),
         constant=_lost_all(outputs, reference, file),
         output_snr_db=ratios if len(ratios) > 1 else {},
+        chance=chance,
+        undecided=undecided,
     )
 
 
@@ -153,17 +164,30 @@ def _file_outputs(file, name, input_kind, preprocessing, pixels):
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
-def _agreement(outputs, reference):
-    """The least share of an output's places, of images or pixels, with the same class.
+def _agreement(outputs, reference, file):
+    """Of the output with the least: the share of its places, of images or pixels, with one class.
 
-    `None` where no output scores classes.
+    Returns:
+        It, what chance would give, and whether the reference is undecided;
+        `None` where no output scores classes.
     """
-    shares = [
-        top1_agreement(outputs[key], values)
-        for key, values in reference.items()
+    found = [
+        (top1_agreement(outputs[key], values), *_by_chance(outputs[key], values, tensor.scale))
+        for (key, values), tensor in zip(reference.items(), file.outputs.values(), strict=True)
         if values.ndim > 1 and values.shape[-1] > 1
     ]
-    return min(shares, default=None)
+    return min(found, key=lambda one: one[0], default=(None, None, False))
+
+
+def _by_chance(values, reference, step):
+    classes = reference.shape[-1]
+    shares = [
+        np.bincount(one.reshape(-1, classes).argmax(-1), minlength=classes) / (one.size // classes)
+        for one in (values, reference)
+    ]
+    best = np.partition(reference.reshape(-1, classes), -2, axis=-1)
+    undecided = np.median(best[:, -1] - best[:, -2]) < step
+    return float(shares[0] @ shares[1]), bool(undecided)
 
 
 def _lost_all(outputs, reference, file):
@@ -171,7 +195,7 @@ def _lost_all(outputs, reference, file):
     for (key, values), tensor in zip(reference.items(), file.outputs.values(), strict=True):
         # Of a reference that differs by less than a code there is nothing else to give.
         differs = np.ptp(values, axis=0).max() > tensor.scale
-        if differs and _is_constant(outputs[key]):
+        if differs and not _is_constant(values) and _is_constant(outputs[key]):
             return True
     return False
 
@@ -182,4 +206,6 @@ def is_constant(outputs: Outputs) -> bool:
 
 
 def _is_constant(values):
-    return len(values) > 1 and bool(np.all(values == values[:1]))
+    # Float kernels round otherwise where a batch has another size.
+    bound = _ROUNDING * np.abs(values).max()
+    return len(values) > 1 and bool(np.ptp(values, axis=0).max() <= bound)

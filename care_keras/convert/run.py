@@ -27,7 +27,7 @@ from care_keras.convert.job import ConversionJob
 from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.convert.report import write_report
 from care_keras.convert.sidecar import activation_name, describe
-from care_keras.convert.verdict import FailedCheckError, calibration_warning, judge
+from care_keras.convert.verdict import FailedCheckError, are_alike, calibration_warning, judge
 from care_keras.data.sidecar import sidecar_path
 from care_keras.files import atomic_path, write_atomically
 from care_keras.litert.layer_runner import LayerDifference
@@ -97,6 +97,7 @@ class _HeldOut:
     labels: np.ndarray | None
     reference: Outputs
     class_names: tuple[str, ...] | None
+    alike: bool = False
 
 
 def run_job(job: ConversionJob) -> ConversionResult:
@@ -177,7 +178,11 @@ def run_job(job: ConversionJob) -> ConversionResult:
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
         judgement = judge(
-            check, is_constant(held_out.reference), _advice(job, model), job.min_agreement
+            check,
+            is_constant(held_out.reference),
+            _advice(job, model),
+            job.min_agreement,
+            held_out.alike,
         )
         warnings += judgement.warnings
         if judgement.failures:
@@ -297,7 +302,8 @@ def _read_images(job, model, preprocessing, warnings):
     names = getattr(model, "labels", None)
     if names is None and labels is not None and os.path.isdir(job.evaluation or job.calibration):
         names = check_source.class_names
-    return calibration, _HeldOut(check_source.name, pixels, labels, reference, names)
+    alike = are_alike(pixels)
+    return calibration, _HeldOut(check_source.name, pixels, labels, reference, names, alike)
 
 
 def _affordable(preprocessing, pixels, fewest, most):

@@ -13,6 +13,8 @@ LOW_SNR_DB = 5.0
 NO_SNR_DB = 0.0
 # Mean distance from the mean image, in steps of 255: what a compressed copy of one image has.
 _ALIKE = 2.0
+# Where nearly all images are of one class, chance agrees as often as a good file.
+_ONE_CLASS = 0.8
 
 
 class FailedCheckError(ValueError):
@@ -41,7 +43,11 @@ class Judgement:
 
 
 def judge(
-    check: CheckResult, constant_reference: bool, advice: str, min_agreement: float = 0.0
+    check: CheckResult,
+    constant_reference: bool,
+    advice: str,
+    min_agreement: float = 0.0,
+    alike: bool = False,
 ) -> Judgement:
     """Judges a file by its check.
 
@@ -51,21 +57,37 @@ def judge(
         advice: What to do about a file that lost too much.
         min_agreement: Share of images that the file and the Keras model must
             pick one class for.
+        alike: Whether the images of the check are all alike.
     """
-    if constant_reference:
+    warnings, failures = [], []
+    if alike:
+        reason = f"the {check.images} held-out images are all alike"
+        warnings.append(
+            f"{reason}: the figures say little; --evaluation=DIR with images like the app's"
+        )
+        failures += [f"{reason}, --min_agreement asks for more"] if min_agreement else []
+    elif constant_reference:
         # Equal or not, what is compared says nothing.
         reason = "the Keras model gives the same output for every image"
         advised = f"{reason}: the figures say nothing; convert a trained model"
         return Judgement((advised,), (reason,))
-    if check.constant:
+    elif check.constant:
         reason = f"the {check.name} file gives the same output for every image"
         return Judgement((f"{reason}: {advice}",), (reason,))
-    warnings, failures = [], []
     if check.agreement is not None and check.agreement < LOW_AGREEMENT:
+        if check.undecided:
+            advised = "its two best are mostly less than one code apart; convert a trained model"
+        else:
+            advised = advice
         warnings.append(
             f"{check.name} picks the Keras model's class on {check.agreement:.2%} of "
-            f"{check.images} images: {advice}"
+            f"{check.images} images: {advised}"
         )
+        if not check.undecided and _is_chance(check):
+            failures.append(
+                f"the {check.name} file picks the Keras model's class on {check.agreement:.2%} of "
+                "the images, no more often than by chance"
+            )
     if check.snr_db < LOW_SNR_DB:
         noise = "are more noise than signal" if check.snr_db < NO_SNR_DB else "are noisy"
         warnings.append(
@@ -86,6 +108,22 @@ def judge(
     return Judgement(tuple(warnings), tuple(failures))
 
 
+def _is_chance(check):
+    """Whether picks agree as often as those that have nothing to do with each other."""
+    chance = check.chance
+    if chance is None or chance > _ONE_CLASS:
+        return False
+    # Within what a draw of so many images differs by.
+    return check.agreement <= chance + np.sqrt(chance * (1.0 - chance) / check.images)
+
+
+def are_alike(pixels: np.ndarray) -> bool:
+    """Whether several images, `(images, height, width, channels)`, are one and the same."""
+    images = pixels.astype(np.float32)
+    away = np.abs(images - images.mean(axis=0)).mean(axis=(1, 2, 3))
+    return len(images) > 1 and bool(away.max() < _ALIKE)
+
+
 def calibration_warning(name: str, pixels: np.ndarray) -> str | None:
     """What is wrong with images that are to set ranges, or `None`.
 
@@ -97,8 +135,7 @@ def calibration_warning(name: str, pixels: np.ndarray) -> str | None:
     advice = "--calibration=DIR with images like the app's sets ranges that fit them"
     if len(images) == 1:
         return f"{name} has one calibration image: {advice}"
-    away = np.abs(images - images.mean(axis=0)).mean(axis=(1, 2, 3))
-    if away.max() < _ALIKE:
+    if are_alike(pixels):
         return f"the {len(images)} calibration images of {name} are all alike: {advice}"
     if np.max(images.std(axis=(1, 2))) < _ALIKE:
         return f"the calibration images of {name} are each of one colour: {advice}"

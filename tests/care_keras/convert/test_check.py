@@ -1,7 +1,15 @@
+import types
+
 import numpy as np
 import pytest
 
-from care_keras.convert.check import CheckResult, check_file, keras_outputs
+from care_keras.convert.check import (
+    CheckResult,
+    _agreement,
+    check_file,
+    is_constant,
+    keras_outputs,
+)
 from care_keras.convert.conversion import convert_model
 
 
@@ -51,3 +59,26 @@ def test_constant_output_is_seen(small_model, tmp_path, preprocessing, photos, r
 def test_an_infinite_ratio_is_null_in_json():
     result = CheckResult("x", 1, 1, None, 1.0, float("inf"))
     assert result.to_dict()["snr_db"] is None
+
+
+def test_chance_and_indecision():
+    """Of one output with classes, by hand."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(400, 4)).astype("float32")
+    share, chance, undecided = _agreement({"y": scores[::-1]}, {"y": scores}, file_of(0.01))
+    assert abs(share - 0.25) < 0.1 and abs(chance - 0.25) < 0.02 and not undecided
+    assert _agreement({"y": scores}, {"y": scores}, file_of(10.0))[2]
+    assert _agreement({"y": scores[:, :1]}, {"y": scores[:, :1]}, file_of(0.01))[0] is None
+
+
+def file_of(step):
+    """Stands in for a file of one output whose codes are a step apart."""
+    return types.SimpleNamespace(outputs={"y": types.SimpleNamespace(scale=step)})
+
+
+def test_outputs_that_differ_by_rounding_are_constant():
+    values = np.full((5, 3), 2.0, np.float32)
+    values[0] += 2e-6
+    assert is_constant({"y": values}) and is_constant({"y": np.zeros((5, 3))})
+    values[0] += 1e-3
+    assert not is_constant({"y": values}) and not is_constant({"y": values[:1]})

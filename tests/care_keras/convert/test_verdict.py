@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from care_keras.convert.check import CheckResult
 from care_keras.convert.run import run_job
@@ -14,9 +15,9 @@ from tests.care_keras.convert.test_run import foreign_model, small_job
 GOOD = CheckResult("int8", 1000, 50, None, 0.97, 17.0)
 
 
-def verdict(min_agreement=0.0, constant_reference=False, **changes):
+def verdict(min_agreement=0.0, constant_reference=False, alike=False, **changes):
     check = dataclasses.replace(GOOD, **changes)
-    return judge(check, constant_reference, "do this", min_agreement)
+    return judge(check, constant_reference, "do this", min_agreement, alike)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,38 @@ def test_lines_name_the_figure():
     assert asked.endswith("on 97.00% of the images, --min_agreement asks for 98.00%")
 
 
+@pytest.mark.parametrize(
+    ("agreement", "chance", "images", "lost"),
+    [
+        (0.10, 0.10, 50, True),
+        (0.14, 0.10, 50, True),
+        (0.15, 0.10, 50, False),
+        (0.55, 0.50, 100, True),
+        (0.56, 0.50, 100, False),
+        # All of one class, as an untrained model's often are.
+        (0.85, 0.85, 50, False),
+        (0.10, None, 50, False),
+    ],
+)
+def test_agreement_by_chance_is_no_success(agreement, chance, images, lost):
+    found = verdict(agreement=agreement, chance=chance, images=images)
+    assert any("no more often than by chance" in line for line in found.failures) == lost
+    # Where the model itself cannot tell its classes apart, no file can.
+    undecided = verdict(agreement=agreement, chance=chance, images=images, undecided=True)
+    assert not undecided.failures and "less than one code apart" in undecided.warnings[0]
+
+
+def test_a_check_on_images_that_are_all_alike_says_little():
+    """Neither of the model nor of the file can be said that it gives one output for all images."""
+    for changes in ({"constant": True}, {"constant_reference": True}):
+        found = verdict(alike=True, **changes)
+        assert "50 held-out images are all alike" in found.warnings[0]
+        assert "--evaluation=DIR" in found.warnings[0] and not found.failures
+    (failure,) = verdict(alike=True, min_agreement=0.9).failures
+    assert "--min_agreement" in failure
+    assert verdict(alike=True, snr_db=-1.0).failures
+
+
 def images(*colours):
     """Flat images."""
     return np.stack([np.full((8, 8, 3), colour, np.uint8) for colour in colours])
@@ -101,6 +134,18 @@ def test_a_model_whose_outputs_are_all_equal_is_no_success(tmp_path):
         run_job(job)
     assert any("convert a trained model" in line for line in error.value.result.warnings)
     assert not list(job.output.parent.iterdir())
+
+
+def test_a_right_file_stays_where_held_out_images_are_all_alike(tmp_path):
+    """One photo again and again: the file is not said to give one output for all images."""
+    folder = tmp_path / "same"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+    for number in range(6):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    result = run_job(small_job(tmp_path, foreign_model(), calibration=str(folder)))
+    assert any("held-out images are all alike" in line for line in result.warnings)
+    assert result.checks[-1].snr_db > 80.0
 
 
 def test_less_agreement_than_asked_for_leaves_no_file(tmp_path, small_model):
