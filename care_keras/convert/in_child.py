@@ -14,6 +14,10 @@ import numpy as np
 
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.data.record import Preprocessing
+from care_keras.deploy import fuse
+from care_keras.graph import functional_form
+from care_keras.primitives.deploy_model import DeployModel
+from care_keras.quantization.quantize import describe_operations
 
 # Files of the folder that both processes know.
 MODEL, JOB, IMAGES, OUTPUT = "model.keras", "job.json", "images.npy", "model.tflite"
@@ -49,6 +53,8 @@ def convert_in_child(
         (folder / JOB).write_text(json.dumps(job))
         command = [sys.executable, "-m", "care_keras.convert.tensorflow_worker", name]
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        # What a process that dies has no time to remove goes with the folder.
+        environment["TMPDIR"] = name
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode == 0:
             return (folder / OUTPUT).read_bytes()
@@ -56,7 +62,19 @@ def convert_in_child(
             # Classes that only this process knows.
             return convert_by_tensorflow(model, preprocessing, precision, input_kind, batch, images)
         if done.returncode < 0:
-            name = signal.Signals(-done.returncode).name
-            raise ValueError(f"TensorFlow's converter died of the model ({name})")
+            reason = signal.Signals(-done.returncode).name
+            raise ValueError(
+                f"TensorFlow's converter died of the model ({reason}); leave out what it cannot "
+                f"convert, or take --precision=float32. Received: {_suspects(model)}"
+            )
         lines = done.stderr.strip().splitlines() or ["it gave no reason"]
         raise ValueError(lines[-1].removeprefix("error: "))
+
+
+def _suspects(model):
+    """What no primitives are for, by name: a converter dies of one of these, if of any."""
+    deployed = model
+    if functional_form(model) is not None and not isinstance(model, DeployModel):
+        deployed = fuse(model)
+    foreign = getattr(deployed, "foreign_operations", [])
+    return describe_operations(foreign) if foreign else repr(model.name)

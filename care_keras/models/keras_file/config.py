@@ -151,7 +151,8 @@ def _check_object(value, training):
         if taken := _function_arguments(kind):
             raise ValueError(
                 f"The file names {_label(value)}, which can run code or read files when the "
-                f"model is loaded: it takes {taken[0]!r}."
+                f"model is loaded: it takes {taken[0]!r}; write it with functions of keras.ops, or "
+                "as a layer of your own that is registered."
             )
     if inspect.isclass(kind) and issubclass(kind, keras.Operation):
         _check_layer(value, kind)
