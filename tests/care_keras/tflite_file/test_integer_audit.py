@@ -11,7 +11,7 @@ from care_keras.tflite_file import (
     read_graph,
     require_integer_only,
 )
-from care_keras.tflite_file.integer_audit import INTEGER_ONLY_RULES
+from care_keras.tflite_file.integer_audit import INTEGER_ONLY_RULES, advise
 from care_keras.tflite_file.rules import RULES
 from tests.care_keras.tflite_file.files import (
     add_code,
@@ -195,6 +195,8 @@ def test_depthwise_kernels_by_their_taps():
 
     assert warnings(widen(5, 5)) == {} == warnings(widen(11, 1))
     assert warnings(widen(13, 2)) == {"depthwise-taps": 1}
+    (line,) = advise(audit_integer_only(read_graph(widen(13, 2))))
+    assert line.startswith("DEPTHWISE_CONV_2D of 13x2 = 26 taps: write it as a sum of")
 
 
 @pytest.mark.parametrize("kind", ["custom", "flex"])

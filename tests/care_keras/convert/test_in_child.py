@@ -1,0 +1,43 @@
+"""TensorFlow's converter in a process of its own, and what becomes of it."""
+
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from care_keras.convert import in_child
+from care_keras.convert.run import run_job
+from tests.care_keras.convert.test_run import small_job
+
+# Leaves a file behind, as the converter's autograph does, and dies.
+DIES = "import os, signal, tempfile; tempfile.mkstemp(); os.kill(os.getpid(), signal.SIGSEGV)"
+
+
+def recurrent_model():
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Reshape((8, 24))(images)
+    x = keras.layers.Bidirectional(keras.layers.GRU(3), name="both_ways")(x)
+    return keras.Model(images, keras.layers.Dense(4)(x))
+
+
+def test_a_death_names_the_layers_and_leaves_no_files(preprocessing, tmp_path, monkeypatch):
+    run = subprocess.run
+
+    def dying(command, **options):
+        return run([sys.executable, "-c", DIES], **options)
+
+    monkeypatch.setattr(in_child.subprocess, "run", dying)
+    monkeypatch.setattr(in_child.tempfile, "tempdir", str(tmp_path))
+    expected = r"died of the model \(SIGSEGV\).* Received: 'both_ways' \(Bidirectional\)$"
+    with pytest.raises(ValueError, match=expected):
+        in_child.convert_in_child(recurrent_model(), preprocessing, "float32")
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_of_recurrent_layers_names_them(tmp_path):
+    job = small_job(tmp_path, recurrent_model(), precision="int8", samples=4)
+    with pytest.raises(ValueError, match=r"'both_ways' \(Bidirectional\)") as error:
+        run_job(job)
+    assert "\n" not in str(error.value)
+    assert not list(job.output.parent.iterdir())
