@@ -18,8 +18,9 @@ from care_keras.console.flag_values import parse_channels, parse_size
 from care_keras.console.outputs import output_file
 from care_keras.console.table import format_table
 from care_keras.convert.backend import restart_under_tensorflow
-from care_keras.convert.job import ConversionJob
+from care_keras.convert.job import ConversionJob, is_array_file
 from care_keras.data.sources import check_source
+from care_keras.files import check_readable
 from care_keras.models.presets import check_name_or_path
 
 _MODEL = flags.DEFINE_string(
@@ -30,10 +31,15 @@ _PRECISION = flags.DEFINE_enum(
 )
 _INT8 = flags.DEFINE_bool("int8", False, "Short for --precision=int8.")
 _CALIBRATION = flags.DEFINE_string(
-    "calibration", "bundled", "Images that set int8 ranges: DIR, tfds:NAME or bundled."
+    "calibration",
+    "bundled",
+    "Images that set int8 ranges: DIR, tfds:NAME or bundled; or FILE.npz with an array (examples, "
+    "...) for each input, by its name, as the model takes it: for inputs that are no images.",
 )
 _EVALUATION = flags.DEFINE_string(
-    "evaluation", None, "Held-out images for the check (default: others of --calibration)."
+    "evaluation",
+    None,
+    "Held-out images, or FILE.npz, for the check (default: others of --calibration).",
 )
 _SAMPLES = flags.DEFINE_integer(
     "samples",
@@ -51,8 +57,9 @@ _INPUT = flags.DEFINE_enum(
     "input",
     None,
     ["float", "rgb_uint8"],
-    "float: normalized float32 images; rgb_uint8: raw pixels, the preprocessing folded in "
-    "(default: rgb_uint8 for int8, else float).",
+    "float: what the model takes, normalized images; rgb_uint8: raw pixels, RGB or grey as the "
+    "model has it, the preprocessing folded in (default: rgb_uint8 for int8 of one image, else "
+    "float).",
 )
 _BATCH = flags.DEFINE_integer("batch", 1, "Images per inference.", lower_bound=1)
 _SIZE = flags.DEFINE_string("size", None, "Input size in pixels: N or HxW (default: the model's).")
@@ -102,7 +109,7 @@ def main() -> None:
         model=_MODEL.value,
         output=output_file("output", _OUTPUT.value or f"{stem}_{precision}.tflite", (".tflite",)),
         precision=precision,
-        input_kind=_INPUT.value or ("rgb_uint8" if precision == "int8" else "float"),
+        input_kind=_INPUT.value,
         batch=_BATCH.value,
         size=parse_size(_SIZE.value),
         calibration=_CALIBRATION.value,
@@ -121,7 +128,10 @@ def main() -> None:
     )
     check_name_or_path(_MODEL.value)
     for spec in {_CALIBRATION.value, _EVALUATION.value} - {None}:
-        check_source(spec)
+        if is_array_file(spec):
+            check_readable(spec)
+        else:
+            check_source(spec)
     # A converter has no use for a GPU, and TensorFlow's search for one prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     # A tenth of the time went into looking through Keras's and TensorFlow's objects for garbage,
@@ -168,7 +178,7 @@ def _report(job, result):
     print(format_table(["model", "file size", "top-1", "agrees with keras", "output SNR"], rows))
     print()
     print(
-        f"checked on {result.checks[-1].images} held-out images; "
+        f"checked on {result.checks[-1].images} held-out {result.checked_on}; "
         f"{result.seconds:.1f} s, peak memory {result.peak_memory_bytes / 1e9:.2f} GB"
     )
     if result.integer_only is not None:

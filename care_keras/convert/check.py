@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from care_keras.console.progress import progress
-from care_keras.data.preprocessing import normalize
-from care_keras.data.record import Preprocessing
+from care_keras.convert.examples import Examples, pair_names
+from care_keras.graph import functional_form, input_structure
 from care_keras.litert.file import LiteRTFile, whole_batches
 from care_keras.metrics import finite_or_none, snr_db, top1_agreement, top_k
 from care_keras.primitives.deploy_model import DeployModel
@@ -66,23 +66,44 @@ class CheckResult:
 Outputs = dict[str, np.ndarray]
 
 
-def keras_outputs(model: keras.Model, pixels: np.ndarray, preprocessing: Preprocessing) -> Outputs:
-    """What the Keras model returns for uint8 pixels: float32, the first axis images."""
+def keras_outputs(model: keras.Model, examples: Examples) -> Outputs:
+    """What the Keras model returns for examples of its inputs: float32, the first axis examples.
+
+    Raises:
+        ValueError: If it does not run.
+    """
     # Few large batches: eager operations on small ones cost more to start than to run.
     budget = _PRIMITIVES_BATCH_PIXELS if isinstance(model, DeployModel) else _BATCH_PIXELS
-    batch = max(1, budget // (pixels.shape[1] * pixels.shape[2]))
+    batch = max(1, budget // max(1, examples.example_pixels))
     parts = []
-    starts = range(0, len(pixels), batch)
+    starts = range(0, len(examples), batch)
     for start in progress(starts, "running the Keras model, batch"):
-        inputs = normalize(pixels[start : start + batch], preprocessing)
+        values = examples.part(start, start + batch).values()
         # Not `predict`: tracing a graph takes longer than these few batches do.
-        parts.append(output_dict(model, model(inputs, training=False)))
+        parts.append(output_dict(model, _called(model, values)))
     return {
         name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts]).astype(
             np.float32
         )
         for name in parts[0]
     }
+
+
+def _called(model, values):
+    inputs = list(values.values())
+    is_known = functional_form(model) is not None
+    if is_known and keras.tree.is_nested(input_structure(model)):
+        inputs = keras.tree.pack_sequence_as(input_structure(model), inputs)
+    elif len(inputs) == 1:
+        (inputs,) = inputs
+    try:
+        return model(inputs, training=False)
+    # Backends raise types of their own; what they print has many lines.
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [repr(error)]
+        raise ValueError(
+            f"The Keras model does not run on its inputs. Received: {model.name!r} ({lines[0]})"
+        ) from error
 
 
 def output_dict(model: keras.Model, outputs) -> dict:
@@ -104,19 +125,17 @@ def check_file(
     name: str,
     path: str | os.PathLike,
     input_kind: str,
-    preprocessing: Preprocessing,
-    pixels: np.ndarray,
+    examples: Examples,
     labels: np.ndarray | None,
     reference: Outputs,
 ) -> CheckResult:
-    """Opens a .tflite file anew, runs it on held-out images and compares.
+    """Opens a .tflite file anew, runs it on held-out examples and compares.
 
     Args:
         name: Name of the row.
         path: The file.
         input_kind: `"float"` or `"rgb_uint8"`, what the file takes.
-        preprocessing: The model's record.
-        pixels: uint8 images of shape `(images, height, width, 3)`.
+        examples: What it is run on.
         labels: Their class indices, or `None`.
         reference: The Keras model's outputs for them.
 
@@ -125,7 +144,7 @@ def check_file(
             finite.
     """
     file = LiteRTFile(path)
-    outputs = _file_outputs(file, name, input_kind, preprocessing, pixels)
+    outputs = _file_outputs(file, name, input_kind, examples)
     if outputs.keys() != reference.keys():
         # A file of another converter may name them otherwise, and keeps their order.
         outputs = dict(zip(reference, outputs.values(), strict=True))
@@ -138,7 +157,7 @@ def check_file(
     return CheckResult(
         name=name,
         size_bytes=os.path.getsize(path),
-        images=len(pixels),
+        images=len(examples),
         top1=None if labels is None or scores is None else top_k(outputs[scores], labels, 1),
         agreement=agreement,
         snr_db=min(ratios.values()),
@@ -149,15 +168,17 @@ def check_file(
     )
 
 
-def _file_outputs(file, name, input_kind, preprocessing, pixels):
+def _file_outputs(file, name, input_kind, examples):
     """A file's outputs as real numbers, by name."""
-    (model_input,) = file.inputs.values()
+    names = pair_names(list(file.inputs), list(examples.arrays))
+    batch = next(iter(file.inputs.values())).shape[0]
     parts = []
-    batches = list(whole_batches(pixels, model_input.shape[0]))
-    for part, images in progress(batches, f"running the {name} file, image"):
-        if input_kind != "rgb_uint8":
-            part = normalize(part, preprocessing)
-        results = file.run(model_input.quantize(part))
+    batches = list(whole_batches(np.arange(len(examples)), batch))
+    for places, images in progress(batches, f"running the {name} file, image"):
+        values = examples.taken(places).values(raw_pixels=input_kind == "rgb_uint8")
+        results = file.run(
+            {own: info.quantize(values[names[own]]) for own, info in file.inputs.items()}
+        )
         parts.append(
             {key: file.outputs[key].dequantize(codes)[:images] for key, codes in results.items()}
         )

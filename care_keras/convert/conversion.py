@@ -34,40 +34,42 @@ class ConvertedModel:
     Attributes:
         content: Its bytes.
         preprocessing: How images are prepared for it, where its input kind is
-            `"float"`.
+            `"float"`; `None` if it takes none.
         quantized_form: What an int8 file was written from, or `None` if
             TensorFlow's converter made it.
     """
 
     content: bytes
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
     quantized_form: DeployModel | None = None
 
 
 def convert_model(
     model: keras.Model,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | None,
     precision: str = "float32",
     input_kind: str = "float",
     batch: int = 1,
-    calibration: Iterable[np.ndarray] | None = None,
+    calibration: Iterable[np.ndarray | tuple[np.ndarray, ...]] | None = None,
     quantization: QuantizationConfig | None = None,
     converter: str = "care",
 ) -> ConvertedModel:
     """Converts a model to TFLite.
 
     Args:
-        model: From `(batch, height, width, 3)` images, normalized as
-            `preprocessing` says.
-        preprocessing: The model's record; its size is the file's input size.
+        model: From `(batch, height, width, 3)` images, or 1 channel of grey ones,
+            normalized as `preprocessing` says; or from any inputs.
+        preprocessing: The model's record; its size is that of images that leave
+            theirs open. `None` if the model takes none.
         precision: `"float32"`; `"float16"`, weights stored in half precision;
             `"dynamic"`, int8 weights and float activations; or `"int8"`.
         input_kind: `"float"`, normalized float32 images, or `"rgb_uint8"`, raw
-            pixels.
+            pixels, of a model of one image.
         batch: Images per inference.
         calibration: Of int8: uint8 images `(height, width, 3)` of the input's
-            size that set the ranges of the activations. A quantized form has
-            its ranges, and needs none.
+            size that set the ranges of the activations; or tuples of what each
+            input takes, in the model's order, as it takes it. A quantized form
+            has its ranges, and needs none.
         quantization: Of int8: how the model is quantized; `int8_ptq()` by
             default.
         converter: `"tensorflow"` leaves all of it to TensorFlow's converter, in
@@ -99,9 +101,9 @@ def convert_model(
         content = convert_in_child(model, preprocessing, precision, input_kind, batch, calibration)
         return ConvertedModel(content, preprocessing)
     deployed = deploy_form(model, preprocessing, precision)
-    size = (preprocessing.height, preprocessing.width)
+    size = (preprocessing.height, preprocessing.width) if preprocessing else (None, None)
     if precision != "int8" and (precision == "dynamic" or not is_compiled(deployed)):
-        content = convert_in_child(deployed, preprocessing, precision, input_kind, batch)
+        content = _by_tensorflow(deployed, preprocessing, precision, input_kind, batch)
         return ConvertedModel(content, preprocessing)
     if precision == "int8":
         if not is_quantized(deployed):
@@ -130,6 +132,20 @@ def _check_kernels(model):
         )
 
 
+def _by_tensorflow(deployed, preprocessing, precision, input_kind, batch):
+    """What TensorFlow's converter makes of a model that is not all of primitives."""
+    try:
+        return convert_in_child(deployed, preprocessing, precision, input_kind, batch)
+    except ValueError as error:
+        foreign = getattr(deployed, "foreign_operations", [])
+        if not foreign:
+            raise
+        raise ValueError(
+            f"There are no primitives of {describe_operations(foreign)}, and TensorFlow's "
+            f"converter does not take the model either; leave such layers out. {error}"
+        ) from error
+
+
 def default_rewrites(precision: str) -> Rewrites:
     """The rewrites of `fuse` that pay in a file of this precision."""
     return Rewrites(few_taps=precision in ("float32", "float16"))
@@ -141,7 +157,7 @@ def is_compiled(model: keras.Model) -> bool:
 
 
 def deploy_form(
-    model: keras.Model, preprocessing: Preprocessing, precision: str = "float32"
+    model: keras.Model, preprocessing: Preprocessing | None, precision: str = "float32"
 ) -> keras.Model:
     """The deploy form of a functional or sequential model; another, or a deploy form, as it is.
 
@@ -155,7 +171,7 @@ def deploy_form(
     return deployed
 
 
-def int8_form(deployed: keras.Model, preprocessing: Preprocessing) -> DeployModel:
+def int8_form(deployed: keras.Model, preprocessing: Preprocessing | None) -> DeployModel:
     """A deploy form that int8 takes whole, before minutes of work.
 
     Layers that have no primitives are written by TensorFlow's converter, and
@@ -191,13 +207,21 @@ def _lifted(model, preprocessing):
     return lifted
 
 
-def _batches(images):
-    """Single images as float batches that fit into memory."""
+def _batches(examples):
+    """Single images, or tuples of several inputs, as float batches that fit into memory."""
     batch = []
-    for image in images:
-        batch.append(image)
-        if len(batch) * image.shape[0] * image.shape[1] >= _CALIBRATION_BATCH_PIXELS:
-            yield np.stack(batch).astype(np.float32)
+    for example in examples:
+        batch.append(example)
+        arrays = example if isinstance(example, tuple) else (example,)
+        pixels = sum(int(np.prod(one.shape[:2])) for one in arrays if one.ndim == 3)
+        if len(batch) * max(1, pixels) >= _CALIBRATION_BATCH_PIXELS:
+            yield _stacked(batch)
             batch = []
     if batch:
-        yield np.stack(batch).astype(np.float32)
+        yield _stacked(batch)
+
+
+def _stacked(batch):
+    if not isinstance(batch[0], tuple):
+        return np.stack(batch).astype(np.float32)
+    return [np.stack(one).astype(np.float32) for one in zip(*batch, strict=True)]

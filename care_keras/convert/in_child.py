@@ -20,32 +20,32 @@ from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization.quantize import describe_operations
 
 # Files of the folder that both processes know.
-MODEL, JOB, IMAGES, OUTPUT = "model.keras", "job.json", "images.npy", "model.tflite"
+MODEL, JOB, IMAGES, OUTPUT = "model.keras", "job.json", "images.npz", "model.tflite"
 # The child's exit code where it does not know a class of the model.
 CANNOT_LOAD = 3
 
 
 def convert_in_child(
     model: keras.Model,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | None,
     precision: str,
     input_kind: str = "float",
     batch: int = 1,
-    calibration: Iterable[np.ndarray] | None = None,
+    calibration: Iterable[np.ndarray | tuple[np.ndarray, ...]] | None = None,
 ) -> bytes:
     """`convert_by_tensorflow` of a copy of a model; its arguments, and its errors.
 
     Raises:
         ValueError: If the converter refuses the model, or dies of it.
     """
-    images = None if calibration is None else np.stack(list(calibration))
+    images = None if calibration is None else list(calibration)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         model.save(folder / MODEL)
         if images is not None:
-            np.save(folder / IMAGES, images)
+            _save(folder / IMAGES, images)
         job = {
-            "preprocessing": preprocessing.to_dict(),
+            "preprocessing": preprocessing and preprocessing.to_dict(),
             "precision": precision,
             "input_kind": input_kind,
             "batch": batch,
@@ -78,3 +78,21 @@ def _suspects(model):
         deployed = fuse(model)
     foreign = getattr(deployed, "foreign_operations", [])
     return describe_operations(foreign) if foreign else repr(model.name)
+
+
+def _save(path, examples):
+    """Writes what `load_examples` reads: images, or tuples of several inputs."""
+    if isinstance(examples[0], tuple):
+        examples = list(zip(*examples, strict=True))
+        np.savez(path, **{f"input_{place}": np.stack(one) for place, one in enumerate(examples)})
+    else:
+        np.savez(path, images=np.stack(examples))
+
+
+def load_examples(path: pathlib.Path) -> list:
+    """The examples of `convert_in_child`, in the folder that it hands over."""
+    with np.load(path, allow_pickle=False) as archive:
+        if "images" in archive.files:
+            return list(archive["images"])
+        arrays = [archive[f"input_{place}"] for place in range(len(archive.files))]
+    return list(zip(*arrays, strict=True))

@@ -12,16 +12,18 @@ class ConversionJob:
         model: Preset or path of a `.keras` file.
         output: Path of the .tflite file.
         precision: `"float32"`, `"float16"`, `"dynamic"` or `"int8"`.
-        input_kind: `"float"` or `"rgb_uint8"`.
+        input_kind: `"float"` or `"rgb_uint8"`; `None` for pixels into an int8
+            file of one image, else floats.
         batch: Images per inference.
         size: `(height, width)`, or `None` for the model's own.
-        calibration: Images that set int8 ranges; held-out ones for the check.
-        evaluation: Other held-out images, or `None`.
+        calibration: Images that set int8 ranges, or an .npz file with arrays of
+            the inputs; held-out ones for the check.
+        evaluation: Others that are held out, or `None`.
         samples: Calibration images, at most; `None` for as many as take some
             seconds.
         check_samples: Held-out images, likewise.
-        mean: Per RGB channel in units of full scale, for a model with no
-            record of its own.
+        mean: Per RGB channel, or one value of grey images, in units of full
+            scale, for a model with no record of its own.
         std: Likewise.
         seed: Seed of the draws of images.
         allow_float_fallback: Whether an int8 file may hold operations that are
@@ -38,7 +40,7 @@ class ConversionJob:
     model: str
     output: pathlib.Path
     precision: str
-    input_kind: str
+    input_kind: str | None
     batch: int = 1
     size: tuple[int, int] | None = None
     calibration: str = "bundled"
@@ -54,3 +56,8 @@ class ConversionJob:
     int16_layers: tuple[str, ...] = ()
     min_agreement: float = 0.0
     converter: str = "care"
+
+
+def is_array_file(source: str | None) -> bool:
+    """Whether what names examples is a file of arrays."""
+    return source is not None and source.endswith(".npz")

@@ -22,20 +22,23 @@ from care_keras.convert.check import (
     keras_outputs,
 )
 from care_keras.convert.conversion import convert_model, deploy_form, int8_form
+from care_keras.convert.draw import DrawnExamples
+from care_keras.convert.examples import Examples, in_order, input_specs
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.job import ConversionJob
-from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.convert.report import write_report
 from care_keras.convert.sidecar import activation_name, describe
 from care_keras.convert.verdict import FailedCheckError, are_alike, calibration_warning, judge
+from care_keras.data.record import image_places
 from care_keras.data.sidecar import sidecar_path
 from care_keras.files import atomic_path, write_atomically
+from care_keras.graph import functional_form, unfold
 from care_keras.litert.layer_runner import LayerDifference
 from care_keras.loading import load_any
 from care_keras.metrics import top_k
 from care_keras.models.presets import PRESETS
 from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
-from care_keras.quantization.quantize import find_precisions
+from care_keras.quantization.quantize import describe_operations, find_precisions
 from care_keras.tflite_file.integer_audit import (
     NotIntegerOnlyError,
     advise,
@@ -50,6 +53,12 @@ from care_keras.tflite_file.runtime_version import oldest_runtime
 # many pixels in all, within bounds on the number of images.
 _CALIBRATION_PIXELS, _CALIBRATION_IMAGES = 800_000, (16, 100)
 _CHECK_PIXELS, _CHECK_IMAGES = 2_500_000, (50, 5000)
+_BUNDLED = (
+    "calibrated on the bundled CIFAR-10 images of 32x32 pixels; "
+    "--calibration=DIR with images like the app's gives better ranges"
+)
+# Where there are no images: examples to calibrate with, and to check with.
+_EXAMPLES = 100, 256
 # Images that a report compares layers on.
 _REPORT_IMAGES = 16
 
@@ -68,6 +77,7 @@ class ConversionResult:
             `None` if that is not known.
         seconds: Wall time of the whole job.
         peak_memory_bytes: Largest resident memory of the process.
+        checked_on: What the files were run on, `"images"` or `"examples"`.
     """
 
     checks: list[CheckResult]
@@ -78,22 +88,14 @@ class ConversionResult:
     runtime: str | None
     seconds: float
     peak_memory_bytes: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Calibration:
-    """Images that set int8 ranges."""
-
-    name: str
-    pixels: np.ndarray
+    checked_on: str = "images"
 
 
 @dataclasses.dataclass(frozen=True)
 class _HeldOut:
-    """Images that nothing was fitted to, with the Keras model's outputs for them."""
+    """Examples that nothing was fitted to, with the Keras model's outputs for them."""
 
-    name: str
-    pixels: np.ndarray
+    examples: Examples
     labels: np.ndarray | None
     reference: Outputs
     class_names: tuple[str, ...] | None
@@ -116,20 +118,38 @@ def run_job(job: ConversionJob) -> ConversionResult:
     warnings: list[str] = []
     print(f"loading {job.model}", flush=True)
     model = load_any(job.model)
-    preprocessing = model_preprocessing(model, job.size, job.mean, job.std, warnings)
+    _refuse_channels_first(model)
+    lines: list[str] = []
+    specs = input_specs(model, job.size, job.mean, job.std, lines)
+    calibrated = job.precision == "int8" and not is_quantized(model)
+    drawn = DrawnExamples(job, specs, calibrated)
+    is_image = len(specs) == 1 and specs[0].record is not None and not drawn.given
+    job = _with_input_kind(job, is_image)
+    preprocessing = _first_record(specs)
+    # Of arrays that a model takes as they are, nothing but the model says how images become them.
+    is_told = not lines or not any(spec.record and spec.name in drawn.given for spec in specs)
+    warnings += lines if is_told else []
     if job.report:
         _check_report(job)
     quantization = _quantization(job, model)
+    if calibrated and drawn.given:
+        quantization = dataclasses.replace(quantization or int8_ptq(), raw_pixels=False)
     deployed = model
     if job.converter != "tensorflow":
         deployed = deploy_form(model, preprocessing, job.precision)
         # What int8 has no form of, and a pattern that names nothing, are found before minutes of
         # work.
-        if job.precision == "int8" and not is_quantized(model):
+        if calibrated:
             deployed = int8_form(deployed, preprocessing)
         if quantization:
             find_precisions(deployed, quantization.overrides)
-    calibration, held_out = _read_images(job, model, preprocessing, warnings)
+    if is_image:
+        calibration, held_out = _read_images(job, model, preprocessing, warnings)
+    else:
+        calibration, held_out = _read_examples(job, model, drawn, preprocessing, warnings)
+    ranges = None
+    if calibration is not None:
+        ranges = calibration.pixels if is_image else _tuples(calibration, deployed)
 
     def convert_and_check(precision, input_kind, path):
         print(f"converting to {precision}", flush=True)
@@ -140,7 +160,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 precision,
                 input_kind,
                 job.batch,
-                calibration and progress(calibration.pixels, "calibrating, image"),
+                None if ranges is None else progress(ranges, "calibrating, image"),
                 quantization,
                 job.converter,
             )
@@ -149,8 +169,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 precision,
                 path,
                 input_kind,
-                converted.preprocessing,
-                held_out.pixels,
+                held_out.examples.prepared_by(converted.preprocessing),
                 held_out.labels,
                 held_out.reference,
             )
@@ -176,11 +195,12 @@ def run_job(job: ConversionJob) -> ConversionResult:
             runtime=oldest_runtime(graph).version,
             seconds=time.monotonic() - started,
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            checked_on="images" if is_image else "examples",
         )
         judgement = judge(
             check,
             is_constant(held_out.reference),
-            _advice(job, model),
+            _advice(job, model, specs),
             job.min_agreement,
             held_out.alike,
         )
@@ -192,17 +212,67 @@ def run_job(job: ConversionJob) -> ConversionResult:
             job.output.name,
             job.input_kind,
             job.precision,
-            converted.preprocessing,
+            converted.preprocessing if is_told else None,
             held_out.class_names,
             activation_name(model),
+            held_out.examples,
         )
         sidecar |= _figures(job, calibration, held_out, result)
         write_atomically(sidecar_path(job.output), json.dumps(sidecar, indent=2) + "\n")
     return result
 
 
-def _advice(job, model):
+def _refuse_channels_first(model):
+    """Raises ValueError for layers that TFLite has with channels last alone."""
+    if functional_form(model) is None:
+        return
+    layers = dict.fromkeys(step.operation for step in unfold(model).steps)
+    first = [
+        one
+        for one in layers
+        if getattr(one, "data_format", None) == "channels_first"
+        and (hasattr(one, "kernel_size") or hasattr(one, "pool_size"))
+    ]
+    if first:
+        raise ValueError(
+            "TFLite has channels last: build the model with data_format='channels_last'. "
+            f"Received: data_format='channels_first' of {describe_operations(first)}"
+        )
+
+
+def _with_input_kind(job, is_image):
+    """The job with the kind of its input chosen."""
+    pixels = job.precision == "int8" and is_image
+    kind = job.input_kind or ("rgb_uint8" if pixels else "float")
+    if kind == "rgb_uint8" and not is_image:
+        raise ValueError(
+            "Raw pixels are for a model of one input whose images are read from files: leave "
+            f"--input out, or take --input=float. Received: input={kind!r}"
+        )
+    if job.report and not is_image:
+        raise ValueError(
+            "A report is for a model of one input whose images are read from files. "
+            f"Received: report={os.fspath(job.report)!r}"
+        )
+    return dataclasses.replace(job, input_kind=kind)
+
+
+def _first_record(specs):
+    """How images of the input become it that tools feed photos to, or `None`."""
+    places = image_places([(None, *spec.shape) for spec in specs])
+    return specs[places[0]].record if places else None
+
+
+def _tuples(examples, model):
+    """What `convert_model` calibrates a model of several inputs with."""
+    arrays = in_order([tensor.name for tensor in model.inputs], examples.values())
+    return list(zip(*arrays, strict=True))
+
+
+def _advice(job, model, specs):
     """What to do about a file that has lost too much, by how it was made."""
+    if job.precision == "int8" and not is_quantized(model) and len(specs) > 1:
+        return "--calibration=FILE.npz with examples like the app's may give better ranges"
     if job.precision != "int8" or is_quantized(model):
         command = f"python -m tflite.compare --keras={job.model} --model={job.output}"
         return f"{command} names the layers that part"
@@ -240,7 +310,7 @@ def _quantization(job, model):
 
 
 def _report(job, converted, graph, held_out):
-    images = held_out.pixels[:_REPORT_IMAGES]
+    images = held_out.examples.pixels[:_REPORT_IMAGES]
     print(f"comparing layers on {len(images)} images", flush=True)
     return write_report(
         job.report,
@@ -271,8 +341,7 @@ def _audit(graph, job, warnings):
 
 def _read_images(job, model, preprocessing, warnings):
     """The calibration images, or `None` unless int8; and the held-out ones."""
-    samples = job.samples or _affordable(preprocessing, _CALIBRATION_PIXELS, *_CALIBRATION_IMAGES)
-    check_samples = job.check_samples or _affordable(preprocessing, _CHECK_PIXELS, *_CHECK_IMAGES)
+    samples, check_samples = _samples(job, preprocessing)
     calibration_source, check_source, warning = open_calibration_and_held_out(
         job.calibration, job.evaluation, samples, check_samples, job.seed
     )
@@ -281,20 +350,19 @@ def _read_images(job, model, preprocessing, warnings):
     calibration = None
     if job.precision == "int8" and not is_quantized(model):
         if job.calibration == "bundled" and job.model not in PRESETS:
-            warnings.append(
-                "calibrated on the bundled CIFAR-10 images of 32x32 pixels; "
-                "--calibration=DIR with images like the app's gives better ranges"
-            )
+            warnings.append(_BUNDLED)
         name = calibration_source.name
         label = f"reading calibration images of {name}"
-        calibration = _Calibration(name, read_pixels(calibration_source, preprocessing, label)[0])
+        pixels = read_pixels(calibration_source, preprocessing, label)[0]
+        calibration = Examples.of_images(pixels, preprocessing, name)
         if unfit := calibration_warning(name, calibration.pixels):
             warnings.append(unfit)
     pixels, labels = read_pixels(
         check_source, preprocessing, f"reading held-out images of {check_source.name}"
     )
+    examples = Examples.of_images(pixels, preprocessing, check_source.name)
     with captured_native_output():
-        reference = keras_outputs(model, pixels, preprocessing)
+        reference = keras_outputs(model, examples)
     if labels is not None and not _labels_fit(model, check_source, reference):
         warnings.append(f"no top-1: the classes of {check_source.name} are not the model's")
         labels = None
@@ -302,8 +370,28 @@ def _read_images(job, model, preprocessing, warnings):
     names = getattr(model, "labels", None)
     if names is None and labels is not None and os.path.isdir(job.evaluation or job.calibration):
         names = check_source.class_names
-    alike = are_alike(pixels)
-    return calibration, _HeldOut(check_source.name, pixels, labels, reference, names, alike)
+    return calibration, _HeldOut(examples, labels, reference, names, are_alike(pixels))
+
+
+def _read_examples(job, model, drawn, preprocessing, warnings):
+    """Likewise, of inputs that are not one image alone."""
+    calibration, held_out = drawn.draw(*_samples(job, preprocessing), warnings)
+    if calibration is not None and "bundled:" in calibration.name:
+        warnings.append(_BUNDLED)
+    with captured_native_output():
+        reference = keras_outputs(model, held_out)
+    labels = getattr(model, "labels", None)
+    return calibration, _HeldOut(held_out, None, reference, labels)
+
+
+def _samples(job, preprocessing):
+    """How many images are calibrated with, and checked with, at most."""
+    if preprocessing is None:
+        return job.samples or _EXAMPLES[0], job.check_samples or _EXAMPLES[1]
+    return (
+        job.samples or _affordable(preprocessing, _CALIBRATION_PIXELS, *_CALIBRATION_IMAGES),
+        job.check_samples or _affordable(preprocessing, _CHECK_PIXELS, *_CHECK_IMAGES),
+    )
 
 
 def _affordable(preprocessing, pixels, fewest, most):
@@ -334,12 +422,12 @@ def _figures(job, calibration, held_out, result):
         if calibration is None
         else {
             "source": calibration.name,
-            "images": len(calibration.pixels),
+            "images": len(calibration),
             "seed": job.seed,
         },
         "check": {
-            "source": held_out.name,
-            "images": len(held_out.pixels),
+            "source": held_out.examples.name,
+            "images": len(held_out.examples),
             "keras_top1": result.keras_top1,
             "files": [check.to_dict() for check in result.checks],
         },

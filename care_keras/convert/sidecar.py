@@ -9,7 +9,8 @@ import platform
 
 import keras
 
-from care_keras.data.record import Preprocessing
+from care_keras.convert.examples import Examples, pair_names
+from care_keras.data.record import Preprocessing, image_places
 from care_keras.litert.file import LiteRTFile
 from care_keras.litert.tensor import TensorInfo
 
@@ -21,9 +22,10 @@ def describe(
     file_name: str,
     input_kind: str,
     precision: str,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | None,
     labels: tuple[str, ...] | None,
     activation: str | None,
+    examples: Examples,
 ) -> dict:
     """What the file is, read from the file itself, as plain JSON types.
 
@@ -32,13 +34,20 @@ def describe(
         file_name: Name it will have.
         input_kind: `"float"` or `"rgb_uint8"`.
         precision: Precision it was converted with.
-        preprocessing: The model's record.
+        preprocessing: How images are prepared, of several inputs for the first of images; `None`
+            if that is not known, or there are none.
         labels: Names of the classes, or `None`.
         activation: Name of the output's activation, or `None` if unknown.
+        examples: What the file was checked with: they say what each input takes.
     """
     content = pathlib.Path(path).read_bytes()
     file = LiteRTFile(content)
-    (input_name, model_input), *_ = file.inputs.items()
+    inputs = {
+        name: {**_tensor(tensor), "kind": input_kind, "signature_name": name}
+        for name, tensor in file.inputs.items()
+    }
+    images = image_places([tensor.shape for tensor in file.inputs.values()])
+    first = list(inputs.values())[images[0] if images else 0]
     outputs = [
         {**_tensor(output), "signature_name": name, "activation": activation}
         for name, output in file.outputs.items()
@@ -48,11 +57,12 @@ def describe(
         "sha256": hashlib.sha256(content).hexdigest(),
         "size_bytes": len(content),
         "precision": precision,
-        "input": {**_tensor(model_input), "kind": input_kind, "signature_name": input_name},
-        # The first, and of several all of them.
+        # The one that takes images, or the first, and of several all of them.
+        "input": first,
+        **({"inputs": _described(inputs, input_kind, examples)} if len(inputs) > 1 else {}),
         "output": outputs[0],
         **({"outputs": outputs} if len(outputs) > 1 else {}),
-        "preprocessing": {**preprocessing.to_dict(), "steps": _steps(preprocessing, input_kind)},
+        "preprocessing": preprocessing and _prepared(preprocessing, input_kind),
         "labels": None if labels is None else list(labels),
         "versions": {
             "python": platform.python_version(),
@@ -60,6 +70,26 @@ def describe(
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _described(inputs, input_kind, examples):
+    """What each of several inputs takes."""
+    pairs, found = pair_names(list(inputs), list(examples.arrays)), []
+    for name, described in inputs.items():
+        record = examples.records.get(pairs[name])
+        source = "noise" if pairs[name] in examples.noise else "arrays"
+        found.append(
+            {
+                **described,
+                "checked_on": "images" if record else source,
+                "preprocessing": record and _prepared(record, input_kind),
+            }
+        )
+    return found
+
+
+def _prepared(preprocessing, input_kind):
+    return {**preprocessing.to_dict(), "steps": _steps(preprocessing, input_kind)}
 
 
 def _steps(preprocessing, input_kind):

@@ -4,10 +4,8 @@ import json
 import pathlib
 import sys
 
-import numpy as np
-
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
-from care_keras.convert.in_child import CANNOT_LOAD, IMAGES, JOB, MODEL, OUTPUT
+from care_keras.convert.in_child import CANNOT_LOAD, IMAGES, JOB, MODEL, OUTPUT, load_examples
 from care_keras.data.record import Preprocessing
 from care_keras.loading import load_any
 
@@ -15,8 +13,8 @@ from care_keras.loading import load_any
 def main(folder: pathlib.Path) -> None:
     """Converts what lies in the folder."""
     job = json.loads((folder / JOB).read_text())
-    job["preprocessing"] = Preprocessing(**job["preprocessing"])
-    images = np.load(folder / IMAGES) if (folder / IMAGES).exists() else None
+    job["preprocessing"] = job["preprocessing"] and Preprocessing(**job["preprocessing"])
+    images = load_examples(folder / IMAGES) if (folder / IMAGES).exists() else None
     try:
         model = load_any(str(folder / MODEL))
     except ValueError as error:

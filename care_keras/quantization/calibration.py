@@ -32,7 +32,7 @@ def calibrate(
     Args:
         model: A quantized form; its ranges are changed.
         batches: Iterable of what `model` takes: arrays of shape `(images,
-            height, width, 3)`.
+            height, width, 3)`; of several inputs lists of arrays, in their order.
         config: How ranges are chosen; `int8_ptq()` by default.
 
     Returns:
@@ -69,9 +69,10 @@ def calibrate(
 
     graph, count = unfold(model), 0
     for batch in batches:
-        images = keras.ops.convert_to_tensor(np.asarray(batch, np.float32))
-        graph.run([images], observe)
-        count += len(batch)
+        arrays = list(batch) if isinstance(batch, (list, tuple)) else [batch]
+        given = [keras.ops.convert_to_tensor(np.asarray(one, np.float32)) for one in arrays]
+        graph.run(given, observe)
+        count += len(arrays[0])
     if not count:
         raise ValueError("Calibration needs at least one image. Received: no batch")
     for layer, observer in observers.values():

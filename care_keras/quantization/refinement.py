@@ -119,7 +119,7 @@ def find_attention(model) -> list[AttentionSegment]:
         steps.append((layer, list(sources)))
         return _output(layer, sources)
 
-    unfold(model).run(["images"], record)
+    unfold(model).run([tensor.name for tensor in model.inputs], record)
     ends = [step for step in steps if isinstance(step[0], p.UnflattenPixels)]
     segments = [AttentionSegment(steps, end) for end in ends]
     # Of pixels that come from elsewhere than the map of their shape there is nothing to choose.

@@ -46,7 +46,9 @@ def read_sidecar(model_path: str | os.PathLike) -> ModelInput | None:
     """What the JSON beside a .tflite file says of its input, `None` if there is none.
 
     Of what `care_keras.convert` writes it needs `input.kind` and
-    `preprocessing` with `height` and `width`; `labels` may be left out.
+    `preprocessing` with `height` and `width`; `labels` may be left out. Where the
+    preprocessing is null, as of a model that was converted with arrays of its own,
+    nothing is said of images.
 
     Raises:
         ValueError: If the JSON is not such a description.
@@ -60,6 +62,8 @@ def read_sidecar(model_path: str | os.PathLike) -> ModelInput | None:
         raise ValueError(f"The description cannot be read. Received: {path} ({error})") from error
     try:
         content = json.loads(text)
+        if content["preprocessing"] is None:
+            return None
         fields = {field.name for field in dataclasses.fields(Preprocessing)}
         record = {key: value for key, value in content["preprocessing"].items() if key in fields}
         kind, labels = content["input"]["kind"], content.get("labels")

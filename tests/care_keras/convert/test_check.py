@@ -11,6 +11,7 @@ from care_keras.convert.check import (
     keras_outputs,
 )
 from care_keras.convert.conversion import convert_model
+from care_keras.convert.examples import Examples
 
 
 @pytest.fixture(scope="module")
@@ -21,39 +22,44 @@ def written(small_model, preprocessing, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reference(small_model, preprocessing, photos):
-    return keras_outputs(small_model, photos, preprocessing)
+def examples(preprocessing, photos):
+    return Examples.of_images(photos, preprocessing)
 
 
-def test_figures_are_those_of_the_outputs(written, preprocessing, photos, reference):
+@pytest.fixture(scope="module")
+def reference(small_model, examples):
+    return keras_outputs(small_model, examples)
+
+
+def test_figures_are_those_of_the_outputs(written, examples, reference):
     labels = reference["outputs"].argmax(-1)
     labels[:16] = (labels[:16] + 1) % 10
-    result = check_file("float32", written, "float", preprocessing, photos, labels, reference)
+    result = check_file("float32", written, "float", examples, labels, reference)
     assert result.images == 64 and result.size_bytes == written.stat().st_size
     assert result.agreement == 1.0 and result.top1 == 0.75 and result.snr_db > 80
 
 
-def test_another_model_s_outputs_do_not_agree(written, preprocessing, photos, reference):
+def test_another_model_s_outputs_do_not_agree(written, examples, reference):
     negative = {"outputs": -reference["outputs"]}
-    result = check_file("x", written, "float", preprocessing, photos, None, negative)
+    result = check_file("x", written, "float", examples, None, negative)
     assert result.agreement < 0.5 and result.snr_db < 0 and result.top1 is None
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path, preprocessing, photos, reference):
+def test_a_file_that_is_no_model_is_refused(tmp_path, examples, reference):
     path = tmp_path / "model.tflite"
     path.write_bytes(b"no model" * 100)
     with pytest.raises(ValueError, match="LiteRT cannot open the model"):
-        check_file("x", path, "float", preprocessing, photos, None, reference)
+        check_file("x", path, "float", examples, None, reference)
 
 
-def test_constant_output_is_seen(small_model, tmp_path, preprocessing, photos, reference):
+def test_constant_output_is_seen(small_model, tmp_path, preprocessing, examples, reference):
     dead = small_model.__class__.from_config(small_model.get_config())
     dead.set_weights([np.zeros_like(value) for value in small_model.get_weights()])
     path = tmp_path / "dead.tflite"
     path.write_bytes(convert_model(dead, preprocessing).content)
-    assert check_file("x", path, "float", preprocessing, photos, None, reference).constant
+    assert check_file("x", path, "float", examples, None, reference).constant
     first = {"outputs": reference["outputs"][:1]}
-    assert not check_file("x", path, "float", preprocessing, photos[:1], None, first).constant
+    assert not check_file("x", path, "float", examples.part(0, 1), None, first).constant
 
 
 def test_an_infinite_ratio_is_null_in_json():

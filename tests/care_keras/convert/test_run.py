@@ -9,6 +9,7 @@ import pytest
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.run import run_job
 from care_keras.deploy import fuse
+from care_keras.litert.file import LiteRTFile
 from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import calibrate, quantize
 from care_keras.tflite_file import read_graph
@@ -60,7 +61,7 @@ def test_only_the_file_and_its_sidecar_are_left(converted):
     assert {path.name for path in output.parent.iterdir()} == {output.name, "nano_int8.json"}
 
 
-def small_job(tmp_path, model, **changes):
+def small_job(tmp_path, model, precision="float32", **changes):
     """A quick float32 job on a model that is saved first."""
     path = tmp_path / "in" / "model.keras"
     path.parent.mkdir(exist_ok=True)
@@ -72,7 +73,7 @@ def small_job(tmp_path, model, **changes):
     settings = {
         "model": str(path),
         "output": tmp_path / "out" / "model.tflite",
-        "precision": "float32",
+        "precision": precision,
         "input_kind": "float",
         "check_samples": 20,
     }
@@ -176,6 +177,19 @@ def two_inputs():
     return keras.Model(inputs, keras.layers.Add()(inputs))
 
 
+def channels_first():
+    images = keras.Input((20, 20, 3))
+    x = keras.layers.Permute((3, 1, 2))(images)
+    x = keras.layers.Conv2D(4, 3, data_format="channels_first", name="first")(x)
+    return keras.Model(images, keras.layers.Flatten()(x))
+
+
+def with_argmax():
+    images = keras.Input((20, 20, 3))
+    x = keras.layers.Dense(4)(keras.layers.Flatten()(images))
+    return keras.Model(images, keras.ops.argmax(x, axis=-1))
+
+
 def grey_model():
     images = keras.Input((20, 20, 1))
     x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(images)
@@ -194,8 +208,17 @@ def a_vector_model():
         (None, {}, "No such model file"),
         (b"no model", {}, "Not a .keras file"),
         (with_broken_weights, {}, "NaN or infinite weights: "),
-        (two_inputs, {}, "The model must have one input, images. Received: 2 inputs"),
-        (a_vector_model, {}, "must take images"),
+        (two_inputs, {"input_kind": "rgb_uint8"}, "Raw pixels are for a model of one input"),
+        (two_inputs, {"precision": "int8", "report": pathlib.Path("r")}, "A report is for"),
+        (a_vector_model, {"precision": "int8"}, "int8 needs examples of inputs .* Received: calib"),
+        (channels_first, {}, "channels_last'. Received: .*channels_first' of 'first' .Conv2D"),
+        (
+            channels_first,
+            {"precision": "int8", "converter": "tensorflow"},
+            "channels_last'. Received: .*channels_first' of 'first' .Conv2D",
+        ),
+        (with_argmax, {}, "There are no primitives of .argmax.* .Argmax.*leave such layers out"),
+        (with_argmax, {"precision": "int8"}, "There are no primitives of .argmax.* .Argmax"),
         (foreign_model, {"size": (32, 32)}, "20x20 pixels only"),
         (foreign_model, {"mean": (0.5,)}, "RGB images: mean and std are three values each"),
         (grey_model, {"std": (0.5,) * 3}, "grey images: mean and std are one value each"),
@@ -278,3 +301,113 @@ def test_grey_images_by_tensorflow(tmp_path):
     result = run_job(job)
     assert result.integer_only and result.checks[-1].snr_db > 25.0
     assert LiteRTModel(job.output).input.shape == (1, 20, 20, 1)
+
+
+def photo_and_extra():
+    """A dict of inputs and of outputs."""
+    photo, extra = keras.Input((20, 20, 3), name="photo"), keras.Input((5,), name="extra")
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(photo)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Concatenate()([x, keras.layers.Dense(8, activation="relu")(extra)])
+    scores = keras.layers.Dense(4)(x)
+    inputs = {"photo": photo, "extra": extra}
+    return keras.Model(inputs, {"scores": scores, "box": keras.layers.Dense(2)(x)})
+
+
+def arrays_file(tmp_path, **shapes):
+    generator = np.random.default_rng(0)
+    arrays = {name: generator.standard_normal((60, *shape)) for name, shape in shapes.items()}
+    np.savez(tmp_path / "arrays.npz", **arrays)
+    return str(tmp_path / "arrays.npz")
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_several_inputs_are_checked_on_noise(tmp_path, precision):
+    job = small_job(tmp_path, photo_and_extra(), precision=precision, input_kind=None)
+    result = run_job(job)
+    assert result.checks[-1].snr_db > 50.0 and result.keras_top1 is None
+    assert result.checked_on == "examples"
+    assert any("checked on noise in 'extra'" in warning for warning in result.warnings)
+    sidecar = json.loads(job.output.with_suffix(".json").read_text())
+    assert sidecar["check"]["source"] == "bundled:test; noise for 'extra'"
+    assert sidecar["input"]["signature_name"] == "photo"
+    said = {one["signature_name"]: one for one in sidecar["inputs"]}
+    assert said["photo"]["shape"] == [1, 20, 20, 3] and said["extra"]["shape"] == [1, 5]
+    assert said["photo"]["preprocessing"] == sidecar["preprocessing"]
+    assert said["extra"]["preprocessing"] is None
+    assert (said["photo"]["checked_on"], said["extra"]["checked_on"]) == ("images", "noise")
+
+
+@pytest.mark.parametrize("converter", ["care", "tensorflow"])
+def test_several_inputs_in_int8(tmp_path, converter):
+    """Photos for one, an array for the other."""
+    path = arrays_file(tmp_path, extra=(5,))
+    settings = {"precision": "int8", "input_kind": None, "converter": converter}
+    settings |= {"mean": (0.5,) * 3, "std": (0.5,) * 3, "check_samples": 12, "batch": 2}
+    job = small_job(tmp_path, photo_and_extra(), calibration=path, **settings)
+    result = run_job(job)
+    # Seen: 31 dB.
+    assert result.integer_only and result.checks[-1].snr_db > 20.0
+    assert {name: list(one.shape) for name, one in LiteRTFile(job.output).inputs.items()} == {
+        "photo": [2, 20, 20, 3],
+        "extra": [2, 5],
+    }
+    sidecar = json.loads(job.output.with_suffix(".json").read_text())
+    assert {one["dtype"] for one in sidecar["inputs"]} == {"int8"}
+    assert sidecar["calibration"]["source"] == f"{path}; bundled:train"
+    assert sidecar["calibration"]["images"] == 48 and sidecar["check"]["images"] == 12
+
+
+def test_arrays_for_all_inputs(tmp_path):
+    path = arrays_file(tmp_path, photo=(20, 20, 3), extra=(5,))
+    job = small_job(
+        tmp_path, photo_and_extra(), precision="int8", input_kind=None, calibration=path
+    )
+    result = run_job(job)
+    assert result.integer_only and result.checks[-1].snr_db > 20.0 and not result.warnings
+    # Nothing says how photos become such arrays.
+    assert json.loads(job.output.with_suffix(".json").read_text())["preprocessing"] is None
+
+
+def test_arrays_of_one_image(tmp_path):
+    """Values as the model takes them, so that its input is no pixels."""
+    path = arrays_file(tmp_path, any_name=(20, 20, 1))
+    job = small_job(tmp_path, grey_model(), precision="int8", input_kind=None, calibration=path)
+    result = run_job(job)
+    assert result.integer_only and result.checks[-1].snr_db > 25.0
+    tensor = LiteRTModel(job.output).input
+    assert tensor.dtype == np.int8 and 0.01 < tensor.scale < 0.1
+
+
+def test_two_images_get_photos(tmp_path):
+    inputs = [keras.Input((20, 20, 3), name=name) for name in ("left", "right")]
+    convolution = keras.layers.Conv2D(8, 3, activation="relu")
+    parts = [keras.layers.GlobalAveragePooling2D()(convolution(x)) for x in inputs]
+    model = keras.Model(inputs, keras.layers.Dense(4)(keras.layers.Subtract()(parts)))
+    job = small_job(tmp_path, model, precision="int8", input_kind=None)
+    result = run_job(job)
+    # Seen: 33 dB.
+    assert result.integer_only and result.checks[-1].snr_db > 20.0
+    sidecar = json.loads(job.output.with_suffix(".json").read_text())
+    assert [one["checked_on"] for one in sidecar["inputs"]] == ["images", "images"]
+
+
+def test_no_image_at_all(tmp_path):
+    job = small_job(tmp_path, a_vector_model(), input_kind=None)
+    assert run_job(job).checks[0].snr_db > 100.0
+    path = arrays_file(tmp_path, values=(8,))
+    job = small_job(tmp_path, a_vector_model(), "int8", input_kind=None, calibration=path)
+    assert run_job(job).integer_only
+    sidecar = json.loads(job.output.with_suffix(".json").read_text())
+    assert sidecar["preprocessing"] is None and sidecar["input"]["shape"] == [1, 8]
+
+
+def test_pixels_as_the_model_has_them(tmp_path):
+    """An input of uint8, and Rescaling behind it; a sigmoid at the end."""
+    x = images = keras.Input((20, 20, 3), dtype="uint8")
+    x = keras.layers.Conv2D(8, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(images, keras.layers.Dense(4, activation="sigmoid")(x))
+    for precision, least in (("float32", 100.0), ("int8", 30.0)):
+        result = run_job(small_job(tmp_path, model, precision=precision, input_kind=None))
+        assert result.checks[-1].snr_db > least and "pixels from" not in str(result.warnings)

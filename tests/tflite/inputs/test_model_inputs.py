@@ -213,3 +213,9 @@ def test_a_keras_model_that_says_nothing():
         model, "foreign", dataclasses.replace(GIVEN, size=(12, 10), crop_ratio=1.0)
     )
     assert found.preprocessing == dataclasses.replace(PREPROCESSING, height=12, width=10)
+
+
+def test_a_description_that_says_nothing_of_images(write):
+    path = write("float32", description() | {"preprocessing": None})
+    assert read_sidecar(path) is None
+    assert read_model_input(path, GIVEN).kind == "float"
