@@ -25,7 +25,7 @@ def describe(
     preprocessing: Preprocessing | None,
     labels: tuple[str, ...] | None,
     activation: str | None,
-    examples: Examples,
+    examples: Examples | None = None,
 ) -> dict:
     """What the file is, read from the file itself, as plain JSON types.
 
@@ -38,7 +38,8 @@ def describe(
             if that is not known, or there are none.
         labels: Names of the classes, or `None`.
         activation: Name of the output's activation, or `None` if unknown.
-        examples: What the file was checked with: they say what each input takes.
+        examples: What the file was checked with: they say what each of
+            several inputs takes.
     """
     content = pathlib.Path(path).read_bytes()
     file = LiteRTFile(content)
@@ -46,6 +47,7 @@ def describe(
         name: {**_tensor(tensor), "kind": input_kind, "signature_name": name}
         for name, tensor in file.inputs.items()
     }
+    several = len(inputs) > 1 and examples is not None
     images = image_places([tensor.shape for tensor in file.inputs.values()])
     first = list(inputs.values())[images[0] if images else 0]
     outputs = [
@@ -59,7 +61,7 @@ def describe(
         "precision": precision,
         # The one that takes images, or the first, and of several all of them.
         "input": first,
-        **({"inputs": _described(inputs, input_kind, examples)} if len(inputs) > 1 else {}),
+        **({"inputs": _described(inputs, input_kind, examples)} if several else {}),
         "output": outputs[0],
         **({"outputs": outputs} if len(outputs) > 1 else {}),
         "preprocessing": preprocessing and _prepared(preprocessing, input_kind),
