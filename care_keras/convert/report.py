@@ -16,6 +16,7 @@ from care_keras.litert.layer_runner import LayerDifference, LayerRunner, layer_d
 from care_keras.metrics import finite_or_none
 from care_keras.pictures import COLORS, new_figure, save_figure
 from care_keras.primitives.deploy_model import DeployModel
+from care_keras.primitives.int8 import Output
 from care_keras.tflite_file.finding import Finding
 
 FILES = ("report.json", "report.txt", "layers.png")
@@ -63,11 +64,12 @@ def write_report(
         for rounded in (False, True)
     )
     found = {layer.name: layer for layer in layer_differences(reference, file, images)}
-    # In the order they run; what only moves numbers says nothing new.
+    # In the order they run; what only moves numbers says nothing new, and places have no noise.
     differences = [
         found[layer.name]
         for layer in quantized_form.layers
         if layer.name in found and not layer.keeps_values
+        if layer.int8.output is not Output.INTEGER
     ]
     worst = sorted(differences, key=lambda layer: layer.snr_db)[:_WORST]
     content = {

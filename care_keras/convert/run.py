@@ -216,6 +216,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
             held_out.class_names,
             activation_name(model),
             held_out.examples,
+            preprocessing if is_told else None,
         )
         sidecar |= _figures(job, calibration, held_out, result)
         write_atomically(sidecar_path(job.output), json.dumps(sidecar, indent=2) + "\n")

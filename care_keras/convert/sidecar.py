@@ -26,6 +26,7 @@ def describe(
     labels: tuple[str, ...] | None,
     activation: str | None,
     examples: Examples | None = None,
+    of_model: Preprocessing | None = None,
 ) -> dict:
     """What the file is, read from the file itself, as plain JSON types.
 
@@ -40,6 +41,8 @@ def describe(
         activation: Name of the output's activation, or `None` if unknown.
         examples: What the file was checked with: they say what each of
             several inputs takes.
+        of_model: How images are prepared for the model itself, where the file
+            may take pixels that it normalizes.
     """
     content = pathlib.Path(path).read_bytes()
     file = LiteRTFile(content)
@@ -65,6 +68,7 @@ def describe(
         "output": outputs[0],
         **({"outputs": outputs} if len(outputs) > 1 else {}),
         "preprocessing": preprocessing and _prepared(preprocessing, input_kind),
+        "model_preprocessing": of_model and _prepared(of_model, "float"),
         "labels": None if labels is None else list(labels),
         "versions": {
             "python": platform.python_version(),

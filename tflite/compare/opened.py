@@ -202,10 +202,9 @@ def _inputs(model, keras_name, path, overrides):
     own = getattr(model, "preprocessing", None)
     for_keras = overrides
     if own is None and described is not None:
+        record = described.of_model or described.preprocessing
         for_keras = dataclasses.replace(
-            overrides,
-            mean=overrides.mean or described.preprocessing.mean,
-            std=overrides.std or described.preprocessing.std,
+            overrides, mean=overrides.mean or record.mean, std=overrides.std or record.std
         )
     try:
         file_input = tflite_input(path, overrides)

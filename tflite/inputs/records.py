@@ -21,11 +21,14 @@ class ModelInput:
             codes), or `"rgb_uint8"`, raw pixels.
         preprocessing: Its record; `mean` and `std` are of no effect on raw pixels.
         labels: Names of the classes, or `None`.
+        of_model: Of a file, the record of the model that it was made of,
+            `None` if its JSON does not say it.
     """
 
     kind: str
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
+    of_model: Preprocessing | None = None
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
         """What the model takes for uint8 pixels `(..., height, width, 3)`, as real values."""
@@ -64,8 +67,8 @@ def read_sidecar(model_path: str | os.PathLike) -> ModelInput | None:
         content = json.loads(text)
         if content["preprocessing"] is None:
             return None
-        fields = {field.name for field in dataclasses.fields(Preprocessing)}
-        record = {key: value for key, value in content["preprocessing"].items() if key in fields}
+        record = _record(content["preprocessing"])
+        of_model = content.get("model_preprocessing")
         kind, labels = content["input"]["kind"], content.get("labels")
         if kind not in ("float", "rgb_uint8"):
             raise ValueError(f"the input's kind is {kind!r}")
@@ -73,8 +76,18 @@ def read_sidecar(model_path: str | os.PathLike) -> ModelInput | None:
             isinstance(labels, list) and all(isinstance(label, str) for label in labels)
         ):
             raise TypeError("the labels are no list of texts")
-        return ModelInput(kind, Preprocessing(**record), None if labels is None else tuple(labels))
+        return ModelInput(
+            kind,
+            record,
+            None if labels is None else tuple(labels),
+            None if of_model is None else _record(of_model),
+        )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"Not a description written by care_keras.convert. Received: {path} ({error!r})"
         ) from error
+
+
+def _record(described):
+    fields = {field.name for field in dataclasses.fields(Preprocessing)}
+    return Preprocessing(**{key: value for key, value in described.items() if key in fields})
