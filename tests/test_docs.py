@@ -16,6 +16,7 @@ def table() -> str:
     from care_keras.primitives.int8 import Fixed, Output
 
     names = {Output.OWN: "own", Output.LIKE_INPUT: "like input", Output.NONE: "none"}
+    names[Output.INTEGER] = "int32"
     lines = ["| primitive | TFLite | output in int8 | besides float32 | |", "|---|---|---|---|---|"]
     for name in primitives.__all__:
         kind = vars(primitives)[name]

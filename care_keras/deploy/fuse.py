@@ -139,7 +139,7 @@ class _Lowering:
             given = keras.tree.map_structure(self.builder.tensor, given)
         values = _inputs(operation, *given)
         if not lower.takes_keywords:
-            _check_numbers(values)
+            self._check_numbers(values, getattr(operation, "takes_integers", lower.takes_integers))
         fused = self._fused(operation, values)
         if fused is not None:
             return fused
@@ -168,6 +168,16 @@ class _Lowering:
         layer.activation = activation
         return x
 
+    def _check_numbers(self, values, takes_integers):
+        """Refuses masks, places and the like, but places of a primitive to what moves them."""
+        if isinstance(values, dict):
+            raise NoPrimitiveError(f"it is called with {', '.join(list(values)[1:])}")
+        for x in keras.tree.flatten(values):
+            if not isinstance(x, keras.KerasTensor) or _is_of_numbers(x.dtype):
+                continue
+            if not (takes_integers and self.builder.producer(x)):
+                raise NoPrimitiveError(f"its input is {x.dtype}")
+
     def _folded(self, value):
         """What a lowering gave; an affine map moves into the convolution that it is of."""
         if not isinstance(value, Affine) or not self.rewrites.fold_batch_norm:
@@ -177,15 +187,6 @@ class _Lowering:
             return value
         self.builder.fold_after(layer, value.scale, value.offset)
         return value.tensor
-
-
-def _check_numbers(values):
-    """Refuses masks, places and the like."""
-    if isinstance(values, dict):
-        raise NoPrimitiveError(f"it is called with {', '.join(list(values)[1:])}")
-    for x in keras.tree.flatten(values):
-        if isinstance(x, keras.KerasTensor) and not _is_of_numbers(x.dtype):
-            raise NoPrimitiveError(f"its input is {x.dtype}")
 
 
 def _inputs(operation, args, kwargs):

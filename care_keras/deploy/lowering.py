@@ -30,7 +30,10 @@ class NoPrimitiveError(Exception):
 
 
 def lowers(
-    *kinds: type | str, takes_affine: bool = False, takes_keywords: bool = False
+    *kinds: type | str,
+    takes_affine: bool = False,
+    takes_keywords: bool = False,
+    takes_integers: bool = False,
 ) -> Callable:
     """Registers how operations of some classes, and of their subclasses, become primitives.
 
@@ -47,7 +50,9 @@ def lowers(
     A function that is marked `takes_affine` may get, and any may return, an
     `Affine` instead of a tensor. One that is marked `takes_keywords` gets the
     inputs of a call with keywords, as of masks, as a dict by the names of the
-    parameters of `call`; to any other such a call is foreign.
+    parameters of `call`; to any other such a call is foreign. One that is
+    marked `takes_integers` moves places, as `ArgMax` gives them, as it moves
+    numbers.
 
     Example:
     ```python
@@ -60,6 +65,7 @@ def lowers(
     def register(function):
         function.takes_affine = takes_affine
         function.takes_keywords = takes_keywords
+        function.takes_integers = takes_integers
         LOWERINGS.update(dict.fromkeys(kinds, function))
         return function
 

@@ -7,6 +7,7 @@ from ai_edge_litert import schema_py_generated as schema
 from care_keras.deploy.pixels import fold_pixels, takes_raw_pixels, with_normalization
 from care_keras.emit.rules import find_rule
 from care_keras.graph import unfold
+from care_keras.primitives.base import Primitive
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.primitives.folding import array
 from care_keras.quantization import FakeQuant, is_quantized
@@ -155,6 +156,8 @@ class Emitter:
     def _call(self, layer, *args, **_):
         if isinstance(layer, FakeQuant):
             return self._requantized(layer, args[0]) if self._rounded else args[0]
+        if isinstance(layer, Primitive):
+            layer.check_integers(x.dtype for x in keras.tree.flatten(args))
         if self._precision(layer) == "float32":
             args = keras.tree.map_structure(self._dequantized, args)
         write = find_rule(layer)
@@ -198,7 +201,7 @@ class Emitter:
 
     def _dequantized(self, x):
         """A tensor as float32."""
-        if x.dtype == np.float32:
+        if x.dtype in (np.float32, np.int32):
             return x
         if x.index not in self._converted:
             output = self.float_tensor(f"{self._names[x.index]}/float32", x.shape)
@@ -223,6 +226,8 @@ class Emitter:
         first = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
         shape = layer.compute_output_shape(keras.tree.map_structure(lambda x: x.shape, inputs))
         precision = self._precision(layer)
+        if first.dtype == np.int32:
+            return self.writer.tensor(layer.name, shape, first.dtype)
         if precision == "float32":
             return self.float_tensor(layer.name, shape)
         if layer.keeps_values:

@@ -264,6 +264,34 @@ class Max(Primitive):
         return {**super().get_config(), "axes": list(self.axes)}
 
 
+@keras.saving.register_keras_serializable(package="care_keras")
+class ArgMax(Primitive):
+    """ARG_MAX over the last axis: int32 places, of equal numbers the first.
+
+    Args:
+        keepdims: Whether that axis is kept with size 1, for which a RESHAPE follows.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    int8 = Int8(Output.INTEGER)
+
+    def __init__(self, keepdims: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.keepdims = keepdims
+
+    def call(self, inputs) -> keras.KerasTensor:
+        return ops.argmax(inputs, axis=-1, keepdims=self.keepdims)
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return (*input_shape[:-1], 1) if self.keepdims else tuple(input_shape[:-1])
+
+    def compute_output_spec(self, inputs) -> keras.KerasTensor:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype="int32")
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "keepdims": self.keepdims}
+
+
 class _PerHead(Primitive):
     """Base: `head_dim` channels make a head."""
 

@@ -1,5 +1,6 @@
 """The base of all primitives."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import keras
@@ -35,6 +36,23 @@ class Primitive(keras.layers.Layer):
     def keeps_values(self) -> bool:
         """Whether its output is quantized as its input is."""
         return self.int8.output is Output.LIKE_INPUT
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether it moves int32 places as it moves numbers."""
+        return "int32" in self.int8.precisions
+
+    def check_integers(self, dtypes: Iterable[object]) -> None:
+        """Refuses inputs of these types: int32 places are moved, and nothing is computed of them.
+
+        Raises:
+            ValueError: If one is int32, and this is no move.
+        """
+        if not self.takes_integers and any(str(dtype) == "int32" for dtype in dtypes):
+            raise ValueError(
+                "Places, as ArgMax gives them, can be reshaped, permuted and cut out, and "
+                f"nothing else is computed of them. Received: {self.name!r} ({type(self).__name__})"
+            )
 
     def compute_output_shape(self, input_shape) -> tuple:
         return input_shape

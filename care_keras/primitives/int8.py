@@ -18,11 +18,13 @@ class Output(enum.Enum):
         OWN: With a range of its own, which calibration finds.
         LIKE_INPUT: As its first input is: its numbers are some of that one's,
             or lie between them.
+        INTEGER: Not at all, as it is int32: places, of which nothing is computed.
         NONE: Not at all: TFLite has no int8 kernel that is safe to use.
     """
 
     OWN = enum.auto()
     LIKE_INPUT = enum.auto()
+    INTEGER = enum.auto()
     NONE = enum.auto()
 
 
@@ -59,7 +61,8 @@ class Int8:
             between its codes, so that it is rounded anew.
         joins_inputs: Whether all inputs, and not the first alone, are
             quantized alike.
-        precisions: What it can compute in besides float32.
+        precisions: What it can compute in besides float32; `"int32"` of what
+            moves places.
         symmetric_inputs: Places of inputs whose code of 0 must be 0.
         relative: Whether relative errors count in its input and output, as
             of a divisor.

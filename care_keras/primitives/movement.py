@@ -11,6 +11,16 @@ from care_keras.primitives.int8 import Int8, Output
 _MOVES = Int8(Output.LIKE_INPUT, precisions=("int8", "int16"))
 
 
+class _MovesIntegers(Primitive):
+    """Base: takes numbers, or int32 places, which stay int32."""
+
+    int8 = Int8(Output.LIKE_INPUT, precisions=("int8", "int16", "int32"))
+
+    def compute_output_spec(self, inputs) -> keras.KerasTensor:
+        dtype = "int32" if inputs.dtype == "int32" else self.compute_dtype
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=dtype)
+
+
 @keras.saving.register_keras_serializable(package="care_keras")
 class ChannelSlice(Primitive):
     """SLICE of the last axis: channels `start` to `start + size`.
@@ -129,15 +139,13 @@ class Transpose(Primitive):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Reshape(Primitive):
+class Reshape(_MovesIntegers):
     """RESHAPE.
 
     Args:
         target_shape: Without the batch's axis; one size may be -1.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
-
-    int8 = _MOVES
 
     def __init__(self, target_shape, **kwargs):
         super().__init__(**kwargs)
@@ -162,15 +170,13 @@ class Reshape(Primitive):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Permute(Primitive):
+class Permute(_MovesIntegers):
     """TRANSPOSE of all axes but the batch's.
 
     Args:
         order: Of the axes, from 1: `(2, 1, 3)` swaps the first two.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
-
-    int8 = _MOVES
 
     def __init__(self, order, **kwargs):
         super().__init__(**kwargs)
@@ -187,7 +193,7 @@ class Permute(Primitive):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class Slice(Primitive):
+class Slice(_MovesIntegers):
     """SLICE or STRIDED_SLICE of all axes but the batch's.
 
     Args:
@@ -196,8 +202,6 @@ class Slice(Primitive):
         strides: Distance of the places, positive.
         **kwargs: Arguments of `keras.layers.Layer`.
     """
-
-    int8 = _MOVES
 
     def __init__(self, begin, end, strides=None, **kwargs):
         super().__init__(**kwargs)

@@ -245,7 +245,9 @@ class _Quantization:
             return args[0]
         kind = type(layer) if precision == "float32" else type(layer).quantized()
         copy = kind.from_config(layer.get_config())
-        outputs = copy(*self._read(layer, args, precision))
+        given = self._read(layer, args, precision)
+        layer.check_integers(x.dtype for x in keras.tree.flatten(given))
+        outputs = copy(*given)
         weights = [array(weight) for weight in layer.weights]
         of_image = self._fold_pixels and args[0] is self._image
         if of_image and folds_pixels(self._model, layer):
@@ -267,6 +269,8 @@ class _Quantization:
             rounded: Whether it gives new numbers, not some of its input's.
             fixed: `(scale, zero_point)` of its int8 codes, if nothing changes them.
         """
+        if values.dtype == "int32":
+            return _Tensor(values, precision, {})
         read_in = self._read_in.get(name, set())
         forms = {}
         if precision == "int8":

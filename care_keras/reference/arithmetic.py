@@ -136,6 +136,14 @@ def _reduce_extreme(operation):
     return lambda x: function(x, axis=axes, keepdims=keep)
 
 
+@kernel("ARG_MAX")
+def _arg_max(operation):
+    """The first of the largest codes (LiteRT's tflite/kernels/internal/reference/arg_min_max.h)."""
+    operation.check_int8(operation.inputs[0])
+    axis, dtype = int(operation.constant(1).reshape(-1)[0]), operation.output.dtype
+    return lambda x: np.argmax(x, axis).astype(dtype)
+
+
 @kernel("MAXIMUM", "MINIMUM")
 def _extreme(operation):
     """An exact comparison of codes (LiteRT's tflite/kernels/maximum_minimum.cc)."""

@@ -147,6 +147,8 @@ def _keeps_apart(operation):
     name = operation.name
     if name in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"):
         return all(int(axis) % rank for axis in operation.constant(1).reshape(-1))
+    if name == "ARG_MAX":
+        return bool(int(operation.constant(1).reshape(-1)[0]) % rank)
     if name == "TRANSPOSE":
         return not operation.constant(1)[0]
     if name == "CONCATENATION":

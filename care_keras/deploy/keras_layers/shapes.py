@@ -10,13 +10,13 @@ from care_keras import primitives as p
 from care_keras.deploy.lowering import Lowered, NoPrimitiveError, check_channels_last, lowers
 
 
-@lowers(keras.layers.Reshape)
+@lowers(keras.layers.Reshape, takes_integers=True)
 def lower_reshape(build, layer, x, rewrites) -> Lowered:
     """RESHAPE."""
     return build.add(p.Reshape, x, layer.name, layer.target_shape)
 
 
-@lowers(keras.layers.Flatten)
+@lowers(keras.layers.Flatten, takes_integers=True)
 def lower_flatten(build, layer, x, rewrites) -> Lowered:
     """RESHAPE to one axis."""
     if getattr(layer, "data_format", "channels_last") != "channels_last" and len(x.shape) > 2:
@@ -24,7 +24,7 @@ def lower_flatten(build, layer, x, rewrites) -> Lowered:
     return build.add(p.Reshape, x, layer.name, (-1,))
 
 
-@lowers(keras.layers.Permute)
+@lowers(keras.layers.Permute, takes_integers=True)
 def lower_permute(build, layer, x, rewrites) -> Lowered:
     """TRANSPOSE."""
     return build.add(p.Permute, x, layer.name, layer.dims)
@@ -100,7 +100,7 @@ def lower_concatenate(build, layer, inputs, rewrites) -> Lowered:
     return build.add(p.Concatenate, inputs, layer.name, axis - rank)
 
 
-@lowers("Reshape")
+@lowers("Reshape", takes_integers=True)
 def lower_reshape_operation(build, operation, x, rewrites) -> Lowered:
     """RESHAPE that leaves the batch's axis as it is."""
     newshape = operation.newshape
@@ -122,7 +122,7 @@ def _is_size(value):
     return value is None or isinstance(value, (int, np.integer))
 
 
-@lowers("Squeeze", "ExpandDims", "Ravel")
+@lowers("Squeeze", "ExpandDims", "Ravel", takes_integers=True)
 def lower_axes(build, operation, x, rewrites) -> Lowered:
     """RESHAPE that drops or adds axes of size 1."""
     shape = operation.compute_output_spec(x).shape
@@ -131,7 +131,7 @@ def lower_axes(build, operation, x, rewrites) -> Lowered:
     return build.reshape(x, shape, operation.name)
 
 
-@lowers("Transpose", "Swapaxes", "Moveaxis")
+@lowers("Transpose", "Swapaxes", "Moveaxis", takes_integers=True)
 def lower_transpose(build, operation, x, rewrites) -> Lowered:
     """TRANSPOSE."""
     rank = len(x.shape)
@@ -150,7 +150,7 @@ def lower_transpose(build, operation, x, rewrites) -> Lowered:
     return build.add(p.Permute, x, operation.name, order[1:])
 
 
-@lowers("GetItem")
+@lowers("GetItem", takes_integers=True)
 def lower_get_item(build, operation, inputs, rewrites) -> Lowered:
     """SLICE or STRIDED_SLICE, and RESHAPE where axes are dropped."""
     x, key = inputs

@@ -102,6 +102,30 @@ def lower_reduction(build, operation, x, rewrites) -> Lowered:
     return _reduce(build, kind, x, _axes(operation), operation.keepdims, operation.name)
 
 
+@lowers("Argmax")
+def lower_arg_max(build, operation, x, rewrites) -> Lowered:
+    """ARG_MAX of the last axis, which a TRANSPOSE brings another one to."""
+    rank = len(x.shape)
+    if operation.axis is None or operation.axis % rank == 0:
+        raise NoPrimitiveError("it takes the images of a batch together")
+    axis, name = operation.axis % rank, operation.name
+    behind = build.producer(x)
+    if behind is not None and isinstance(behind[0], p.Softmax) and axis == rank - 1:
+        # The same order without its int8 codes, in which close classes are equal.
+        x = behind[1]
+        build.shared.add(id(x))
+    if axis == rank - 1:
+        return build.add(p.ArgMax, x, name, operation.keepdims)
+    order = [place for place in range(1, rank) if place != axis]
+    x = build.add(p.Permute, x, f"{name}_order", (*order, axis))
+    if not operation.keepdims:
+        return build.add(p.ArgMax, x, name)
+    x = build.add(p.ArgMax, x, f"{name}_last", True)
+    order = list(range(1, rank - 1))
+    order.insert(axis - 1, rank - 1)
+    return build.add(p.Permute, x, name, order)
+
+
 @lowers("Min")
 def lower_min(build, operation, x, rewrites) -> Lowered:
     """The opposite of the REDUCE_MAX of opposites."""

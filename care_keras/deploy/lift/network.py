@@ -27,6 +27,9 @@ from care_keras.primitives.deploy_model import DeployModel
 from care_keras.tflite_file import read_graph
 
 _FLOATS = ("float32", "float16", "bfloat16")
+# What moves places as it moves numbers, and the types that a file has for them.
+_MOVES = ("CAST", "EXPAND_DIMS", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE")
+_PLACES = ("int32", "int64")
 # Bytes of weights for each byte of the file, as tensors may be shared, and for any file.
 _BYTES_PER_BYTE, _FREE_BYTES = 16, 1 << 26
 # Letters of a tensor's name, and of what Keras or NumPy say, in a message.
@@ -157,8 +160,12 @@ class Network:
             return fold(operator, [x for x in inputs if x is not None], self._charge)
         if operator.name not in LIFTS:
             raise NoPrimitiveError("of what is computed")
+        of_places = any(isinstance(x, Value) and x.is_places for x in inputs)
+        if of_places and operator.name not in _MOVES:
+            raise NoPrimitiveError("of places, as ARG_MAX gives them")
+        given = _PLACES if of_places or operator.name == "ARG_MAX" else _FLOATS
         for tensor in outputs:
-            if tensor.dtype not in _FLOATS:
+            if tensor.dtype not in given:
                 raise NoPrimitiveError(f"of {tensor.dtype}")
         call = Call(
             self._build,

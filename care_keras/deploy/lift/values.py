@@ -41,6 +41,11 @@ class Value:
         """Of the file's tensor, for one image."""
         return self.sizes if self.axis is None else insert(self.sizes, self.axis, 1)
 
+    @property
+    def is_places(self) -> bool:
+        """Whether it holds int32 places, which are moved, and nothing else."""
+        return not isinstance(self.tensor, Affine) and self.tensor.dtype == "int32"
+
     def own_axis(self, axis: int) -> int:
         """The axis of `tensor` that an axis of the file's tensor is: 0 for the batch's."""
         if axis == self.axis:

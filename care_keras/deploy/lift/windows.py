@@ -43,6 +43,23 @@ def lift_reduction(call: Call) -> Value:
     return value if call.option("keep_dims") else drop(build, value, axes, f"{name}_dropped")
 
 
+@lifts("ARG_MAX")
+def lift_arg_max(call: Call) -> Value:
+    """int32 places, whatever integers the file has for them."""
+    value, build = call.value(), call.build
+    (axis,) = call.integers(1)
+    axis = normal_axis(axis, len(value.shape))
+    if axis == value.axis:
+        raise NoPrimitiveError("over the images of a batch")
+    x, own = build.tensor(value.tensor), value.own_axis(axis)
+    rank = len(x.shape)
+    if own != rank - 1:
+        order = [place for place in range(1, rank) if place != own]
+        x = build.add(p.Permute, x, f"{call.name}_order", (*order, own))
+    batch = None if value.axis is None else value.axis - (axis < value.axis)
+    return Value(build.add(p.ArgMax, x, call.name), batch)
+
+
 @lifts("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
 def lift_resize(call: Call) -> Value:
     """Pixels taken by their centres, or in a way that gives the same."""

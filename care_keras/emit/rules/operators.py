@@ -9,6 +9,7 @@ from care_keras.tflite_file.writer import Quantization, TensorHandle
 # LiteRT's tflite/converter/tools/versioning/op_version.cc.
 VERSIONS = {
     "ADD": (1, 2, 3),
+    "ARG_MAX": (1, 2),
     "AVERAGE_POOL_2D": (1, 2),
     "BATCH_MATMUL": (1, 2, 3),
     "CONCATENATION": (1, 2, 3),
@@ -79,7 +80,9 @@ def operator(emit, name, inputs, output, operator_options=None, version=None) ->
 
 
 def _version(name, inputs, output):
-    version = VERSIONS[name][_PRECISIONS.index(output.dtype)]
+    # Of int32 places, which are given by numbers and moved by what took int32 from the start.
+    kind = inputs[0].dtype if output.dtype == np.int32 else output.dtype
+    version = 1 if kind == np.int32 else VERSIONS[name][_PRECISIONS.index(kind)]
     shapes = [handle.shape for handle in inputs]
     if len(output.shape) <= 4:
         return version

@@ -1,6 +1,7 @@
 """Sums, element-wise products and means."""
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from care_keras import primitives as p
 from care_keras.emit.rules import operators as o
@@ -103,6 +104,19 @@ def _max(emit, layer, x):
     axes = o.int32(emit, layer.axes, f"{layer.name}/axes")
     options = o.options("Reducer", keepDims=True)
     return o.operator(emit, "REDUCE_MAX", [x, axes], emit.output(layer, x), options)
+
+
+@rule(p.ArgMax)
+def _arg_max(emit, layer, x):
+    axis = o.int32(emit, len(x.shape) - 1, f"{layer.name}/axis")
+    name = f"{layer.name}/dropped" if layer.keepdims else layer.name
+    output = emit.writer.tensor(name, x.shape[:-1], np.int32)
+    options = o.options("ArgMax", outputType=schema.TensorType.INT32)
+    places = o.operator(emit, "ARG_MAX", [x, axis], output, options)
+    if not layer.keepdims:
+        return places
+    kept = emit.writer.tensor(layer.name, layer.compute_output_shape(x.shape), np.int32)
+    return o.reshape(emit, layer.name, places, kept)
 
 
 @rule(p.HeadMask)

@@ -219,6 +219,12 @@ FUNCTIONS = {
     "mean": ("MEAN", lambda tf, x: tf.reduce_mean(x, (1, 2))),
     "mean of channels": ("MEAN", lambda tf, x: tf.reduce_mean(x, -1, keepdims=True)),
     "sum": ("SUM", lambda tf, x: tf.reduce_sum(x, 2)),
+    "arg max": ("ARG_MAX", lambda tf, x: tf.argmax(x, -1)),
+    "arg max of rows": (
+        "ARG_MAX",
+        lambda tf, x: tf.cast(tf.argmax(tf.transpose(x, (0, 2, 1, 3)), 2), tf.int32)[..., None],
+    ),
+    "arg max of an image": ("ARG_MAX", lambda tf, x: tf.argmax(tf.reduce_max(x, (1, 2)), 1)),
     "reduce max": ("REDUCE_MAX", lambda tf, x: tf.reduce_max(x, (1, 3))),
     "reduce min": ("REDUCE_MIN", lambda tf, x: tf.reduce_min(x, (1, 2), keepdims=True)),
     "max pool": ("MAX_POOL_2D", lambda tf, x: tf.nn.max_pool2d(x, 3, 2, "SAME")),
@@ -556,11 +562,24 @@ def test_names_all_that_it_refuses_at_once():
 
     def function(x):
         x = tf.pad(tf.sin(x), ((0, 0), (1, 1), (1, 1), (0, 0)), "REFLECT")
-        return tf.cast(tf.argmax(tf.sin(x), -1), tf.float32) + tf.cumsum(x[..., 0], 1)
+        return tf.cast(tf.argmin(tf.sin(x), -1), tf.float32) + tf.cumsum(x[..., 0], 1)
 
     message = refusal(converted(function, (1, *SIZE, CHANNELS)))
-    for part in ("SIN (2, ", "MIRROR_PAD (1, ", "ARG_MAX (1, ", "CUMSUM (1, "):
+    for part in ("SIN (2, ", "MIRROR_PAD (1, ", "ARG_MIN (1, ", "CUMSUM (1, "):
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("of_places", "named"),
+    [
+        (lambda tf, x: tf.cast(x, tf.float32), "CAST of float32 (1, "),
+        (lambda tf, x: x + 1, "ADD of places, as ARG_MAX gives them (1, "),
+    ],
+)
+def test_refuses_to_compute_with_places(of_places, named):
+    tf = tensorflow()
+    content = converted(lambda x: of_places(tf, tf.argmax(x, -1)), (1, *SIZE, CHANNELS))
+    assert named in refusal(content)
 
 
 def test_refuses_files_of_int8():

@@ -304,6 +304,17 @@ CASES = {
     "maximum of pixels": of_one(p.Max, lambda x: x.max((1, 2), keepdims=True), axes=[1, 2]),
     "maximum of rows": of_one(p.Max, lambda x: x.max(1, keepdims=True), ROWS, axes=[1]),
     "maximum of channels": of_one(p.Max, lambda x: x.max(3, keepdims=True), axes=[3]),
+    "place of the maximum": of_one(p.ArgMax, lambda x: x.argmax(-1), keepdims=False),
+    "place of the maximum, kept": of_one(
+        p.ArgMax, lambda x: x.argmax(-1, keepdims=True), keepdims=True
+    ),
+    "place of the maximum of rows": of_one(p.ArgMax, lambda x: x.argmax(-1), ROWS, keepdims=False),
+    "place of the maximum of a vector": of_one(
+        p.ArgMax,
+        lambda x: x.argmax(-1),
+        Source(6, lambda x: p.SqueezePixels()(averages(x))),
+        keepdims=False,
+    ),
     "relu": clip(0.0, None),
     "relu6": clip(0.0, 6.0, Source(6, doubled)),
     "relu from -1 to 1": clip(-1.0, 1.0),

@@ -9,6 +9,7 @@ from care_keras.deploy import Rewrites, fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import snr_db
+from care_keras.primitives.deploy_model import DeployModel
 from care_keras.primitives.rsqrt_kernel import rsqrt_codes
 from care_keras.quantization import (
     FakeQuant,
@@ -252,6 +253,15 @@ def test_a_quantized_form_is_refused(quantized):
 def test_operations_without_int8_are_refused():
     with pytest.raises(ValueError, match=r"no int8 form.*Received: .*Divide"):
         quantize(fuse(tiny_classifier(), Rewrites(division_free=False)))
+
+
+def test_nothing_is_computed_of_places():
+    images = keras.Input((4, 4, 3))
+    places = p.ArgMax(True)(images)
+    model = DeployModel(images, p.Add(name="sum")([places, places]))
+    for write in (quantize, lambda form: emit_tflite(form, (4, 4))):
+        with pytest.raises(ValueError, match=r"reshaped, permuted.*Received: 'sum' \(Add\)$"):
+            write(model)
 
 
 def test_layers_without_primitives_are_refused():

@@ -1,5 +1,7 @@
 """Arithmetic of several codes against LiteRT."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
@@ -97,6 +99,23 @@ def test_extremes_over_axes(name, seed):
     result = Codes(expected, x.scale, x.zero_point)
     output = file.operator(name, 2, inputs, result, options("Reducer", keepDims=keep))
     by_litert, codes = both(file, output)
+    np.testing.assert_array_equal(by_litert, expected)
+    np.testing.assert_array_equal(codes, expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_places_of_the_largest(seed):
+    """Of few different codes, so that many are equal: the first of them."""
+    draw = Draw(seed)
+    x = draw.tensor(2, draw.integer(2, 20), draw.integer(2, 20), draw.integer(2, 70))
+    x = dataclasses.replace(x, array=x.array // np.int8(50))
+    axis = (3, -1, 1, 2)[seed % 4]
+    file = File()
+    inputs = [file.input(x), file.integers(axis if seed % 2 else [axis])]
+    expected = x.array.argmax(axis).astype(np.int32)
+    fields = options("ArgMax", outputType=schema.TensorType.INT32)
+    by_litert, codes = both(file, file.operator("ARG_MAX", 2, inputs, Codes(expected), fields))
+    assert codes.dtype == by_litert.dtype == np.int32
     np.testing.assert_array_equal(by_litert, expected)
     np.testing.assert_array_equal(codes, expected)
 

@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.data.sources import open_source
 from care_keras.deploy import fuse
@@ -150,6 +151,11 @@ def one_operation(name, axis):
     """A file of an operation along an axis of `(4, 6, 8)`."""
     x, file = Draw(0).tensor(4, 6, 8), File()
     inputs, array = [file.input(x)], x.array
+    if name == "ARG_MAX":
+        inputs.append(file.integers(axis))
+        places = [Codes(array.argmax(axis).astype(np.int32))]
+        fields = options("ArgMax", outputType=schema.TensorType.INT32)
+        return file.content(*file.operators(name, 2, inputs, places, fields))
     if name == "REDUCE_MAX":
         inputs.append(file.integers([axis]))
         fields, outputs = options("Reducer"), [array.max(axis)]
@@ -172,7 +178,7 @@ def one_operation(name, axis):
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
-@pytest.mark.parametrize("name", ["REDUCE_MAX", "PADV2", "PACK", "UNPACK", "SPLIT_V"])
+@pytest.mark.parametrize("name", ["ARG_MAX", "REDUCE_MAX", "PADV2", "PACK", "UNPACK", "SPLIT_V"])
 def test_what_keeps_images_apart(name, axis):
     assert keeps_images_apart(read_graph(one_operation(name, axis))) == (axis != 0)
 
