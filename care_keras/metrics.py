@@ -50,6 +50,11 @@ def top_k(outputs: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float(np.mean(label_ranks(outputs, labels) < k))
 
 
+def is_classes(outputs: np.ndarray) -> bool:
+    """Whether a model's output are integers: classes that it has picked, and no scores of them."""
+    return outputs.dtype.kind in "iu"
+
+
 def wilson_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson's score interval of a share seen in `count` trials; 95 % by default.
 

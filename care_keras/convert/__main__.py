@@ -170,7 +170,7 @@ def _report(job, result):
             f"{check.size_bytes / 1e6:.2f} MB",
             _percent(check.top1),
             _percent(check.agreement),
-            f"{check.snr_db:.1f} dB",
+            None if check.snr_db is None else f"{check.snr_db:.1f} dB",
         ]
         for check in result.checks
     ]

@@ -10,7 +10,7 @@ from care_keras.console.progress import progress
 from care_keras.convert.examples import Examples, pair_names
 from care_keras.graph import functional_form, input_structure
 from care_keras.litert.file import LiteRTFile, whole_batches
-from care_keras.metrics import finite_or_none, snr_db, top1_agreement, top_k
+from care_keras.metrics import finite_or_none, is_classes, snr_db, top1_agreement, top_k
 from care_keras.primitives.deploy_model import DeployModel
 
 # Pixels of one batch of the Keras model: 32 images of 224x224; of one made of primitives, whose
@@ -31,11 +31,12 @@ class CheckResult:
         images: Images it was run on.
         top1: Share of labels it got right, or `None` without labels.
         agreement: Share of images where it picks the Keras model's class; of
-            maps, of pixels; `None` where nothing scores classes.
+            maps, of pixels; of integers, which are classes, of equal ones;
+            `None` where nothing scores or gives classes.
         snr_db: Of its outputs against the Keras model's, in dB; of several the
-            lowest.
+            lowest; `None` where all are integers.
         constant: Whether it gives one and the same output for all images.
-        output_snr_db: Of several outputs, that of each by its name.
+        output_snr_db: Of several outputs, that of each by its name, but of integers.
         chance: The agreement of picks that have nothing to do with the Keras
             model's; `None` where there is nothing to pick.
         undecided: Whether the Keras model's two best classes are mostly less
@@ -47,7 +48,7 @@ class CheckResult:
     images: int
     top1: float | None
     agreement: float | None
-    snr_db: float
+    snr_db: float | None
     constant: bool = False
     output_snr_db: dict[str, float] = dataclasses.field(default_factory=dict)
     chance: float | None = None
@@ -56,7 +57,7 @@ class CheckResult:
     def to_dict(self) -> dict:
         """As plain JSON types; an infinite ratio, which JSON lacks, as `None`."""
         result = dataclasses.asdict(self)
-        result["snr_db"] = finite_or_none(self.snr_db)
+        result["snr_db"] = None if self.snr_db is None else finite_or_none(self.snr_db)
         ratios = {name: finite_or_none(value) for name, value in self.output_snr_db.items()}
         result["output_snr_db"] = ratios
         return result
@@ -67,7 +68,9 @@ Outputs = dict[str, np.ndarray]
 
 
 def keras_outputs(model: keras.Model, examples: Examples) -> Outputs:
-    """What the Keras model returns for examples of its inputs: float32, the first axis examples.
+    """What the Keras model returns for examples of its inputs, the first axis examples.
+
+    It is float32, and int32 where that are classes.
 
     Raises:
         ValueError: If it does not run.
@@ -81,11 +84,13 @@ def keras_outputs(model: keras.Model, examples: Examples) -> Outputs:
         values = examples.part(start, start + batch).values()
         # Not `predict`: tracing a graph takes longer than these few batches do.
         parts.append(output_dict(model, _called(model, values)))
-    return {
-        name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts]).astype(
-            np.float32
-        )
+    outputs = {
+        name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts])
         for name in parts[0]
+    }
+    return {
+        name: values.astype(np.int32 if is_classes(values) else np.float32)
+        for name, values in outputs.items()
     }
 
 
@@ -117,8 +122,30 @@ def output_dict(model: keras.Model, outputs) -> dict:
 
 def classes_output(outputs: Outputs) -> str | None:
     """Name of the one output that scores classes, `(images, classes)`, or `None`."""
-    names = [name for name, x in outputs.items() if x.ndim == 2 and x.shape[1] > 1]
+    names = [
+        name for name, x in outputs.items() if x.ndim == 2 and x.shape[1] > 1 and not is_classes(x)
+    ]
     return names[0] if len(names) == 1 else None
+
+
+def picked_output(outputs: Outputs) -> str | None:
+    """Name of the one output that is the class of each image, an integer, or `None`."""
+    names = [name for name, x in outputs.items() if is_classes(x) and x.size == len(x)]
+    return names[0] if len(names) == 1 else None
+
+
+def top1(outputs: Outputs, reference: Outputs, labels: np.ndarray) -> float | None:
+    """Share of labels that outputs get right, or `None` if none of them says classes.
+
+    Args:
+        outputs: Of what is asked about.
+        reference: The Keras model's, whose types say which output it is.
+        labels: Class indices.
+    """
+    scores, picked = classes_output(reference), picked_output(reference)
+    if scores is not None:
+        return top_k(outputs[scores], labels, 1)
+    return None if picked is None else float(np.mean(outputs[picked].reshape(-1) == labels))
 
 
 def check_file(
@@ -151,18 +178,18 @@ def check_file(
     outputs = {key: outputs[key].reshape(reference[key].shape) for key in reference}
     if not all(np.all(np.isfinite(one)) for one in outputs.values()):
         raise ValueError(f"The {name} file gives values that are not finite on real images")
-    ratios = {key: snr_db(outputs[key], reference[key]) for key in reference}
-    scores = classes_output(reference)
+    numbers = [key for key, values in reference.items() if not is_classes(values)]
+    ratios = {key: snr_db(outputs[key], reference[key]) for key in numbers}
     agreement, chance, undecided = _agreement(outputs, reference, file)
     return CheckResult(
         name=name,
         size_bytes=os.path.getsize(path),
         images=len(examples),
-        top1=None if labels is None or scores is None else top_k(outputs[scores], labels, 1),
+        top1=None if labels is None else top1(outputs, reference, labels),
         agreement=agreement,
-        snr_db=min(ratios.values()),
+        snr_db=min(ratios.values(), default=None),
         constant=_lost_all(outputs, reference, file),
-        output_snr_db=ratios if len(ratios) > 1 else {},
+        output_snr_db=ratios if len(reference) > 1 else {},
         chance=chance,
         undecided=undecided,
     )
@@ -190,30 +217,37 @@ def _agreement(outputs, reference, file):
 
     Returns:
         It, what chance would give, and whether the reference is undecided;
-        `None` where no output scores classes.
+        `None` where no output scores classes, or gives them.
     """
-    found = [
-        (top1_agreement(outputs[key], values), *_by_chance(outputs[key], values, tensor.scale))
-        for (key, values), tensor in zip(reference.items(), file.outputs.values(), strict=True)
-        if values.ndim > 1 and values.shape[-1] > 1
-    ]
+    found = []
+    for (key, values), tensor in zip(reference.items(), file.outputs.values(), strict=True):
+        if is_classes(values):
+            share = float(np.mean(outputs[key] == values))
+            found.append((share, _chance(outputs[key], values), False))
+        elif values.ndim > 1 and values.shape[-1] > 1:
+            share = top1_agreement(outputs[key], values)
+            found.append((share, *_by_chance(outputs[key], values, tensor.scale)))
     return min(found, key=lambda one: one[0], default=(None, None, False))
 
 
 def _by_chance(values, reference, step):
-    classes = reference.shape[-1]
-    shares = [
-        np.bincount(one.reshape(-1, classes).argmax(-1), minlength=classes) / (one.size // classes)
-        for one in (values, reference)
-    ]
-    best = np.partition(reference.reshape(-1, classes), -2, axis=-1)
+    best = np.partition(reference.reshape(-1, reference.shape[-1]), -2, axis=-1)
     undecided = np.median(best[:, -1] - best[:, -2]) < step
-    return float(shares[0] @ shares[1]), bool(undecided)
+    return _chance(values.argmax(-1), reference.argmax(-1)), bool(undecided)
+
+
+def _chance(first, second):
+    """How often classes are equal that are drawn from two arrays of them, one from each."""
+    classes = np.unique(np.concatenate([first.reshape(-1), second.reshape(-1)]))
+    return float(sum(np.mean(first == one) * np.mean(second == one) for one in classes))
 
 
 def _lost_all(outputs, reference, file):
     """Whether an output is the same for all images, and should not be."""
     for (key, values), tensor in zip(reference.items(), file.outputs.values(), strict=True):
+        # Where most are of one class, a good file may pick that alone: the agreement says more.
+        if is_classes(values):
+            continue
         # Of a reference that differs by less than a code there is nothing else to give.
         differs = np.ptp(values, axis=0).max() > tensor.scale
         if differs and not _is_constant(values) and _is_constant(outputs[key]):
@@ -222,8 +256,9 @@ def _lost_all(outputs, reference, file):
 
 
 def is_constant(outputs: Outputs) -> bool:
-    """Whether several images have one and the same outputs."""
-    return all(_is_constant(values) for values in outputs.values())
+    """Whether several images have one and the same outputs, not of classes alone."""
+    numbers = any(not is_classes(values) for values in outputs.values())
+    return numbers and all(_is_constant(values) for values in outputs.values())
 
 
 def _is_constant(values):

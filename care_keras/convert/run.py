@@ -20,6 +20,8 @@ from care_keras.convert.check import (
     classes_output,
     is_constant,
     keras_outputs,
+    picked_output,
+    top1,
 )
 from care_keras.convert.conversion import convert_model, deploy_form, int8_form
 from care_keras.convert.draw import DrawnExamples
@@ -35,7 +37,6 @@ from care_keras.files import atomic_path, write_atomically
 from care_keras.graph import functional_form, unfold
 from care_keras.litert.layer_runner import LayerDifference
 from care_keras.loading import load_any
-from care_keras.metrics import top_k
 from care_keras.models.presets import PRESETS
 from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
 from care_keras.quantization.quantize import describe_operations, find_precisions
@@ -401,18 +402,23 @@ def _affordable(preprocessing, pixels, fewest, most):
 
 def _labels_fit(model, source, reference):
     """Whether a source's class indices mean what the model's outputs mean."""
-    scores = classes_output(reference)
+    scores, picked = classes_output(reference), picked_output(reference)
     names = getattr(model, "labels", None)
-    if scores is None or names is not None:
-        return scores is not None and source.class_names == tuple(names)
-    return reference[scores].shape[1] == len(source.class_names)
+    if scores is None and picked is None:
+        return False
+    if names is not None:
+        return source.class_names == tuple(names)
+    if scores is not None:
+        return reference[scores].shape[1] == len(source.class_names)
+    # How many classes there are is not said: those of the user's own images are the model's if
+    # they can be.
+    return "bundled" not in source.name and reference[picked].max() < len(source.class_names)
 
 
 def _keras_top1(held_out):
     if held_out.labels is None:
         return None
-    scores = held_out.reference[classes_output(held_out.reference)]
-    return top_k(scores, held_out.labels, 1)
+    return top1(held_out.reference, held_out.reference, held_out.labels)
 
 
 def _figures(job, calibration, held_out, result):

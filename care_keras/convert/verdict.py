@@ -1,6 +1,7 @@
 """Whether a converted file is still the model: what its check means, in words."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -74,6 +75,11 @@ def judge(
     elif check.constant:
         reason = f"the {check.name} file gives the same output for every image"
         return Judgement((f"{reason}: {advice}",), (reason,))
+    if check.snr_db is None and check.chance == 1.0:
+        warnings.append(
+            f"the Keras model and {check.name} give one class for all of the {check.images} "
+            "images: the agreement says little; --evaluation=DIR with images like the app's"
+        )
     if check.agreement is not None and check.agreement < LOW_AGREEMENT:
         if check.undecided:
             advised = "its two best are mostly less than one code apart; convert a trained model"
@@ -88,15 +94,16 @@ def judge(
                 f"the {check.name} file picks the Keras model's class on {check.agreement:.2%} of "
                 "the images, no more often than by chance"
             )
-    if check.snr_db < LOW_SNR_DB:
-        noise = "are more noise than signal" if check.snr_db < NO_SNR_DB else "are noisy"
+    ratio = math.inf if check.snr_db is None else check.snr_db
+    if ratio < LOW_SNR_DB:
+        noise = "are more noise than signal" if ratio < NO_SNR_DB else "are noisy"
         warnings.append(
-            f"the outputs of {check.name} {noise}, {check.snr_db:.1f} dB against the Keras "
+            f"the outputs of {check.name} {noise}, {ratio:.1f} dB against the Keras "
             f"model's: {advice}"
         )
-    if check.snr_db < NO_SNR_DB:
+    if ratio < NO_SNR_DB:
         failures.append(
-            f"the {check.name} file's outputs are more noise than signal ({check.snr_db:.1f} dB)"
+            f"the {check.name} file's outputs are more noise than signal ({ratio:.1f} dB)"
         )
     if check.agreement is None and min_agreement:
         failures.append("--min_agreement is for classes, and no output scores them")

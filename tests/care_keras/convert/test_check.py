@@ -9,6 +9,7 @@ from care_keras.convert.check import (
     check_file,
     is_constant,
     keras_outputs,
+    top1,
 )
 from care_keras.convert.conversion import convert_model
 from care_keras.convert.examples import Examples
@@ -80,6 +81,30 @@ def test_chance_and_indecision():
 def file_of(step):
     """Stands in for a file of one output whose codes are a step apart."""
     return types.SimpleNamespace(outputs={"y": types.SimpleNamespace(scale=step)})
+
+
+def test_classes_are_compared_as_they_are():
+    """Integers are no scores: equal or not, and where all are of one class that is no fault."""
+    first = np.arange(12, dtype=np.int32).reshape(4, 3) % 4
+    second = first.astype(np.float32)
+    second[0, 0] += 1.0
+    share, chance, undecided = _agreement({"y": second}, {"y": first}, file_of(0.0))
+    assert share == pytest.approx(11 / 12) and chance == pytest.approx(0.25) and not undecided
+    assert not is_constant({"y": np.ones((4, 3), np.int32)})
+    assert is_constant({"y": np.ones((4, 3), np.int32), "scores": np.ones((4, 3))})
+    result = CheckResult("x", 1, 1, None, 1.0, None)
+    assert result.to_dict()["snr_db"] is None
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_top1_of_classes(shape):
+    picked = {"y": np.asarray([0, 1, 2, 3], np.int32).reshape(shape)}
+    labels = np.asarray([0, 1, 2, 0])
+    assert top1(picked, picked, labels) == 0.75
+    scores = {"y": np.eye(4, dtype=np.float32)}
+    assert top1(scores, scores, labels) == 0.75
+    maps = {"y": np.zeros((4, 2, 2), np.int32)}
+    assert top1(maps, maps, labels) is None
 
 
 def test_outputs_that_differ_by_rounding_are_constant():

@@ -57,6 +57,14 @@ def test_figures(changes, warnings, failures):
         assert "do this" in line or "convert a trained model" in line
 
 
+def test_classes_have_no_noise():
+    assert verdict(snr_db=None, chance=0.3) == verdict()
+    assert len(verdict(snr_db=None, agreement=0.4, chance=0.3).warnings) == 1
+    assert verdict(snr_db=None, agreement=0.3, chance=0.3).failures
+    (alone,) = verdict(snr_db=None, agreement=1.0, chance=1.0).warnings
+    assert "give one class for all of the 50 images" in alone
+
+
 def test_lines_name_the_figure():
     low = verdict(agreement=0.4, snr_db=-7.3)
     assert low.warnings == (
