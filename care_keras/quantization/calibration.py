@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from care_keras.graph import unfold
+from care_keras.quantization.bias_correction import correct_biases
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.freeze import freeze
@@ -17,6 +18,8 @@ _REFINEMENT_IMAGES = 16
 _REFINEMENT_PIXELS = 1100
 # Above this many attentions each range is chosen once, so that S0 takes no minute.
 _TWICE_REFINED = 8
+# Values of the input that biases are corrected with, about: 32 photos of 224x224.
+_CORRECTION_VALUES = 5_000_000
 
 
 def calibrate(
@@ -27,10 +30,10 @@ def calibrate(
     """Sets the ranges of every `FakeQuant` from what the float network computes.
 
     The network runs without rounding any activation; its kernels are those of
-    the quantized form.
+    the quantized form. Biases then take back what rounding adds on average.
 
     Args:
-        model: A quantized form; its ranges are changed.
+        model: A quantized form; its ranges and biases are changed.
         batches: Iterable of what `model` takes: arrays of shape `(images,
             height, width, 3)`; of several inputs lists of arrays, in their order.
         config: How ranges are chosen; `int8_ptq()` by default.
@@ -67,9 +70,11 @@ def calibrate(
                 raise ValueError(f"{error}. Received: the input of {layer.name!r}") from error
         return args[0]
 
-    graph, count = unfold(model), 0
+    graph, count, kept = unfold(model), 0, []
     for batch in batches:
         arrays = list(batch) if isinstance(batch, (list, tuple)) else [batch]
+        if count == 0 or sum(one.size for one in kept[0]) * len(kept) < _CORRECTION_VALUES:
+            kept.append([np.asarray(one, np.float32) for one in arrays])
         given = [keras.ops.convert_to_tensor(np.asarray(one, np.float32)) for one in arrays]
         graph.run(given, observe)
         count += len(arrays[0])
@@ -82,6 +87,9 @@ def calibrate(
         seen = np.concatenate(inputs[starts[segment]])
         images = min(_REFINEMENT_IMAGES, _REFINEMENT_PIXELS // int(np.prod(seen.shape[1:3])))
         refine(segment, seen[: max(images, 1)], sweeps=2 if len(segments) <= _TWICE_REFINED else 1)
+    if config.correct_biases:
+        freeze(model)
+        correct_biases(model, [np.concatenate(one) for one in zip(*kept, strict=True)])
     freeze(model)
     return {name: layer.range() for name, (layer, _) in observers.items()}
 

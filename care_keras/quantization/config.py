@@ -21,6 +21,8 @@ class QuantizationConfig:
             inside.
         refine_attention: Whether calibration then chooses the ranges inside
             attention by the error of its output.
+        correct_biases: Whether calibration then makes the mean of each channel
+            that of the float network.
         training_ranges: What training does to them: `"learned"` with the
             weights, `"moving_average"` of what it sees, or `"frozen"`.
         momentum: Of the moving averages.
@@ -39,6 +41,7 @@ class QuantizationConfig:
     observer: str = "mse"
     percentile: float = 99.99
     refine_attention: bool = True
+    correct_biases: bool = True
     training_ranges: str = "learned"
     momentum: float = 0.9
     raw_pixels: bool = True

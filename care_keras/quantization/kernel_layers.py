@@ -10,27 +10,36 @@ from care_keras import primitives
 _MOST_OF_BIAS = 2.0**30
 
 
-class _QuantizedKernel:
+class QuantizedKernel:
     """A kernel of int8 codes from -127 to 127, with a step for each output channel.
 
     `input_step` is the step of the layer's input, which the int32 bias is
     counted in: `bias_step = input_step * kernel_step`. It is 0, and the bias
     not rounded, until `freeze` or calibration sets it. A channel whose kernel is
     nearly nothing takes a step that is large enough for its bias to fit.
+
+    Attributes:
+        rounds: Whether weights are rounded.
     """
 
-    def build(self, input_shape):
+    rounds = True
+
+    def build(self, input_shape) -> None:
         super().build(input_shape)
         self.input_step = self.add_weight(
             name="input_step", shape=(), initializer="zeros", trainable=False
         )
 
-    def forward_kernel(self):
+    def forward_kernel(self) -> keras.KerasTensor:
+        if not self.rounds:
+            return self.kernel
         steps = self._kernel_steps()
         rounded = ops.round(self.kernel / steps) * steps
         return self.kernel + ops.stop_gradient(rounded - self.kernel)
 
-    def forward_bias(self):
+    def forward_bias(self) -> keras.KerasTensor:
+        if not self.rounds:
+            return self.bias
         steps = self.input_step * ops.reshape(self._kernel_steps(), (-1,))
         safe = ops.maximum(steps, 1e-30)
         # JAX's `where` takes no variables.
@@ -49,7 +58,7 @@ class _QuantizedKernel:
         codes_of_bias = _MOST_OF_BIAS * ops.maximum(self.input_step, 1e-30)
         return ops.where(self.input_step > 0.0, ops.maximum(steps, bias / codes_of_bias), steps)
 
-    def kernel_codes(self):
+    def kernel_codes(self) -> tuple[np.ndarray, np.ndarray]:
         """`(codes, steps)`: int8 in the kernel's layout, float32 for each channel."""
         steps = ops.convert_to_numpy(self._kernel_steps()).astype(np.float32)
         codes = np.rint(ops.convert_to_numpy(self.kernel) / steps).astype(np.int8)
@@ -57,20 +66,20 @@ class _QuantizedKernel:
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class QuantizedConv2D(_QuantizedKernel, primitives.Conv2D, quantizes=primitives.Conv2D):
+class QuantizedConv2D(QuantizedKernel, primitives.Conv2D, quantizes=primitives.Conv2D):
     """`Conv2D` with int8 kernel and int32 bias."""
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class QuantizedDepthwiseConv2D(
-    _QuantizedKernel, primitives.DepthwiseConv2D, quantizes=primitives.DepthwiseConv2D
+    QuantizedKernel, primitives.DepthwiseConv2D, quantizes=primitives.DepthwiseConv2D
 ):
     """`DepthwiseConv2D` with int8 kernel and int32 bias."""
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class QuantizedTransposedConv2D(
-    _QuantizedKernel, primitives.TransposedConv2D, quantizes=primitives.TransposedConv2D
+    QuantizedKernel, primitives.TransposedConv2D, quantizes=primitives.TransposedConv2D
 ):
     """`TransposedConv2D` with int8 kernel and int32 bias."""
 

@@ -4,7 +4,8 @@ import numpy as np
 
 from care_keras.quantization.config import QuantizationConfig
 
-_BINS = 2048
+# Narrower than the steps of a range that a few far values have been cut off.
+_BINS = 32768
 # Values of one batch that are counted, at most; the smallest and largest are always those of all.
 _COUNTED = 4_000_000
 # Values that a range of least relative errors is chosen by, at most.

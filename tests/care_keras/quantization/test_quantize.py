@@ -124,7 +124,7 @@ def test_a_channel_scale_is_exact():
 
 def unrounded(monkeypatch):
     """Turns every rounding of a quantized form off."""
-    kernel_class = quantized_layers._QuantizedKernel
+    kernel_class = quantized_layers.QuantizedKernel
     monkeypatch.setattr(FakeQuant, "call", lambda self, inputs, training=None: inputs)
     monkeypatch.setattr(kernel_class, "forward_kernel", lambda self: self.kernel)
     monkeypatch.setattr(kernel_class, "forward_bias", lambda self: self.bias)
