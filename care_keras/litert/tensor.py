@@ -60,6 +60,11 @@ class TensorInfo:
             tensor.index,
         )
 
+    @property
+    def is_classes(self) -> bool:
+        """Whether it holds plain integers, as of classes that were picked, and no codes."""
+        return self.dtype in (np.int32, np.int64) and not self.scale
+
     def quantize(self, values: np.ndarray) -> np.ndarray:
         """Real values as this tensor holds them (rounded and clipped codes if quantized)."""
         if not self.scale:

@@ -58,6 +58,9 @@ class Figures:
         codes_equal: Share of codes that are those of the reference, or `None`.
         max_code_difference: Largest difference in codes, or `None`.
         right: Whether the criterion holds.
+        equal: Of plain integers, as of classes, the share that is the
+            reference's. They have no noise: what is said of it above is that
+            of ones where they are equal and zeros elsewhere, in one channel.
     """
 
     snr_db: float
@@ -74,6 +77,7 @@ class Figures:
     codes_equal: float | None
     max_code_difference: int | None
     right: bool
+    equal: float | None = None
 
 
 class Tally:
@@ -92,6 +96,9 @@ class Tally:
     def add(self, reference: np.ndarray, content: np.ndarray) -> None:
         """Adds what Keras gives for some images, in real units, and what the tensor holds."""
         values, held = self._info.dequantize(content), reference
+        if self._info.is_classes:
+            values = (values == reference).astype(np.float32).reshape(-1, 1)
+            held = reference = np.ones_like(values)
         if self._info.scale:
             codes = self._info.quantize(np.nan_to_num(reference))
             held = self._info.dequantize(codes)
@@ -139,6 +146,7 @@ class Tally:
             codes_equal=self._codes.equal / elements if quantized else None,
             max_code_difference=self._codes.largest_codes,
             right=not ((snr < criterion.min_snr_db and error > layer_limit) or wrong.any()),
+            equal=1.0 - self._total / elements if self._info.is_classes else None,
         )
 
 

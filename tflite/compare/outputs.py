@@ -24,8 +24,8 @@ class OutputComparison:
     Attributes:
         name: The file's name for it.
         images: Images that both were run on.
-        agreement: Share of them with the same largest value, or `None` if
-            there is but one value.
+        agreement: Share of them with the same largest value, of plain integers
+            the same class; `None` if there is but one value.
         agreement_interval: 95 % interval of it (Wilson's), or `None`.
         figures: The output tensor against Keras's output.
     """
@@ -119,6 +119,10 @@ def compare_outputs(
             reference = references[place]
             output = outputs[name].reshape(reference.shape)
             tallies[name].add(reference, output)
+            if pair.litert.outputs[name].is_classes:
+                same = output == reference
+                agreeing[name] += float(same.reshape(len(pixels), -1).mean(axis=1).sum())
+                continue
             if reference.shape[-1] < 2:
                 agreeing[name] = None
                 continue

@@ -31,6 +31,8 @@ def verdict(result: Comparison, min_agreement: float) -> str | None:
         reasons.append(f"the file gives values{which} that are not finite")
     if output.agreement is not None and output.agreement < min_agreement:
         largest = f"the largest value{which}" if which else "the largest output"
+        if output.figures.equal is not None:
+            largest = f"the class{which}"
         reasons.append(
             f"{largest} agrees for {output.agreement:.2%} of the images, "
             f"{min_agreement:.2%} are asked for"
@@ -49,10 +51,10 @@ def verdict(result: Comparison, min_agreement: float) -> str | None:
 
 def _fault(layer, criterion):
     own = layer.own
-    text = (
-        f"{layer.name} ({layer.operator}, operator {layer.operator_index}): own SNR "
-        f"{_db(own.snr_db)}, {criterion.min_snr_db:g} dB are asked for"
-    )
+    where = f"{layer.name} ({layer.operator}, operator {layer.operator_index})"
+    if own.equal is not None:
+        return f"{where}: {own.equal:.2%} of its integers are equal"
+    text = f"{where}: own SNR {_db(own.snr_db)}, {criterion.min_snr_db:g} dB are asked for"
     if own.wrong_channels:
         text += (
             f"; {own.wrong_channels} of {own.channels} channels are wrong, the worst is "
@@ -84,6 +86,8 @@ def _output_table(pair, result):
     several = len(result.outputs) > 1
     quantized = any(one.figures.codes_equal is not None for one in result.outputs)
     headers = [f"output of {name}" if several else "output of", "images", "same largest"]
+    if all(one.figures.equal is not None for one in result.outputs):
+        headers[-1] = "same class"
     headers += ["95 % interval", "SNR", "largest difference"]
     headers += ["in codes", "codes equal"] if quantized else []
     rows = []
@@ -94,8 +98,8 @@ def _output_table(pair, result):
             output.images,
             None if output.agreement is None else f"{output.agreement:.2%}",
             None if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}",
-            _db(figures.total_snr_db),
-            f"{figures.max_difference:.4g}",
+            _ratio(figures, figures.total_snr_db),
+            None if figures.equal is not None else f"{figures.max_difference:.4g}",
         ]
         if quantized:
             equal = figures.codes_equal
@@ -114,8 +118,8 @@ def _layer_table(layers):
         row = [
             layer.name + ("" if own.right else "  WRONG"),
             f"{layer.operator_index} {layer.operator}",
-            _db(own.snr_db),
-            f"{own.max_difference:.4g}",
+            _ratio(own, own.snr_db),
+            None if own.equal is not None else f"{own.max_difference:.4g}",
         ]
         if quantized:
             equal = own.codes_equal
@@ -124,7 +128,7 @@ def _layer_table(layers):
                 None if equal is None else f"{equal:.2%}",
                 None if own.rounding_snr_db is None else _rounding(own.rounding_snr_db),
             ]
-        rows.append([*row, _db(layer.snr_db)])
+        rows.append([*row, _ratio(own, layer.snr_db)])
     return format_table([*headers, "SNR so far"], rows)
 
 
@@ -215,14 +219,14 @@ def _layer(layer: LayerComparison):
         "tensor": layer.tensor,
         "dtype": layer.dtype,
         "right": layer.own.right,
-        "snr_so_far_db": finite_or_none(layer.snr_db),
+        "snr_so_far_db": None if layer.own.equal is not None else finite_or_none(layer.snr_db),
         "own": _figures(layer.own),
     }
 
 
 def _figures(figures):
     rounding = figures.rounding_snr_db
-    return {
+    told = {
         "snr_db": finite_or_none(figures.total_snr_db),
         "snr_as_held_db": finite_or_none(figures.snr_db),
         "rounding_snr_db": None if rounding is None else finite_or_none(rounding),
@@ -234,11 +238,21 @@ def _figures(figures):
         "channels": figures.channels,
         "wrong_channels": figures.wrong_channels,
     }
+    # Integers have no noise.
+    told = told if figures.equal is None else dict.fromkeys(told)
+    return {**told, "equal_share": figures.equal}
 
 
 def _rounding(value):
     # A reference of codes, as a quantized form gives, is held but for float32's rounding.
     return "exact" if value > _EXACT_DB else _db(value)
+
+
+def _ratio(figures, value):
+    """A ratio of numbers; of integers, which have none, nothing, or that they are exact."""
+    if figures.equal is None:
+        return _db(value)
+    return "exact" if value == math.inf else None
 
 
 def _db(value):

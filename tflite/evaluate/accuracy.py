@@ -80,7 +80,7 @@ def measure_accuracy(
             `care_keras.metrics.label_ranks`.
         labels: Class indices.
         classes: Number of the data's classes.
-        outputs: Number of the model's.
+        outputs: Number of the model's, 0 of one that gives the class alone.
     """
     total = len(labels)
     known = predicted != NO_CLASS

@@ -70,7 +70,13 @@ def evaluate(
         raise ValueError(f"The images have no labels to evaluate with. Received: {source.name}")
     names = source.class_names
     matches = [
-        match_classes(model.name, model.outputs, model.input.labels, names, label_match)
+        match_classes(
+            model.name,
+            model.outputs or len(model.input.labels or names),
+            model.input.labels,
+            names,
+            label_match,
+        )
         for model in models
     ]
     answers = run_models(source, models, matches, workers, skip_unreadable)

@@ -58,7 +58,8 @@ class EvaluatedModel:
         input: How images are prepared for it.
         input_type: Type of its input, `"int8"`.
         batch: Images per inference; 1 for a Keras model, which takes any number.
-        outputs: Number of its classes.
+        outputs: Number of its classes; 0 of one that gives the class alone, and
+            does not say how many there are.
         new_scorer: Makes a function that runs the model, one for each thread;
             takes the number of images it is for.
         thread_check: From pixels to outputs with the model's threads against
@@ -78,6 +79,11 @@ class EvaluatedModel:
     thread_check: Callable[[np.ndarray], ThreadCheck] | None = None
     output: str = "outputs"
     other_inputs: tuple[str, ...] = ()
+
+    @property
+    def gives_class(self) -> bool:
+        """Whether its output is the class, and no score for each."""
+        return not self.outputs
 
     def sha256_and_size(self) -> tuple[str, int]:
         """Of the file: its sum and its size in bytes."""
@@ -160,7 +166,7 @@ def _open_tflite(name, path, overrides, num_threads, output):
         model_input,
         file.input.dtype.name,
         file.batch,
-        _classes(file.outputs[output].shape, file.batch, path),
+        _classes(file.outputs[output].shape, file.batch, path, file.outputs[output].is_classes),
         new_scorer,
         thread_check if num_threads > 1 else None,
         output,
@@ -236,10 +242,14 @@ def _open_keras(name, path, overrides, output):
             "A Keras model must have one input to be evaluated: convert it, as other inputs of a "
             f".tflite file are fed noise. Received: inputs {names} of {path}"
         )
+    import keras
+
     names = keras_outputs(model)
     output = chosen_output(names, output, path, "--output")
     place = names.index(output)
-    outputs = _classes(model.outputs[place].shape, None, path)
+    scores = model.outputs[place]
+    is_class = keras.backend.standardize_dtype(scores.dtype) in ("int32", "int64")
+    outputs = _classes(scores.shape, None, path, is_class)
     scorer = _KerasScorer(model, model_input, place)
     file = PRESETS[path].file if path in PRESETS else pathlib.Path(path)
     return EvaluatedModel(
@@ -299,16 +309,19 @@ class _KerasScorer:
         return keras.ops.convert_to_numpy(scores).astype(np.float32)
 
 
-def _classes(shape, batch, path):
-    """Number of classes that an output of this shape has scores for."""
+def _classes(shape, batch, path, is_class):
+    """Number of classes that an output of this shape has scores for; 0 of the class itself."""
     shape = tuple(shape)
+    if is_class and shape[:1] == (batch,) and all(size == 1 for size in shape[1:]):
+        return 0
     outputs = 0 if None in shape[1:] else math.prod(shape[1:])
     # Singleton axes are no matter; two others would be a map of classes, or no classes at all.
     wide = [size for size in shape[1:] if size != 1]
     if len(shape) < 2 or shape[0] != batch or len(wide) != 1 or outputs < 2:
         text = "x".join("?" if size is None else str(size) for size in shape) or "a scalar"
         raise ValueError(
-            "The model must give a score for each class, (batch, classes). "
-            f"Received: an output of {text} in {path}"
+            "The model must give a score for each class, (batch, classes), or the class as an "
+            f"integer, (batch,). Received: {'integers' if is_class else 'an output'} of {text} in "
+            f"{path}"
         )
     return outputs

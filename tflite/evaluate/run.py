@@ -27,7 +27,8 @@ class ModelAnswers:
     Attributes:
         predicted: int64 `(images,)`: the data's class, or `NO_CLASS` where the
             best output is none of them or a score is NaN.
-        label_ranks: int64 `(images,)`: outputs that stand before the label's.
+        label_ranks: int64 `(images,)`: outputs that stand before the label's; of a
+            model that gives the class alone 0 or 1.
         nan_images: Images with a score of NaN.
         seconds: Time spent in the model, of all workers together.
     """
@@ -150,7 +151,8 @@ def _run_chunk(source, chunk, models, scorers, output_classes, skip_unreadable):
             raise ValueError(
                 f"{model.name}: {error}, in images {names[0]} to {names[1]}"
             ) from error
-        answers.append((*_answers(scores, labels, classes), seconds))
+        told = _answers_of_classes if model.gives_class else _answers
+        answers.append((*told(scores, labels, classes), seconds))
     return kept, answers
 
 
@@ -162,6 +164,14 @@ def _answers(scores, labels, output_classes):
     nan = np.isnan(scores).any(axis=-1)
     predicted = np.where(nan, NO_CLASS, output_classes[np.argmax(scores, axis=-1)])
     return predicted, label_ranks(scores, output_of_class[labels]), int(nan.sum())
+
+
+def _answers_of_classes(picked, labels, output_classes):
+    """The same of the class alone: a label that is another stands behind it."""
+    places = picked[:, 0].astype(np.int64)
+    known = (places >= 0) & (places < len(output_classes))
+    predicted = np.where(known, output_classes[np.where(known, places, 0)], NO_CLASS)
+    return predicted, (predicted != labels).astype(np.int64), 0
 
 
 def _joined(source, results, seconds):

@@ -2,7 +2,7 @@
 
 Feeds it black, white, single pixels, noise of every strength and real photos,
 in a process of its own, as a kernel that cannot compute may end the process.
-Exit code 1 if an input fails, or if all photos give one output.
+Exit code 1 if an input fails, or if all photos give one output, but of classes alone.
 """
 
 import pathlib
@@ -45,7 +45,9 @@ def _print(name, result):
     ]
     rows.append(["all", sum(result.inputs.values()), sum(result.failures.values())])
     print(f"\n{name}\n{format_table(['inputs', 'count', 'failed'], rows)}")
-    print(f"{result.distinct_outputs} different outputs for {result.photos} photos")
+    alike = result.photos > 1 and result.distinct_outputs == 1 and result.gives_classes
+    note = " (one class, which says nothing of what is before it)" if alike else ""
+    print(f"{result.distinct_outputs} different outputs for {result.photos} photos{note}")
     for message in result.messages:
         print(f"failed: {message}")
     print()

@@ -101,3 +101,11 @@ def test_codes():
     np.testing.assert_array_equal(tensor.quantize(np.array([0.0, 1.2, 1e9])), [3, 5, 127])
     np.testing.assert_array_equal(tensor.dequantize(np.array([3, 5], np.int8)), [0.0, 1.0])
     assert str(tensor) == "int8 1"
+
+
+def test_plain_integers_are_classes():
+    def info(dtype, scale):
+        return TensorInfo("x", (1,), np.dtype(dtype), scale, 0)
+
+    assert info(np.int32, 0.0).is_classes and info(np.int64, 0.0).is_classes
+    assert not any(info(*x).is_classes for x in ((np.int32, 0.5), (np.int8, 0.0), (float, 0.0)))

@@ -14,6 +14,7 @@ from care_keras.tflite_file import read_graph
 from tests.tflite import tiny_classifiers, tiny_models
 from tests.tflite.compare.test_faults import shuffled, with_constant, writer_of
 from tests.tflite.compare.test_names import RECORD, file, network
+from tests.tflite.picking_models import write_picking
 from tests.tflite.several_ends import keras_file, keras_model
 from tflite.compare.comparison import compare
 from tflite.compare.opened import file_kind, open_pair
@@ -253,3 +254,26 @@ def test_ends_that_do_not_fit(several, folder):
     model.save(folder / "other.keras")
     with pytest.raises(ValueError, match=r"inputs of 7 for an image in .*, of 5 in .* \(extra\)"):
         open_pair(str(folder / "other.keras"), path, SAID)
+
+
+@pytest.mark.parametrize("kind", ["map", "class"])
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_classes_are_the_same_or_not(tmp_path, kind, precision):
+    path, model = write_picking(tmp_path, kind, precision)
+    opened = open_pair(model, path)
+    result = compare(opened, open_source("bundled:test").take(range(30)), 5)
+    output = result.output
+    assert output.figures.equal == pytest.approx(output.agreement)
+    assert output.agreement == 1.0 if precision == "float32" else output.agreement > 0.85
+    assert verdict(result, 0.85) is None and result.layer_images_identical == 5
+    assert all(layer.own.right for layer in result.layers.layers)
+    table = format_comparison(opened, result, True)
+    assert "same class" in table and "same largest" not in table
+    content = to_dict(opened, result, {}, None)
+    assert content["output"]["snr_db"] is None
+    assert content["output"]["equal_share"] == output.figures.equal
+    if kind == "map":
+        (last,) = [x for x in content["layers"] if x["operator"] == "ARG_MAX"]
+        assert last["own"]["equal_share"] == 1.0 and last["snr_so_far_db"] is None
+    if output.agreement < 1.0:
+        assert "the class agrees for" in verdict(result, 1.0)

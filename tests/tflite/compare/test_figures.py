@@ -73,3 +73,16 @@ def test_what_is_no_number_is_wrong(value):
     found = figures(FLOAT, ([[1.0, 2.0]], [[1.0, value]]))
     assert not found.right and found.max_difference == math.inf and found.snr_db == -math.inf
     assert found.worst_channel == 1
+
+
+def test_integers_are_equal_or_not():
+    """Of classes that are far apart no difference is larger than that of neighbours."""
+    places = TensorInfo("x", (1, 2, 2), np.dtype(np.int32), 0.0, 0)
+    reference = np.asarray([[[0, 1], [2, 900]]])
+    same = figures(places, (reference, reference))
+    assert same.equal == 1.0 and same.right and math.isinf(same.total_snr_db)
+    other = figures(places, (reference, np.asarray([[[0, 1], [2, 3]]])))
+    assert other.equal == 0.75 and not other.right and other.codes_equal is None
+    alone = TensorInfo("x", (1,), np.dtype(np.int32), 0.0, 0)
+    assert figures(alone, ([3], [3]), ([4], [3])).equal == 0.5
+    assert figures(FLOAT, ([[3.0, 4.0]], [[3.0, 4.0]])).equal is None

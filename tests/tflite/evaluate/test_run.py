@@ -10,6 +10,7 @@ from PIL import Image
 from care_keras.data.preprocessing import normalization, normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.metrics import top_k
+from tests.tflite.picking_models import RECORD, write_picking
 from tests.tflite.several_ends import EXTRA_WEIGHTS, write_several_ends
 from tests.tflite.tiny_classifiers import (
     CLASSES,
@@ -354,3 +355,29 @@ def test_files_of_one_name_are_told_apart(write, tmp_path):
     other.write_bytes(tiny_classifier("float32"))
     models = open_models([path, str(other)], GIVEN)
     assert [model.name for model in models] == [path, str(other)]
+
+
+def test_a_class_instead_of_scores(photos, tmp_path):
+    """File and Keras model; classes that the data lacks count as wrong, and there is no top-5."""
+    path, model = write_picking(tmp_path, "class", "float32")
+    names = tuple("abcdefghij")
+    source = dataclasses.replace(photos, class_names=names)
+    found = open_models([str(path), model], InputOverrides(mean=(0.5,) * 3, std=(0.5,) * 3))
+    assert all(one.gives_class for one in found)
+    result = evaluate(source, found, workers=2)
+    pixels = normalize(pixels_of(source, found[0].input.preprocessing), RECORD)
+    expected = keras.ops.convert_to_numpy(keras.models.load_model(model)(pixels))
+    for answers, accuracy in zip(result.answers.models, result.accuracies, strict=True):
+        np.testing.assert_array_equal(answers.predicted, expected)
+        assert accuracy.top1.count == np.sum(expected == source.labels)
+        assert accuracy.top5 is None and accuracy.without_class == 0
+    few = evaluate(dataclasses.replace(photos, labels=photos.labels % 2), found[:1])
+    known = expected < len(NAMES)
+    assert few.accuracies[0].without_class == np.sum(~known) > 0
+    assert few.accuracies[0].top1.count == np.sum(known & (expected == photos.labels % 2))
+
+
+def test_a_map_of_classes_is_no_classifier(tmp_path):
+    path, _ = write_picking(tmp_path, "map", "float32")
+    with pytest.raises(ValueError, match=r"or the class as an integer.*integers of 1x16x16 in"):
+        open_models([str(path)])

@@ -10,6 +10,7 @@ from care_keras.convert.sidecar import describe
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
 from tests.tflite import tiny_classifiers
+from tests.tflite.picking_models import write_picking
 from tests.tflite.several_ends import write_several_ends
 from tflite.arm64 import worker
 from tflite.benchmark_forms import both_forms
@@ -124,3 +125,11 @@ def test_sizes_that_the_file_leaves_open(tmp_path):
     record = {"input": {"kind": "float"}, "preprocessing": tiny_classifiers.PREPROCESSING.to_dict()}
     path.with_suffix(".json").write_text(json.dumps(record))
     assert run.stress(path, "bundled", 8).passed
+
+
+@pytest.mark.parametrize("kind", ["map", "class", "one"])
+def test_classes_may_be_one_for_all_photos(tmp_path, kind):
+    path, _ = write_picking(tmp_path, kind, "int8")
+    result = run.stress(path, "bundled", 40)
+    assert result.gives_classes and result.passed
+    assert (result.distinct_outputs == 1) == (kind == "one")
