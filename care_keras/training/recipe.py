@@ -58,7 +58,7 @@ _IMAGENET_QAT = {
 
 # What quantization-aware training takes where nothing else is said: it goes on from a trained
 # model, in steps that are small beside kernels that a BatchNorm was folded into (with 1e-4
-# EfficientNet-Lite0 lost 10 % of its classes in an epoch, with 1e-5 none).
+# EfficientNet-Lite0's accuracy on its training images fell from 84 to 75 % in an epoch).
 _QAT = {"epochs": 5, "learning_rate": 1e-5, "warmup_epochs": 0.1}
 
 PRESETS: Mapping[str, Mapping] = {
