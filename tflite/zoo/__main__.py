@@ -45,7 +45,7 @@ def main() -> None:
             raise cli.UserError(f"--model={name}: there is no such file")
     from tflite.zoo.measure import Plan
     from tflite.zoo.models import MODELS
-    from tflite.zoo.table import faults_of, markdown_table, text_table
+    from tflite.zoo.table import faults_of, markdown_table, median_latencies, text_table
     from tflite.zoo.worker import ROW
 
     names = _MODEL.value or list(MODELS)
@@ -68,6 +68,8 @@ def main() -> None:
         if (folder / ROW).is_file():
             rows.append(json.loads((folder / ROW).read_text()))
     print((markdown_table if _MARKDOWN.value else text_table)(rows))
+    for precision, median in median_latencies(rows).items():
+        print(f"median of the {precision} files: {median:.2f}x the time of TensorFlow's")
     faults = [f"{row['model']}: {fault}" for row in rows for fault in faults_of(row)]
     if len(rows) < len(names):
         faults.append(f"{len(names) - len(rows)} of {len(names)} models have no row")

@@ -1,5 +1,7 @@
 """The rows of the zoo as a table, and what of them does not hold."""
 
+import statistics
+
 from care_keras.console.table import format_table
 
 # Largest error of a float32 file, in units of its largest output.
@@ -44,6 +46,14 @@ def faults_of(row: dict) -> list[str]:
     for name, text in (("codes_that_differ", "codes differ"), ("failures", "odd inputs fail")):
         if row.get(name):
             faults.append(f"{row[name]} {text}")
+    if row.get("int8_snr_db", 0.0) < row.get("min_max_snr_db", -1e9):
+        faults.append(
+            f"int8 has {row['int8_snr_db']:.1f} dB, min-max {row['min_max_snr_db']:.1f} dB"
+        )
+    if _less(row.get("int8_agreement"), row.get("min_max_agreement")):
+        faults.append(
+            f"int8 agrees on {row['int8_agreement']:.0%}, min-max on {row['min_max_agreement']:.0%}"
+        )
     for precision in ("float32", "int8"):
         ratio = row.get(f"{precision}_latency_ratio")
         if ratio and ratio[1] > _LATENCY:
@@ -51,6 +61,23 @@ def faults_of(row: dict) -> list[str]:
     if row.get("trains") is False:
         faults.append("it does not train")
     return faults
+
+
+def median_latencies(rows: list[dict]) -> dict[str, float]:
+    """By precision, the median over models of the latency in units of TensorFlow's file."""
+    found = {
+        precision: [
+            row[f"{precision}_latency_ratio"][0]
+            for row in rows
+            if f"{precision}_latency_ratio" in row
+        ]
+        for precision in ("float32", "int8")
+    }
+    return {precision: statistics.median(ratios) for precision, ratios in found.items() if ratios}
+
+
+def _less(one, other):
+    return one is not None and other is not None and one < other
 
 
 def _cells(row):

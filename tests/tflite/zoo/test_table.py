@@ -1,4 +1,4 @@
-from tflite.zoo.table import faults_of, markdown_table, text_table
+from tflite.zoo.table import faults_of, markdown_table, median_latencies, text_table
 
 ROW = {
     "model": "net",
@@ -7,6 +7,8 @@ ROW = {
     "integer_only": True,
     "int8_snr_db": 31.4,
     "int8_agreement": 0.98,
+    "min_max_snr_db": 31.0,
+    "min_max_agreement": 0.98,
     "codes_that_differ": 0,
     "odd_inputs": 2000,
     "failures": 0,
@@ -27,6 +29,8 @@ def test_what_does_not_hold_is_said():
         **ROW,
         "errors": {"latency": "ValueError: no"},
         "float32_error": 2e-4,
+        "min_max_snr_db": 35.0,
+        "min_max_agreement": 1.0,
         "integer_only": False,
         "codes_that_differ": 3,
         "failures": 2,
@@ -39,6 +43,8 @@ def test_what_does_not_hold_is_said():
         "int8 is not integer-only",
         "3 codes differ",
         "2 odd inputs fail",
+        "int8 has 31.4 dB, min-max 35.0 dB",
+        "int8 agrees on 98%, min-max on 100%",
         "int8 takes 1.20x of TensorFlow's file",
         "it does not train",
     ]
@@ -49,3 +55,8 @@ def test_figures_that_were_not_taken_are_left_open():
     assert "31.4 dB" in text and "1.02x (0.99 to 1.05)" in text and "0 of 2000" in text
     lines = markdown_table([ROW, {"model": "other", "errors": {}}]).splitlines()
     assert lines[3] == "| other |" + " - |" * 12
+
+
+def test_the_median_is_over_what_was_measured():
+    rows = [{"int8_latency_ratio": [one, 0.0, 9.0]} for one in (0.8, 1.3, 0.9)] + [{}]
+    assert median_latencies(rows) == {"int8": 0.9}
