@@ -28,7 +28,9 @@ def test_what_is_wrong_is_one_line(starts, command, what):
 @pytest.mark.parametrize("command", MISSING)
 def test_answers_come_at_once(starts, command):
     # A neighbour of the core lengthens CPU time too: what counts is the best of a few.
-    for words, first in zip((["--help"], ["--no_such_flag"], MISSING[command]), starts[command]):
+    for words, first in zip(
+        (["--help"], ["--no_such_flag"], MISSING[command]), starts[command], strict=True
+    ):
         seconds = first.cpu_seconds
         for _ in range(4):
             if seconds > MAX_CPU_SECONDS:

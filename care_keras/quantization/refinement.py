@@ -155,6 +155,14 @@ def refine(segment: AttentionSegment, inputs: np.ndarray, sweeps: int = 2) -> tu
 
     before = best = float(errors(segment.run(values, parameters))[0])
     chosen = {layer: layer.range() for layer in segment.own}
+    # From all that was seen the search may find what it does not from ranges that cut off much.
+    whole = {layer: _whole(limits[layer.name], layer.symmetric) for layer in segment.own}
+    of_whole = parameters | {
+        layer.name: affine_parameters(*ends, layer.symmetric) for layer, ends in whole.items()
+    }
+    if (error := float(errors(segment.run(dict(values), of_whole))[0])) < best:
+        best, chosen, parameters = error, whole, of_whole
+        segment.run(values, parameters)
     for _ in range(sweeps):
         for layer in segment.own:
             name, symmetric = layer.name, layer.symmetric
@@ -172,6 +180,11 @@ def refine(segment: AttentionSegment, inputs: np.ndarray, sweeps: int = 2) -> tu
     for layer, limits_of_range in chosen.items():
         layer.set_range(*limits_of_range)
     return before, best
+
+
+def _whole(limits, symmetric):
+    largest = max(-limits[0], limits[1])
+    return _as_float32(-largest, largest) if symmetric else _as_float32(*limits)
 
 
 def _candidates(end, chosen, limits, symmetric):
