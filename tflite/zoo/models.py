@@ -21,6 +21,8 @@ _CLASSES = 1000
 def _application(name, size, **kwargs):
     def build():
         model = getattr(keras.applications, name)
+        # Logits: drawn ones make of a thousand classes probabilities below a step of int8.
+        kwargs.setdefault("classifier_activation", None)
         return model(weights=None, input_shape=(size, size, 3), classes=_CLASSES, **kwargs)
 
     return build

@@ -178,6 +178,7 @@ def test_several_threads_are_told_from_one(emulator, columns_file, tmp_path):
 
 
 def test_bad_use_is_one_line_and_exit_code_2(tmp_path):
+    (tmp_path / "m.tflite").touch()
     done = command(
         f"--model={tmp_path}/m.tflite", f"--cache_dir={tmp_path}/empty", PATH="/nonexistent"
     )
