@@ -52,7 +52,7 @@ def correct_biases(model: keras.Model, inputs: list[np.ndarray]) -> dict[str, fl
         with _changed(layer, activation="linear"):
             outputs = layer(*args, **kwargs)
         difference = expected[layer] - _means(outputs)
-        spread = float(ops.std(outputs)) or 1.0
+        spread = float(ops.convert_to_numpy(ops.std(outputs))) or 1.0
         added[layer.name] = float(np.sqrt(np.mean(difference**2))) / spread
         layer.bias.assign(ops.convert_to_numpy(layer.bias) + difference)
         return layer(*args, **kwargs)
