@@ -7,6 +7,7 @@ layer by layer, each behind layers that are corrected already.
 """
 
 import contextlib
+from collections import Counter
 
 import keras
 import numpy as np
@@ -28,9 +29,8 @@ def correct_biases(model: keras.Model, inputs: list[np.ndarray]) -> dict[str, fl
         By layer, the root mean square over its channels of what was added, in
         units of the output's standard deviation.
     """
-    graph, expected, calls = unfold(model), {}, {}
-    for step in graph.steps:
-        calls[step.operation] = calls.get(step.operation, 0) + 1
+    graph, expected = unfold(model), {}
+    calls = Counter(step.operation for step in graph.steps)
     # A bias that several calls share has no one mean.
     layers = {
         one for one, count in calls.items() if isinstance(one, QuantizedKernel) and count == 1

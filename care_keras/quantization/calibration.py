@@ -73,13 +73,14 @@ def calibrate(
                 raise ValueError(f"{error}. Received: the input of {layer.name!r}") from error
         return args[0]
 
-    graph, count, kept = unfold(model), 0, []
+    graph, count, kept, kept_values = unfold(model), 0, [], 0
     for batch in batches:
-        arrays = list(batch) if isinstance(batch, (list, tuple)) else [batch]
-        if count == 0 or sum(one.size for one in kept[0]) * len(kept) < _CORRECTION_VALUES:
-            kept.append([np.asarray(one, np.float32) for one in arrays])
-        given = [keras.ops.convert_to_tensor(np.asarray(one, np.float32)) for one in arrays]
-        graph.run(given, observe)
+        given = batch if isinstance(batch, (list, tuple)) else [batch]
+        arrays = [np.asarray(one, np.float32) for one in given]
+        if kept_values < _CORRECTION_VALUES:
+            kept.append(arrays)
+            kept_values += sum(one.size for one in arrays)
+        graph.run([keras.ops.convert_to_tensor(one) for one in arrays], observe)
         count += len(arrays[0])
     if not count:
         raise ValueError("Calibration needs at least one image. Received: no batch")

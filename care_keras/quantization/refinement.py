@@ -144,7 +144,9 @@ def refine(segment: AttentionSegment, inputs: np.ndarray, sweeps: int = 2) -> tu
     reference = segment.run(values)
     power = float(ops.mean(reference**2))
     ranges = [step for step in segment.steps if isinstance(step[0], FakeQuant)]
-    limits = {layer.name: _limits(values[sources[0]]) for layer, sources, _ in ranges}
+    limits = {
+        layer.name: _limits(values[sources[0]], layer.symmetric) for layer, sources, _ in ranges
+    }
     # In NumPy: reading a layer's variables takes longer than what is computed with them.
     parameters = {layer.name: layer.parameters() for layer, _, _ in ranges}
 
@@ -156,13 +158,14 @@ def refine(segment: AttentionSegment, inputs: np.ndarray, sweeps: int = 2) -> tu
     before = best = float(errors(segment.run(values, parameters))[0])
     chosen = {layer: layer.range() for layer in segment.own}
     # From all that was seen the search may find what it does not from ranges that cut off much.
-    whole = {layer: _whole(limits[layer.name], layer.symmetric) for layer in segment.own}
+    whole = {layer: limits[layer.name] for layer in segment.own}
     of_whole = parameters | {
         layer.name: affine_parameters(*ends, layer.symmetric) for layer, ends in whole.items()
     }
-    if (error := float(errors(segment.run(dict(values), of_whole))[0])) < best:
-        best, chosen, parameters = error, whole, of_whole
-        segment.run(values, parameters)
+    values_of_whole = dict(values)
+    error = float(errors(segment.run(values_of_whole, of_whole))[0])
+    if error < best:
+        best, chosen, parameters, values = error, whole, of_whole, values_of_whole
     for _ in range(sweeps):
         for layer in segment.own:
             name, symmetric = layer.name, layer.symmetric
@@ -182,16 +185,10 @@ def refine(segment: AttentionSegment, inputs: np.ndarray, sweeps: int = 2) -> tu
     return before, best
 
 
-def _whole(limits, symmetric):
-    largest = max(-limits[0], limits[1])
-    return _as_float32(-largest, largest) if symmetric else _as_float32(*limits)
-
-
 def _candidates(end, chosen, limits, symmetric):
     """Ranges that differ from the chosen one in one end."""
     if symmetric:
-        largest = max(-limits[0], limits[1])
-        return [_as_float32(-part * largest, part * largest) for part in _PARTS]
+        return [_as_float32(part * limits[0], part * limits[1]) for part in _PARTS]
     if end == "high":
         return [_as_float32(chosen[0], part * limits[1]) for part in _PARTS]
     return [_as_float32(part * limits[0], chosen[1]) for part in _LOW_PARTS]
@@ -202,8 +199,10 @@ def _as_float32(low, high):
     return float(np.float32(low)), float(np.float32(high))
 
 
-def _limits(values):
-    return min(float(ops.min(values)), 0.0), max(float(ops.max(values)), 0.0)
+def _limits(values, symmetric):
+    """The whole range of some values, as a range of theirs would have it."""
+    low, high = min(float(ops.min(values)), 0.0), max(float(ops.max(values)), 0.0)
+    return (-max(-low, high), max(-low, high)) if symmetric else (low, high)
 
 
 def round_to_codes(values, scale, zero_point) -> keras.KerasTensor:
