@@ -171,11 +171,7 @@ def check_file(
             finite.
     """
     file = LiteRTFile(path)
-    outputs = _file_outputs(file, name, input_kind, examples)
-    if outputs.keys() != reference.keys():
-        # A file of another converter may name them otherwise, and keeps their order.
-        outputs = dict(zip(reference, outputs.values(), strict=True))
-    outputs = {key: outputs[key].reshape(reference[key].shape) for key in reference}
+    outputs = shaped_like(file_outputs(file, name, input_kind, examples), reference)
     if not all(np.all(np.isfinite(one)) for one in outputs.values()):
         raise ValueError(f"The {name} file gives values that are not finite on real images")
     numbers = [key for key, values in reference.items() if not is_classes(values)]
@@ -195,8 +191,25 @@ def check_file(
     )
 
 
-def _file_outputs(file, name, input_kind, examples):
-    """A file's outputs as real numbers, by name."""
+def shaped_like(outputs: Outputs, reference: Outputs) -> Outputs:
+    """A file's outputs, named and shaped as a model's: another converter may have changed both.
+
+    Names that differ are given by order, which every converter keeps.
+    """
+    if outputs.keys() != reference.keys():
+        outputs = dict(zip(reference, outputs.values(), strict=True))
+    return {key: outputs[key].reshape(one.shape) for key, one in reference.items()}
+
+
+def file_outputs(file: LiteRTFile, name: str, input_kind: str, examples: Examples) -> Outputs:
+    """What a file gives for examples of its inputs, as real numbers, by name.
+
+    Args:
+        file: The file.
+        name: Its name in the line that shows progress.
+        input_kind: `"float"` or `"rgb_uint8"`, what it takes.
+        examples: Of its inputs.
+    """
     names = pair_names(list(file.inputs), list(examples.arrays))
     batch = next(iter(file.inputs.values())).shape[0]
     parts = []

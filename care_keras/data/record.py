@@ -69,11 +69,19 @@ class Preprocessing:
     @classmethod
     def of_pixels(cls, height: int, width: int, channels: int = 3) -> "Preprocessing":
         """The record of a model that takes pixels from 0 to 255 as they are."""
-        return cls(height, width, mean=(0.0,) * channels, std=(1 / 255,) * channels)
+        return cls(height, width, **_pixel_values(channels))
+
+    def taking_pixels(self) -> "Preprocessing":
+        """The record of a model that takes the pixels of such images as they are."""
+        return dataclasses.replace(self, **_pixel_values(self.channels))
 
     def to_dict(self) -> dict:
         """As plain JSON types."""
         return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+
+def _pixel_values(channels):
+    return {"mean": (0.0,) * channels, "std": (1 / 255,) * channels}
 
 
 def image_places(shapes: Sequence[Sequence[int | None]]) -> list[int]:

@@ -1,12 +1,10 @@
 """A deploy form whose image is pixels from 0 to 255, what a file of raw pixels takes."""
 
-import dataclasses
-
 import keras
 import numpy as np
 
 from care_keras.data.preprocessing import pixel_affine
-from care_keras.data.record import Preprocessing, image_places
+from care_keras.data.record import image_places
 from care_keras.graph import unfold
 from care_keras.primitives import Conv2D, DepthwiseConv2D
 from care_keras.primitives.deploy_model import DeployModel
@@ -58,11 +56,5 @@ def with_normalization(model: DeployModel) -> DeployModel:
     outputs = graph.run([normalized], lambda operation, *args, **kwargs: operation(*args, **kwargs))
     result = DeployModel(image, outputs, name=model.name).describe(model)
     result.min_image_size = model.min_image_size
-    result.preprocessing = of_pixels(model.preprocessing)
+    result.preprocessing = model.preprocessing.taking_pixels()
     return result
-
-
-def of_pixels(preprocessing: Preprocessing) -> Preprocessing:
-    """The record of a model that takes the pixels of such images as they are."""
-    channels = preprocessing.channels
-    return dataclasses.replace(preprocessing, mean=(0.0,) * channels, std=(1 / 255,) * channels)

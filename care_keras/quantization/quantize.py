@@ -8,7 +8,6 @@ import numpy as np
 from care_keras.deploy.pixels import (
     fold_pixels,
     folds_pixels,
-    of_pixels,
     takes_raw_pixels,
     with_normalization,
 )
@@ -178,7 +177,7 @@ class _Quantization:
         result.min_image_size = model.min_image_size
         result.precisions = self._precisions
         if self._fold_pixels:
-            result.preprocessing = of_pixels(model.preprocessing)
+            result.preprocessing = model.preprocessing.taking_pixels()
         return result
 
     def _precision(self, name):

@@ -20,6 +20,7 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.data.sources import check_source
+from care_keras.files import check_readable
 
 _MODEL = flags.DEFINE_multi_string(
     "model", [], "Names of the zoo, .keras or .tflite files (default: all of the zoo)."
@@ -41,12 +42,12 @@ def main() -> None:
     """The command."""
     check_source(_DATA.value)
     for name in _MODEL.value:
-        if name.endswith(_FILES) and not os.path.isfile(name):
-            raise cli.UserError(f"--model={name}: there is no such file")
-    from tflite.zoo.measure import Plan
+        if name.endswith(_FILES):
+            check_readable(name)
+    from tflite.zoo.measure import Measurement, Plan
     from tflite.zoo.models import MODELS
     from tflite.zoo.table import faults_of, markdown_table, median_latencies, text_table
-    from tflite.zoo.worker import ROW
+    from tflite.zoo.worker import ROW, read_row, steps_left
 
     names = _MODEL.value or list(MODELS)
     unknown = [name for name in names if name not in MODELS and not name.endswith(_FILES)]
@@ -64,9 +65,11 @@ def main() -> None:
         folder = pathlib.Path(_FOLDER.value, re.sub(r"[^\w.+-]+", "_", pathlib.Path(name).stem))
         if _AGAIN.value:
             (folder / ROW).unlink(missing_ok=True)
-        _measure(name, folder, plan)
-        if (folder / ROW).is_file():
-            rows.append(json.loads((folder / ROW).read_text()))
+        measurement = Measurement(pathlib.Path(name), _DATA.value, folder, plan)
+        if steps_left(measurement, read_row(folder)):
+            _measure(name, folder, plan)
+        if row := read_row(folder):
+            rows.append(row)
     print((markdown_table if _MARKDOWN.value else text_table)(rows))
     for precision, median in median_latencies(rows).items():
         print(f"median of the {precision} files: {median:.2f}x the time of TensorFlow's")

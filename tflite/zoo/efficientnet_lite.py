@@ -6,12 +6,11 @@ EfficientNet-Lite of TensorFlow's TPU models: EfficientNet-B0 with ReLU6, withou
 squeeze and excitation, stem and head of fixed width.
 """
 
-import os
-
 from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.outputs import output_file
+from care_keras.files import atomic_path, check_readable
 
 # Kernel size, stride, expansion, width, repetitions of each stage.
 _STAGES = (
@@ -33,11 +32,9 @@ _OUTPUT = flags.DEFINE_string("output", "efficientnet_lite0.keras", "The .keras 
 
 def main() -> None:
     """The command."""
-    if not os.path.isfile(_WEIGHTS.value):
-        raise cli.UserError(f"--weights={_WEIGHTS.value}: there is no such file")
+    check_readable(_WEIGHTS.value)
     output = output_file("output", _OUTPUT.value, (".keras",))
     from care_keras.console.optional import require
-    from care_keras.files import atomic_path
 
     torch = require("torch", "torch")
     tensors = torch.load(_WEIGHTS.value, map_location="cpu", weights_only=True)
@@ -116,4 +113,4 @@ def build(weights: dict):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, input_errors=(ValueError,))

@@ -1,10 +1,13 @@
 """Google's litert-quantizer beside ours: static int8, ranges from smallest and largest values."""
 
+import contextlib
 import importlib.util
+import io
 import pathlib
 
 import numpy as np
 
+from care_keras.console.native_output import captured_native_output
 from care_keras.tflite_file import read_graph
 
 
@@ -27,14 +30,27 @@ def quantize(path: pathlib.Path, inputs: np.ndarray, output: pathlib.Path) -> No
     from litert_quantizer import quantizer, recipe
 
     try:
-        work = quantizer.Quantizer(str(path))
-        work.load_quantization_recipe(recipe.static_wi8_ai8())
-        signature = _signature(path)
-        data = {signature[0]: [{signature[1]: one[None]} for one in inputs]}
-        work.quantize(work.calibrate(data)).export_model(str(output), overwrite=True)
+        with _quiet():
+            work = quantizer.Quantizer(str(path))
+            work.load_quantization_recipe(recipe.static_wi8_ai8())
+            signature = _signature(path)
+            data = {signature[0]: [{signature[1]: one[None]} for one in inputs]}
+            work.quantize(work.calibrate(data)).export_model(str(output), overwrite=True)
     except Exception as error:
         lines = str(error).strip().splitlines() or [repr(error)]
         raise ValueError(f"litert-quantizer gave up: {lines[0]}") from error
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keeps its bars, warnings and figures away from the user."""
+    sink = io.StringIO()
+    with (
+        contextlib.redirect_stdout(sink),
+        contextlib.redirect_stderr(sink),
+        captured_native_output(),
+    ):
+        yield
 
 
 def _signature(path):

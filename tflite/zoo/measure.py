@@ -13,16 +13,15 @@ from collections.abc import Callable, Mapping
 import keras
 import numpy as np
 
-from care_keras.convert.check import classes_output, keras_outputs
+from care_keras.convert.check import classes_output, file_outputs, keras_outputs, shaped_like
 from care_keras.convert.conversion import convert_model, deploy_form, int8_form
 from care_keras.convert.examples import Examples
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.in_child import convert_in_child
 from care_keras.data.preprocessing import normalize
-from care_keras.data.record import Preprocessing
 from care_keras.data.sources import open_source
 from care_keras.files import write_atomically
-from care_keras.litert.file import LiteRTFile, whole_batches
+from care_keras.litert.file import LiteRTFile
 from care_keras.loading import load_any
 from care_keras.metrics import snr_db, top1_agreement
 from care_keras.quantization import calibrate, freeze, int8_qat, quantize
@@ -32,6 +31,7 @@ from care_keras.tflite_file.integer_audit import audit_integer_only
 from tflite.benchmark.engine import RoundPlan
 from tflite.benchmark.latency import make_candidates, measure
 from tflite.benchmark.litert_engine import LiteRTEngine
+from tflite.inputs.records import read_sidecar
 from tflite.stress.run import stress
 from tflite.zoo import litert_quantizer
 
@@ -97,9 +97,7 @@ class Measurement:
     @functools.cached_property
     def _record(self):
         """How the model takes images, as the float32 file's JSON has it."""
-        record = json.loads((self._folder / "float32.json").read_text())["preprocessing"]
-        names = [field.name for field in dataclasses.fields(Preprocessing)]
-        return Preprocessing(**{name: record[name] for name in names})
+        return read_sidecar(self._folder / "float32.tflite").preprocessing
 
     @functools.cached_property
     def _pixels(self):
@@ -110,7 +108,11 @@ class Measurement:
         """What the model itself says of the photos, by the names of outputs."""
         if self._is_file:
             return self._outputs(self._path)
-        return keras_outputs(self._model, Examples.of_images(self._pixels, self._record))
+        return keras_outputs(self._model, self._examples)
+
+    @property
+    def _examples(self):
+        return Examples.of_images(self._pixels, self._record)
 
     @property
     def _is_told(self):
@@ -139,29 +141,15 @@ class Measurement:
     def _float32(self):
         path, _ = self._convert("float32")
         self.row["parameters"] = self._model.count_params()
-        outputs = self._outputs(path, self._expected)
+        outputs = shaped_like(self._outputs(path), self._expected)
         self.row["float32_error"] = max(
             float(np.max(np.abs(outputs[name] - one)) / np.max(np.abs(one)))
             for name, one in self._expected.items()
         )
 
-    def _outputs(self, path, like=None):
-        """Outputs of a file for the photos, named and shaped as those of another."""
-        file = LiteRTFile(path)
-        (taken,) = file.inputs.values()
-        parts = []
-        for part, count in whole_batches(normalize(self._pixels, self._record), taken.shape[0]):
-            given = file.run(taken.quantize(part))
-            parts.append([file.outputs[name].dequantize(given[name])[:count] for name in given])
-        outputs = dict(
-            zip(file.outputs, map(np.concatenate, zip(*parts, strict=True)), strict=True)
-        )
-        if like is None:
-            return outputs
-        return {
-            name: outputs.get(name, other).reshape(one.shape)
-            for (name, one), other in zip(like.items(), outputs.values(), strict=True)
-        }
+    def _outputs(self, path):
+        """Outputs of a file for the photos."""
+        return file_outputs(LiteRTFile(path), path.stem, "float", self._examples)
 
     def _photos(self, count):
         source = open_source(self._data, "test").sample(count)
@@ -204,11 +192,11 @@ class Measurement:
         if not litert_quantizer.is_installed():
             return
         record, float_file = self._record, self._folder / "float32.tflite"
-        images = normalize(self._calibration_images(), record)
+        images = normalize(self._calibration_images, record)
         path = self._folder / "min_max.tflite"
         try:
             litert_quantizer.quantize(float_file, images, path)
-            outputs = self._outputs(path, self._expected)
+            outputs = shaped_like(self._outputs(path), self._expected)
         except ValueError as error:
             self.row["min_max_error"] = str(error)[:200]
             return
@@ -220,6 +208,7 @@ class Measurement:
             agreement = top1_agreement(outputs[scores], self._expected[scores])
             self.row["min_max_agreement"] = float(agreement)
 
+    @functools.cached_property
     def _calibration_images(self):
         source, _, _ = open_calibration_and_held_out(self._data, None, self._plan.samples, 50, 0)
         return read_pixels(source, self._record, f"reading {source.name}")[0]
@@ -228,7 +217,7 @@ class Measurement:
         """The files that TensorFlow's converter makes; a file of someone else is one."""
         if self._is_file:
             return
-        images = list(self._calibration_images())
+        images = list(self._calibration_images)
         for precision in ("float32", "int8"):
             calibration = images if precision == "int8" else None
             try:

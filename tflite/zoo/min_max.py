@@ -5,6 +5,7 @@ that `care_keras.convert --int8` takes of the same --calibration and --samples:
 what our files are held against, with `tflite.evaluate`. Needs the extra `zoo`.
 """
 
+import json
 import pathlib
 
 from absl import flags
@@ -12,8 +13,9 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.optional import require_installed
 from care_keras.console.outputs import output_file
+from care_keras.data.sidecar import sidecar_path
 from care_keras.data.sources import check_source
-from care_keras.files import atomic_path, check_readable
+from care_keras.files import atomic_path, check_readable, write_atomically
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A float32 .tflite of `care_keras.convert`.", required=True
@@ -21,6 +23,9 @@ _MODEL = flags.DEFINE_string(
 _CALIBRATION = flags.DEFINE_string("calibration", "bundled", "DIR, tfds:NAME[:SPLIT] or bundled.")
 _SAMPLES = flags.DEFINE_integer("samples", 100, "Images of it.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", "min_max.tflite", "The int8 file.")
+
+# What the float file's JSON says that holds for its int8 file as well.
+_OF_IMAGES = ("input", "preprocessing", "model_preprocessing", "labels")
 
 
 def main() -> None:
@@ -38,9 +43,11 @@ def main() -> None:
     pixels, _ = read_pixels(source, model_input.preprocessing, f"reading {source.name}")
     with atomic_path(output) as path:
         litert_quantizer.quantize(pathlib.Path(_MODEL.value), model_input.values(pixels), path)
-    sidecar = pathlib.Path(_MODEL.value).with_suffix(".json")
+    sidecar = sidecar_path(_MODEL.value)
     if sidecar.is_file():
-        pathlib.Path(output).with_suffix(".json").write_bytes(sidecar.read_bytes())
+        about = json.loads(sidecar.read_text())
+        kept = {name: about[name] for name in _OF_IMAGES if name in about}
+        write_atomically(sidecar_path(output), json.dumps(kept, indent=2) + "\n")
     print(f"wrote {output}")
 
 

@@ -5,6 +5,7 @@ import json
 import pathlib
 import sys
 import time
+from collections.abc import Callable
 
 from care_keras.data.sources import open_source
 from care_keras.files import write_atomically
@@ -24,11 +25,9 @@ def main(name: str, folder: pathlib.Path, data: str, plan: Plan) -> None:
         build(name, sample_images()).save(path)
     open_source(data, "test")
     measurement = Measurement(path, data, folder, plan)
-    record = {"model": name, "errors": {}, **_earlier(folder)}
-    for step, run in measurement.steps().items():
-        took = f"seconds_of_{step.replace(' ', '_')}"
-        if took in record and step not in record["errors"]:
-            continue
+    record = {"model": name, "errors": {}, **read_row(folder)}
+    for step, run in steps_left(measurement, record).items():
+        took = _time_of(step)
         print(f"{name}: {step}", file=sys.stderr, flush=True)
         started = time.monotonic()
         record["errors"].pop(step, None)
@@ -44,9 +43,22 @@ def main(name: str, folder: pathlib.Path, data: str, plan: Plan) -> None:
             break
 
 
-def _earlier(folder):
+def read_row(folder: pathlib.Path) -> dict:
     """The figures that are there."""
     return json.loads((folder / ROW).read_text()) if (folder / ROW).is_file() else {}
+
+
+def steps_left(measurement: Measurement, row: dict) -> dict[str, Callable[[], None]]:
+    """The steps of a measurement whose figures a row lacks."""
+    return {
+        step: run
+        for step, run in measurement.steps().items()
+        if _time_of(step) not in row or step in row["errors"]
+    }
+
+
+def _time_of(step):
+    return f"seconds_of_{step.replace(' ', '_')}"
 
 
 if __name__ == "__main__":
