@@ -8,36 +8,28 @@ import resource
 import tempfile
 import time
 
-import numpy as np
-
 from care_keras.console.native_output import captured_native_output
 from care_keras.console.optional import require
 from care_keras.console.progress import progress
 from care_keras.convert.check import (
     CheckResult,
-    Outputs,
     check_file,
-    classes_output,
     is_constant,
-    keras_outputs,
-    picked_output,
-    top1,
 )
 from care_keras.convert.conversion import convert_model, deploy_form, int8_form
 from care_keras.convert.draw import DrawnExamples
-from care_keras.convert.examples import Examples, in_order, input_specs
-from care_keras.convert.images import open_calibration_and_held_out, read_pixels
+from care_keras.convert.examples import in_order, input_specs
+from care_keras.convert.held_out import read_examples, read_images
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.report import write_report
 from care_keras.convert.sidecar import activation_name, describe
-from care_keras.convert.verdict import FailedCheckError, are_alike, calibration_warning, judge
+from care_keras.convert.verdict import FailedCheckError, judge
 from care_keras.data.record import image_places
 from care_keras.data.sidecar import sidecar_path
 from care_keras.files import atomic_path, write_atomically
 from care_keras.graph import functional_form, unfold
 from care_keras.litert.layer_runner import LayerDifference
 from care_keras.loading import load_any
-from care_keras.models.presets import PRESETS
 from care_keras.quantization import int8_ptq, is_quantized, layer_overrides
 from care_keras.quantization.quantize import describe_operations, find_precisions
 from care_keras.tflite_file.integer_audit import (
@@ -50,16 +42,6 @@ from care_keras.tflite_file.integer_audit import (
 from care_keras.tflite_file.reader import read_graph
 from care_keras.tflite_file.runtime_version import oldest_runtime
 
-# How many images are used by default, so that a model of 224x224 takes no minute: at most this
-# many pixels in all, within bounds on the number of images.
-_CALIBRATION_PIXELS, _CALIBRATION_IMAGES = 800_000, (16, 100)
-_CHECK_PIXELS, _CHECK_IMAGES = 2_500_000, (50, 5000)
-_BUNDLED = (
-    "calibrated on the bundled CIFAR-10 images of 32x32 pixels; "
-    "--calibration=DIR with images like the app's gives better ranges"
-)
-# Where there are no images: examples to calibrate with, and to check with.
-_EXAMPLES = 100, 256
 # Images that a report compares layers on.
 _REPORT_IMAGES = 16
 
@@ -90,17 +72,6 @@ class ConversionResult:
     seconds: float
     peak_memory_bytes: int
     checked_on: str = "images"
-
-
-@dataclasses.dataclass(frozen=True)
-class _HeldOut:
-    """Examples that nothing was fitted to, with the Keras model's outputs for them."""
-
-    examples: Examples
-    labels: np.ndarray | None
-    reference: Outputs
-    class_names: tuple[str, ...] | None
-    alike: bool = False
 
 
 def run_job(job: ConversionJob) -> ConversionResult:
@@ -145,9 +116,9 @@ def run_job(job: ConversionJob) -> ConversionResult:
         if quantization:
             find_precisions(deployed, quantization.overrides)
     if is_image:
-        calibration, held_out = _read_images(job, model, preprocessing, warnings)
+        calibration, held_out = read_images(job, model, preprocessing, warnings)
     else:
-        calibration, held_out = _read_examples(job, model, drawn, preprocessing, warnings)
+        calibration, held_out = read_examples(job, model, drawn, preprocessing, warnings)
     ranges = None
     if calibration is not None:
         ranges = calibration.pixels if is_image else _tuples(calibration, deployed)
@@ -189,7 +160,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
         worst_layers = _report(job, converted, graph, held_out) if job.report else None
         result = ConversionResult(
             checks=checks,
-            keras_top1=_keras_top1(held_out),
+            keras_top1=held_out.keras_top1,
             warnings=warnings,
             integer_only=integer_only,
             worst_layers=worst_layers,
@@ -339,86 +310,6 @@ def _audit(graph, job, warnings):
             ) from error
         warnings.append(f"the file is not integer-only: {summary}")
         return False
-
-
-def _read_images(job, model, preprocessing, warnings):
-    """The calibration images, or `None` unless int8; and the held-out ones."""
-    samples, check_samples = _samples(job, preprocessing)
-    calibration_source, check_source, warning = open_calibration_and_held_out(
-        job.calibration, job.evaluation, samples, check_samples, job.seed
-    )
-    if warning:
-        warnings.append(warning)
-    calibration = None
-    if job.precision == "int8" and not is_quantized(model):
-        if job.calibration == "bundled" and job.model not in PRESETS:
-            warnings.append(_BUNDLED)
-        name = calibration_source.name
-        label = f"reading calibration images of {name}"
-        pixels = read_pixels(calibration_source, preprocessing, label)[0]
-        calibration = Examples.of_images(pixels, preprocessing, name)
-        if unfit := calibration_warning(name, calibration.pixels):
-            warnings.append(unfit)
-    pixels, labels = read_pixels(
-        check_source, preprocessing, f"reading held-out images of {check_source.name}"
-    )
-    examples = Examples.of_images(pixels, preprocessing, check_source.name)
-    with captured_native_output():
-        reference = keras_outputs(model, examples)
-    if labels is not None and not _labels_fit(model, check_source, reference):
-        warnings.append(f"no top-1: the classes of {check_source.name} are not the model's")
-        labels = None
-    # Of a model that does not name its classes, they are called as the folders of its images.
-    names = getattr(model, "labels", None)
-    if names is None and labels is not None and os.path.isdir(job.evaluation or job.calibration):
-        names = check_source.class_names
-    return calibration, _HeldOut(examples, labels, reference, names, are_alike(pixels))
-
-
-def _read_examples(job, model, drawn, preprocessing, warnings):
-    """Likewise, of inputs that are not one image alone."""
-    calibration, held_out = drawn.draw(*_samples(job, preprocessing), warnings)
-    if calibration is not None and "bundled:" in calibration.name:
-        warnings.append(_BUNDLED)
-    with captured_native_output():
-        reference = keras_outputs(model, held_out)
-    labels = getattr(model, "labels", None)
-    return calibration, _HeldOut(held_out, None, reference, labels)
-
-
-def _samples(job, preprocessing):
-    """How many images are calibrated with, and checked with, at most."""
-    if preprocessing is None:
-        return job.samples or _EXAMPLES[0], job.check_samples or _EXAMPLES[1]
-    return (
-        job.samples or _affordable(preprocessing, _CALIBRATION_PIXELS, *_CALIBRATION_IMAGES),
-        job.check_samples or _affordable(preprocessing, _CHECK_PIXELS, *_CHECK_IMAGES),
-    )
-
-
-def _affordable(preprocessing, pixels, fewest, most):
-    return min(max(pixels // (preprocessing.height * preprocessing.width), fewest), most)
-
-
-def _labels_fit(model, source, reference):
-    """Whether a source's class indices mean what the model's outputs mean."""
-    scores, picked = classes_output(reference), picked_output(reference)
-    names = getattr(model, "labels", None)
-    if scores is None and picked is None:
-        return False
-    if names is not None:
-        return source.class_names == tuple(names)
-    if scores is not None:
-        return reference[scores].shape[1] == len(source.class_names)
-    # How many classes there are is not said: those of the user's own images are the model's if
-    # they can be.
-    return "bundled" not in source.name and reference[picked].max() < len(source.class_names)
-
-
-def _keras_top1(held_out):
-    if held_out.labels is None:
-        return None
-    return top1(held_out.reference, held_out.reference, held_out.labels)
 
 
 def _figures(job, calibration, held_out, result):
