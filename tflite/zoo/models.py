@@ -1,8 +1,9 @@
 """The networks of the zoo, without weights that would have to be fetched.
 
-Weights are drawn so that layers keep their scale, and the statistics of every
-BatchNorm are those of real images: activations are like a trained network's in
-size, and an error shows.
+Weights are drawn so that layers keep their scale, the statistics of every
+BatchNorm are those of photos, and the last kernel is fitted to the photos'
+classes: activations are like a trained network's in size, what the network says
+hangs on the image, and an error shows.
 """
 
 from collections.abc import Callable
@@ -11,17 +12,27 @@ import keras
 import numpy as np
 from keras import layers
 
+from care_keras.convert.preprocessing import model_preprocessing
+from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.models import build_model
 from care_keras.models.config import BASE_CONFIGS, CARE_NANO
 
-_CLASSES = 1000
+# Of the bundled photos.
+_CLASSES = 10
+# Photos that statistics are of, and that the last kernel is fitted to.
+_STATISTICS, _FITTED = 32, 512
+# Around 0, as it is drawn usually, a deep network of drawn weights is chaotic: it makes of one
+# code's difference all there is, which no trained network does.
+_NORM = {"gamma": 0.5, "beta": 1.0}
+# Of the features' power: what keeps the fit from leaning on small ones.
+_RIDGE = 1e-2
 
 
 def _application(name, size, **kwargs):
     def build():
         model = getattr(keras.applications, name)
-        # Logits: drawn ones make of a thousand classes probabilities below a step of int8.
+        # Logits: what is fitted, and what an error is measured in.
         kwargs.setdefault("classifier_activation", None)
         return model(weights=None, input_shape=(size, size, 3), classes=_CLASSES, **kwargs)
 
@@ -41,18 +52,18 @@ def _pooled():
 def _classifier():
     backbone = _backbone(pooling="avg")
     x = layers.Dropout(0.2)(backbone.output)
-    return keras.Model(backbone.input, layers.Dense(4, activation="softmax")(x))
+    return keras.Model(backbone.input, layers.Dense(_CLASSES)(x))
 
 
 def _rescaled():
     images = keras.Input((32, 32, 3))
     x = layers.Rescaling(1 / 127.5, offset=-1)(images)
-    return keras.Model(images, layers.Dense(4)(_backbone(pooling="avg")(x)))
+    return keras.Model(images, layers.Dense(_CLASSES)(_backbone(pooling="avg")(x)))
 
 
 def _sequential():
     return keras.Sequential(
-        [keras.Input((32, 32, 3)), _backbone(), layers.GlobalMaxPooling2D(), layers.Dense(4)]
+        [keras.Input((32, 32, 3)), _backbone(), layers.GlobalMaxPooling2D(), layers.Dense(_CLASSES)]
     )
 
 
@@ -80,7 +91,7 @@ def _vit(size=96, patch=8, width=96, depth=4):
         y = layers.Dense(4 * width, activation="gelu")(y)
         x = layers.Add()([x, layers.Dense(width)(y)])
     x = layers.GlobalAveragePooling1D()(layers.LayerNormalization(epsilon=1e-6)(x))
-    return keras.Model(images, layers.Dense(100)(x), name="vit")
+    return keras.Model(images, layers.Dense(_CLASSES)(x), name="vit")
 
 
 def _u_net(size=64):
@@ -120,15 +131,15 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
 }
 
 
-def build(name: str, images: np.ndarray, seed: int = 0) -> keras.Model:
+def build(name: str, seed: int = 0) -> keras.Model:
     """A model of the zoo with its weights.
 
     Args:
         name: Of `MODELS`.
-        images: uint8 `(images, any height, any width, 3)`, of which statistics
-            are taken.
         seed: Seed of the weights.
     """
+    source = open_source("bundled", "train").sample(_FITTED)
+    images = np.stack([source[index] for index in range(len(source))])
     keras.utils.set_random_seed(seed)
     model = MODELS[name]()
     generator = np.random.default_rng(seed)
@@ -136,7 +147,10 @@ def build(name: str, images: np.ndarray, seed: int = 0) -> keras.Model:
     for layer in _leaves(model):
         for weight in layer.weights if not trained else ():
             _draw(layer, weight, generator)
-    _take_statistics(model, images, trained)
+    if not trained:
+        _take_statistics(model, images[:_STATISTICS])
+    if model.outputs[0].shape[1:] == (_CLASSES,):
+        _fit_last_kernel(model, images, source.labels)
     return model
 
 
@@ -151,7 +165,9 @@ def _leaves(model):
 
 def _draw(layer, weight, generator):
     shape = tuple(weight.shape)
-    if "layer_scale" in weight.path or (weight.path.endswith("gamma") and "scale" in layer.name):
+    if isinstance(layer, layers.BatchNormalization) and weight.name in _NORM:
+        weight.assign(np.full(shape, _NORM[weight.name]))
+    elif "layer_scale" in weight.path or (weight.path.endswith("gamma") and "scale" in layer.name):
         weight.assign(generator.uniform(0.2, 0.7, shape))
     elif len(shape) > 1:
         # He's rule, of what one output sums.
@@ -160,22 +176,41 @@ def _draw(layer, weight, generator):
         weight.assign(generator.normal(size=shape) * np.sqrt(2.0 / inputs))
 
 
-def _take_statistics(model, images, trained):
+def _inputs(model, images):
+    """The input of a model for photos, as tools make it."""
+    record = model_preprocessing(model, None, None, None, warnings=[])
+    pixels = keras.ops.image.resize(images, (record.height, record.width))
+    return normalize(keras.ops.convert_to_numpy(pixels), record)
+
+
+def _take_statistics(model, images):
     """Makes the statistics of every BatchNorm those of images."""
     norms = [layer for layer in _leaves(model) if isinstance(layer, layers.BatchNormalization)]
-    if trained or not norms:
+    if not norms:
         return
-    height, width = model.inputs[0].shape[1:3]
-    resized = keras.ops.image.resize(images.astype("float32"), (height, width))
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
-    model(resized, training=True)
+    model(_inputs(model, images), training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
-def sample_images(count: int = 8) -> np.ndarray:
-    """Some of the bundled photos."""
-    source = open_source("bundled", "train")
-    return np.stack([source[index] for index in range(count)])
+def _fit_last_kernel(model, images, labels, batch=32):
+    """Makes the last layer that of least squares, with a ridge, between features and classes."""
+    (head,) = [layer for layer in model.layers if hasattr(layer, "kernel")][-1:]
+    body = keras.Model(model.inputs, head.input)
+    features = np.concatenate(
+        [
+            keras.ops.convert_to_numpy(body(_inputs(model, part), training=False))
+            for part in np.split(images, range(batch, len(images), batch))
+        ]
+    ).reshape(len(images), -1)
+    mean = features.mean(axis=0)
+    centred = (features - mean).astype("float64")
+    wanted = np.eye(_CLASSES)[labels] - 1 / _CLASSES
+    power = centred.T @ centred
+    ridge = _RIDGE * np.trace(power) / len(power) * np.eye(len(power))
+    kernel = np.linalg.solve(power + ridge, centred.T @ wanted)
+    bias = 1 / _CLASSES - mean @ kernel
+    head.set_weights([kernel.reshape(head.kernel.shape), bias])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from care_keras.data.sources import open_source
 from care_keras.files import write_atomically
 from tflite.zoo.measure import Measurement, Plan
-from tflite.zoo.models import MODELS, build, sample_images
+from tflite.zoo.models import MODELS, build
 
 ROW, MODEL = "row.json", "model.keras"
 
@@ -22,7 +22,7 @@ def main(name: str, folder: pathlib.Path, data: str, plan: Plan) -> None:
     if name in MODELS:
         path = folder / MODEL
     if name in MODELS and not path.is_file():
-        build(name, sample_images()).save(path)
+        build(name).save(path)
     open_source(data, "test")
     measurement = Measurement(path, data, folder, plan)
     record = {"model": name, "errors": {}, **read_row(folder)}

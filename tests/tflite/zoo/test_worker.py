@@ -6,7 +6,7 @@ from keras import layers
 
 from tests.care_keras.helpers import randomize_weights
 from tflite.zoo.measure import Plan
-from tflite.zoo.models import MODELS, build, sample_images
+from tflite.zoo.models import MODELS, build
 from tflite.zoo.table import faults_of
 from tflite.zoo.worker import ROW, main
 
@@ -34,7 +34,7 @@ def test_a_row_of_a_model_of_ones_own(model_file, tmp_path):
 
 
 def test_a_model_of_the_zoo_has_the_statistics_of_photos():
-    model = build("u_net", sample_images())
+    model = build("u_net")
     norms = [one for one in model.layers if isinstance(one, layers.BatchNormalization)]
     assert norms and all(float(keras.ops.min(one.moving_variance)) > 0.0 for one in norms)
     assert len(MODELS) >= 12
