@@ -11,12 +11,10 @@ from care_keras.convert.examples import Examples, pair_names
 from care_keras.graph import functional_form, input_structure
 from care_keras.litert.file import LiteRTFile, whole_batches
 from care_keras.metrics import finite_or_none, is_classes, snr_db, top1_agreement, top_k
-from care_keras.primitives.deploy_model import DeployModel
 
-# Pixels of one batch of the Keras model: 32 images of 224x224; of one made of primitives, whose
-# every intermediate tensor stays in memory until the batch is done, an eighth of that.
-_BATCH_PIXELS = 32 * 224 * 224
-_PRIMITIVES_BATCH_PIXELS = _BATCH_PIXELS // 8
+# Pixels of one batch of the Keras model: 2 images of 224x224. Every intermediate tensor stays in
+# memory until the batch is done.
+_BATCH_PIXELS = 2 * 224 * 224
 # Of the largest output: what float32 loses on the way through a network.
 _ROUNDING = 1e-5
 
@@ -76,8 +74,7 @@ def keras_outputs(model: keras.Model, examples: Examples) -> Outputs:
         ValueError: If it does not run.
     """
     # Few large batches: eager operations on small ones cost more to start than to run.
-    budget = _PRIMITIVES_BATCH_PIXELS if isinstance(model, DeployModel) else _BATCH_PIXELS
-    batch = max(1, budget // max(1, examples.example_pixels))
+    batch = max(1, _BATCH_PIXELS // max(1, examples.example_pixels))
     parts = []
     starts = range(0, len(examples), batch)
     for start in progress(starts, "running the Keras model, batch"):

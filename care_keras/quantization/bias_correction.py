@@ -17,6 +17,9 @@ from care_keras.graph import unfold
 from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.kernel_layers import QuantizedKernel
 
+# Values of the input that are computed with at once: 3 images of 224x224.
+_PART_VALUES = 3 * 224 * 224 * 3
+
 
 def correct_biases(model: keras.Model, inputs: list[np.ndarray]) -> dict[str, float]:
     """Changes the biases of a quantized form whose ranges are chosen.
@@ -31,6 +34,7 @@ def correct_biases(model: keras.Model, inputs: list[np.ndarray]) -> dict[str, fl
     """
     graph, expected = unfold(model), {}
     calls = Counter(step.operation for step in graph.steps)
+    examples = max(1, _PART_VALUES // max(one[0].size for one in inputs))
     # A bias that several calls share has no one mean.
     layers = {
         one for one, count in calls.items() if isinstance(one, QuantizedKernel) and count == 1
@@ -40,32 +44,74 @@ def correct_biases(model: keras.Model, inputs: list[np.ndarray]) -> dict[str, fl
         if isinstance(layer, FakeQuant):
             return args[0]
         if layer not in layers:
-            return layer(*args, **kwargs)
+            return _call(layer, args, kwargs)
         with _changed(layer, rounds=False, activation="linear"):
-            outputs = layer(*args, **kwargs)
-        expected[layer] = _means(outputs)
-        return layer.activate(outputs)
+            outputs = _call(layer, args, kwargs)
+        expected[layer] = _mean(outputs)
+        return _call(layer.activate, [outputs], {})
 
     def run_quantized(layer, *args, **kwargs):
         if layer not in layers:
-            return layer(*args, **kwargs)
+            return _call(layer, args, kwargs)
         with _changed(layer, activation="linear"):
-            outputs = layer(*args, **kwargs)
-        difference = expected[layer] - _means(outputs)
-        spread = float(ops.convert_to_numpy(ops.std(outputs))) or 1.0
+            outputs = _call(layer, args, kwargs)
+        difference = expected[layer] - _mean(outputs)
+        spread = float(np.mean([ops.convert_to_numpy(ops.std(one)) for one in outputs])) or 1.0
         added[layer.name] = float(np.sqrt(np.mean(difference**2))) / spread
         layer.bias.assign(ops.convert_to_numpy(layer.bias) + difference)
-        return layer(*args, **kwargs)
+        return _call(layer, args, kwargs)
 
     added: dict[str, float] = {}
     for run in (run_float, run_quantized):
-        graph.run([ops.convert_to_tensor(one) for one in inputs], run)
+        graph.run([_Parts.of(one, examples) for one in inputs], run)
     return added
 
 
-def _means(outputs):
-    means = ops.mean(outputs, axis=tuple(range(len(outputs.shape) - 1)))
-    return ops.convert_to_numpy(means)
+class _Parts:
+    """A tensor cut along its examples: what a layer needs for a moment, it needs of one part."""
+
+    def __init__(self, parts):
+        self._parts = list(parts)
+
+    @classmethod
+    def of(cls, array, examples) -> "_Parts":
+        starts = range(0, len(array), examples)
+        return cls(ops.convert_to_tensor(array[start : start + examples]) for start in starts)
+
+    def __iter__(self):
+        return iter(self._parts)
+
+    def __len__(self):
+        return len(self._parts)
+
+    def __getitem__(self, place):
+        return self._parts[place]
+
+
+def _call(layer, args, kwargs):
+    """Calls a layer for each part of its arguments."""
+
+    def part(place):
+        return keras.tree.map_structure(
+            lambda one: one[place] if isinstance(one, _Parts) else one, (args, kwargs)
+        )
+
+    given = [one for one in keras.tree.flatten((args, kwargs)) if isinstance(one, _Parts)]
+    is_kernel, results = isinstance(layer, QuantizedKernel), []
+    with layer.rounded_once() if is_kernel else contextlib.nullcontext():
+        for place in range(len(given[0])):
+            own, named = part(place)
+            results.append(layer(*own, **named))
+    return keras.tree.map_structure(lambda *parts: _Parts(parts), *results)
+
+
+def _mean(outputs):
+    """Of each channel, over all parts."""
+    axes = tuple(range(len(outputs[0].shape) - 1))
+    means = [ops.convert_to_numpy(ops.mean(one, axis=axes)) for one in outputs]
+    if len(means) == 1:
+        return means[0]
+    return np.average(means, axis=0, weights=[len(one) for one in outputs]).astype(np.float32)
 
 
 @contextlib.contextmanager

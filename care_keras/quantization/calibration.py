@@ -19,7 +19,7 @@ _REFINEMENT_PIXELS = 1100
 # Above this many attentions each range is chosen once, so that S0 takes no minute.
 _TWICE_REFINED = 8
 # Values of the input that biases are corrected with, about: 16 photos of 224x224.
-_CORRECTION_VALUES = 2_500_000
+_CORRECTION_VALUES = 1_250_000
 
 
 def calibrate(

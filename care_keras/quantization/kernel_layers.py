@@ -1,5 +1,8 @@
 """Primitives whose weights are rounded to the codes they will have."""
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 from keras import ops
@@ -23,6 +26,7 @@ class QuantizedKernel:
     """
 
     rounds = True
+    _rounded = None
 
     def build(self, input_shape) -> None:
         super().build(input_shape)
@@ -30,7 +34,18 @@ class QuantizedKernel:
             name="input_step", shape=(), initializer="zeros", trainable=False
         )
 
+    @contextlib.contextmanager
+    def rounded_once(self) -> Iterator[None]:
+        """Rounds the weights now, and not at each call: for several while they do not change."""
+        self._rounded = self.forward_kernel(), self.forward_bias()
+        try:
+            yield
+        finally:
+            self._rounded = None
+
     def forward_kernel(self) -> keras.KerasTensor:
+        if self._rounded:
+            return self._rounded[0]
         if not self.rounds:
             return self.kernel
         steps = self._kernel_steps()
@@ -38,6 +53,8 @@ class QuantizedKernel:
         return self.kernel + ops.stop_gradient(rounded - self.kernel)
 
     def forward_bias(self) -> keras.KerasTensor:
+        if self._rounded:
+            return self._rounded[1]
         if not self.rounds:
             return self.bias
         steps = self.input_step * ops.reshape(self._kernel_steps(), (-1,))
