@@ -159,13 +159,17 @@ def is_compiled(model: keras.Model) -> bool:
 def deploy_form(
     model: keras.Model, preprocessing: Preprocessing | None, precision: str = "float32"
 ) -> keras.Model:
-    """The deploy form of a functional or sequential model; another, or a deploy form, as it is.
+    """The deploy form of a functional or sequential model; another as it is.
 
-    `convert_model` makes it by itself; who converts a model more than once
-    makes it before.
+    Of a deploy form, which a file from elsewhere becomes, it is the one whose
+    images are prepared as `preprocessing` says. A quantized form has its own way
+    with them and is left alone. `convert_model` makes it by itself; who converts a
+    model more than once makes it before.
     """
-    if isinstance(model, DeployModel) or functional_form(model) is None:
+    if functional_form(model) is None or is_quantized(model):
         return model
+    if isinstance(model, DeployModel):
+        return model.prepared_by(preprocessing)
     deployed = fuse(model, default_rewrites(precision))
     deployed.preprocessing = preprocessing
     return deployed

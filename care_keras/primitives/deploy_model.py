@@ -58,6 +58,16 @@ class DeployModel(keras.Model):
         self.min_image_size = getattr(backbone, "min_image_size", 1)
         return self
 
+    def prepared_by(self, record: Preprocessing | None) -> "DeployModel":
+        """The same layers, for images that are prepared as a record says."""
+        if record == self.preprocessing:
+            return self
+        other = DeployModel(self.input, self.output, name=self.name).describe(self)
+        other.preprocessing = record
+        other.min_image_size = self.min_image_size
+        other.foreign_reasons, other.precisions = self.foreign_reasons, self.precisions
+        return other
+
     def get_config(self) -> dict:
         return {
             **super().get_config(),

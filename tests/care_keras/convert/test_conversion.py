@@ -86,6 +86,20 @@ def test_a_deploy_form_converts_as_its_training_form(small_model, preprocessing)
     )
 
 
+@pytest.mark.parametrize("input_kind", ["float", "rgb_uint8"])
+def test_a_deploy_form_that_says_nothing_of_images(
+    small_model, preprocessing, photos, expected, input_kind
+):
+    """As a file from elsewhere is: what the user says of images holds for its int8 too."""
+    deployed = fuse(small_model)
+    deployed.preprocessing = None
+    converted = convert_model(
+        deployed, preprocessing, "int8", input_kind, calibration=iter(photos[:32])
+    )
+    assert_follows(converted, preprocessing, photos, expected, "int8", input_kind)
+    assert deployed.preprocessing is None
+
+
 def test_batch_is_the_input_s_first_axis(small_model, preprocessing, photos):
     model = LiteRTModel(convert_model(small_model, preprocessing, batch=3).content)
     assert model.input.shape == (3, 16, 24, 3)
