@@ -25,7 +25,11 @@ def main(name: str, folder: pathlib.Path, data: str, plan: Plan) -> None:
         build(name).save(path)
     open_source(data, "test")
     measurement = Measurement(path, data, folder, plan)
-    record = {"model": name, "errors": {}, **read_row(folder)}
+    record = {
+        "model": name if name in MODELS else path.name,
+        "errors": {},
+        **read_row(folder),
+    }
     for step, run in steps_left(measurement, record).items():
         took = _time_of(step)
         print(f"{name}: {step}", file=sys.stderr, flush=True)
