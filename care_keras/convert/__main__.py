@@ -96,12 +96,20 @@ _CONVERTER = flags.DEFINE_enum(
     ["care", "tensorflow"],
     "tensorflow: leave all to TensorFlow's converter, post-training quantization included.",
 )
+_OUTPUT_TYPE = flags.DEFINE_enum(
+    "output_type",
+    None,
+    ["int8", "uint8", "float"],
+    "Type of an int8 file's outputs; MediaPipe and browsers take uint8 and float (default: int8).",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
 
 
 def main() -> None:
     """The command."""
     precision = "int8" if _INT8.value else _PRECISION.value
+    if _OUTPUT_TYPE.value and (precision != "int8" or _CONVERTER.value == "tensorflow"):
+        raise cli.UserError("--output_type is of care_keras' own int8 files: take --int8")
     if _INT8.value and flags.FLAGS["precision"].present and _PRECISION.value != "int8":
         raise cli.UserError(f"--int8 and --precision={_PRECISION.value} contradict each other")
     stem = pathlib.Path(_MODEL.value).stem
@@ -124,6 +132,7 @@ def main() -> None:
         float_layers=tuple(_FLOAT_LAYERS.value),
         int16_layers=tuple(_INT16_LAYERS.value),
         min_agreement=_MIN_AGREEMENT.value,
+        output_type=_OUTPUT_TYPE.value,
         converter=_CONVERTER.value,
     )
     check_name_or_path(_MODEL.value)
@@ -183,6 +192,8 @@ def _report(job, result):
     )
     if result.integer_only is not None:
         kind = "integer-only" if result.integer_only else "not integer-only"
+        if not result.integer_only and job.output_type == "float" and not job.allow_float_fallback:
+            kind = "integer-only but for its outputs, which are float"
         print(f"{kind}; runs on TFLite {result.runtime or '(unknown)'} and newer")
     if result.worst_layers is not None:
         from care_keras.convert.report import FILES, worst_table

@@ -34,6 +34,8 @@ class ConversionJob:
         int16_layers: Likewise, in 16 bits.
         min_agreement: Share of the held-out images that the file and the Keras
             model must pick one class for.
+        output_type: Of an int8 file: `"int8"`, `"uint8"` or `"float"`; `None` for
+            int8.
         converter: `"care"`, or `"tensorflow"` to leave all to TensorFlow's.
     """
 
@@ -55,6 +57,7 @@ class ConversionJob:
     float_layers: tuple[str, ...] = ()
     int16_layers: tuple[str, ...] = ()
     min_agreement: float = 0.0
+    output_type: str | None = None
     converter: str = "care"
 
 

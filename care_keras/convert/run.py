@@ -36,8 +36,8 @@ from care_keras.tflite_file.integer_audit import (
     NotIntegerOnlyError,
     advise,
     audit_integer_only,
-    require_integer_only,
-    summarize_errors,
+    errors_inside,
+    summarize,
 )
 from care_keras.tflite_file.reader import read_graph
 from care_keras.tflite_file.runtime_version import oldest_runtime
@@ -135,6 +135,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 None if ranges is None else progress(ranges, "calibrating, image"),
                 quantization,
                 job.converter,
+                job.output_type if precision == "int8" else None,
             )
             path.write_bytes(converted.content)
             check = check_file(
@@ -295,21 +296,20 @@ def _report(job, converted, graph, held_out):
 
 
 def _audit(graph, job, warnings):
-    """Whether an int8 file is integer-only."""
-    try:
-        findings = require_integer_only(graph)
-        warnings += advise([one for one in findings if one.severity == "warning"])
-        return True
-    except NotIntegerOnlyError as error:
-        summary = summarize_errors(error.findings)
-        if not job.allow_float_fallback:
-            raise NotIntegerOnlyError(
-                f"The int8 file would not be integer-only: {summary}. "
-                f"--allow_float_fallback accepts it. Received: model={job.model!r}",
-                error.findings,
-            ) from error
-        warnings.append(f"the file is not integer-only: {summary}")
-        return False
+    """Whether an int8 file is integer-only; its outputs may be what was asked for."""
+    findings = audit_integer_only(graph)
+    warnings += advise([one for one in findings if one.severity == "warning"])
+    errors = [one for one in findings if one.severity == "error"]
+    inside = errors_inside(graph, errors) if job.output_type == "float" else errors
+    if inside and not job.allow_float_fallback:
+        raise NotIntegerOnlyError(
+            f"The int8 file would not be integer-only: {summarize(inside)}. "
+            f"--allow_float_fallback accepts it. Received: model={job.model!r}",
+            findings,
+        )
+    if inside:
+        warnings.append(f"the file is not integer-only: {summarize(inside)}")
+    return not errors
 
 
 def _figures(job, calibration, held_out, result):

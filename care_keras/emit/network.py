@@ -1,5 +1,7 @@
 """Walks the graph of a deploy form, or a quantized form, and writes its .tflite file."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -24,6 +26,7 @@ def emit_tflite(
     weights: str = "float32",
     all_tensors: bool = False,
     rounded: bool = True,
+    output_type: str = "int8",
 ) -> bytes:
     """Writes a model of primitives as a .tflite file.
 
@@ -41,6 +44,8 @@ def emit_tflite(
             layer's name, to compare layer by layer.
         rounded: If false, a quantized form is written as the float32 network
             that it rounds, to compare with.
+        output_type: Of a quantized form: `"int8"`; `"uint8"`, the same codes
+            and 128; or `"float"`, what they stand for. Classes are int32.
 
     Returns:
         The content of the file.
@@ -57,7 +62,7 @@ def emit_tflite(
             )
         # A quantized form of pixels says so by its input's codes, which are looked at below.
         model = model if is_quantized(model) else with_normalization(model)
-    emitter = Emitter(model, image_size, batch, input_kind, weights, rounded)
+    emitter = Emitter(model, image_size, batch, input_kind, weights, rounded, output_type)
     return emitter.emit(all_tensors)
 
 
@@ -69,7 +74,7 @@ class Emitter:
         maps: By the index of a tensor of joined pixels, the map they are of.
     """
 
-    def __init__(self, model, image_size, batch, input_kind, weights, rounded):
+    def __init__(self, model, image_size, batch, input_kind, weights, rounded, output_type="int8"):
         self.writer = Writer("care_keras")
         self.maps: dict[int, TensorHandle] = {}
         self._model = model
@@ -79,6 +84,7 @@ class Emitter:
         self._image = None
         self._outputs = {}
         self._rounded = rounded
+        self._output_type = output_type
         self._fake_quants = self._find_fake_quants() if rounded else {}
         # Tensors in other precisions than they were computed in.
         self._converted = {}
@@ -113,6 +119,8 @@ class Emitter:
         self._image = tensors[0]
         outputs = unfold(self._model).run(tensors, self._call)
         signature = self._outputs if all_tensors else self._signature(outputs)
+        if not all_tensors:
+            signature = {name: self._closed_output(name, x) for name, x in signature.items()}
         return self.writer.finish(fed, signature)
 
     def _signature(self, outputs):
@@ -152,6 +160,18 @@ class Emitter:
         options.inDataType = schema.TensorType.UINT8
         options.outDataType = schema.TensorType.FLOAT32
         return self.writer.operator("CAST", 1, [fed], pixels, options), fed
+
+    def _closed_output(self, name, x):
+        """An output in the type that the file is to have it in."""
+        if x.dtype != np.int8 or self._output_type == "int8":
+            return x
+        if self._output_type == "float":
+            return self._dequantized(x)
+        quantization = dataclasses.replace(
+            x.quantization, zero_point=x.quantization.zero_point + 128
+        )
+        output = self.writer.tensor(f"{name}/uint8", x.shape, np.uint8, quantization)
+        return self.writer.operator("QUANTIZE", 1, [x], output, schema.QuantizeOptionsT())
 
     def _call(self, layer, *args, **_):
         if isinstance(layer, FakeQuant):

@@ -66,6 +66,22 @@ def require_integer_only(graph: Graph) -> list[Finding]:
     return findings
 
 
+def errors_inside(graph: Graph, findings: list[Finding]) -> list[Finding]:
+    """The errors among findings, less those of a last DEQUANTIZE that makes an output float."""
+    main = graph.main
+    last = {
+        operator.index
+        for operator in main.operators
+        if operator.name == "DEQUANTIZE"
+        and all(index in main.outputs and index not in main.consumers for index in operator.outputs)
+    }
+    return [
+        one
+        for one in findings
+        if one.severity == "error" and not (one.subgraph == main.index and one.operator in last)
+    ]
+
+
 def summarize_errors(findings: list[Finding]) -> str:
     """The errors among findings as `summarize` says them; empty without errors."""
     return summarize([finding for finding in findings if finding.severity == "error"])

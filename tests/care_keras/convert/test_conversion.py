@@ -5,10 +5,13 @@ import pytest
 from care_keras.convert.conversion import convert_model
 from care_keras.data.preprocessing import normalize
 from care_keras.deploy import Rewrites, fuse
+from care_keras.litert.file import LiteRTFile
 from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import snr_db
 from care_keras.quantization import calibrate, quantize
+from care_keras.reference import IntegerModel
 from care_keras.tflite_file import read_graph, require_integer_only
+from care_keras.tflite_file.integer_audit import audit_integer_only, errors_inside
 from tests.care_keras.helpers import numpy_of
 
 # Lowest SNR in dB against the Keras model that each precision was seen to keep, with a margin.
@@ -62,6 +65,26 @@ def test_a_quantized_form_needs_no_calibration(
     # What the file takes are codes of pixels: the record says so.
     assert converted.preprocessing.mean == (0.0,) * 3
     assert converted.preprocessing.std == (1 / 255,) * 3
+
+
+def test_types_of_the_output_are_the_same_numbers(int8_model, preprocessing, photos):
+    """Also for the reference; only float ones are not integers to the end."""
+    files = {
+        kind: convert_model(int8_model, preprocessing, "int8", "rgb_uint8", output_type=kind)
+        for kind in ("int8", "uint8", "float")
+    }
+    found = {}
+    for kind, converted in files.items():
+        graph = read_graph(converted.content)
+        errors = [one for one in audit_integer_only(graph) if one.severity == "error"]
+        assert bool(errors) == (kind == "float") and not errors_inside(graph, errors)
+        file, reference = LiteRTFile(converted.content), IntegerModel(converted.content)
+        assert file.outputs["outputs"].dtype == (np.float32 if kind == "float" else kind)
+        found[kind] = np.concatenate([file.run(one[None])["outputs"] for one in photos[32:]])
+        np.testing.assert_array_equal(reference.run(photos[32:]), found[kind])
+    np.testing.assert_array_equal(found["uint8"], found["int8"].astype(np.int32) + 128)
+    output = LiteRTFile(files["int8"].content).outputs["outputs"]
+    np.testing.assert_array_equal(found["float"], output.dequantize(found["int8"]))
 
 
 def test_int8_from_the_training_form(small_model, preprocessing, photos, expected):
@@ -121,6 +144,8 @@ def test_a_quantized_form_is_int8_and_nothing_else(int8_model, preprocessing):
         ({"precision": "int4"}, "`precision` must be one of"),
         ({"input_kind": "bgr"}, "`input_kind` must be one of"),
         ({"precision": "int8"}, "int8 needs images"),
+        ({"output_type": "uint8"}, "`output_type` is of care_keras' own int8 files"),
+        ({"precision": "int8", "output_type": "bool"}, "`output_type` must be one of"),
     ],
 )
 def test_bad_arguments(small_model, preprocessing, arguments, message):

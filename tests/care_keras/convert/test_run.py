@@ -306,6 +306,20 @@ def test_classes_instead_of_scores(tmp_path, kind, precision):
     assert sidecar["check"]["files"][-1]["agreement"] == check.agreement
 
 
+@pytest.mark.parametrize("output_type", ["uint8", "float"])
+def test_outputs_of_another_type_than_int8(tmp_path, output_type):
+    """Scores have it, classes stay int32; float outputs are what was asked for, and said."""
+    job = small_job(tmp_path, picking("both"), "int8", check_samples=60, output_type=output_type)
+    result = run_job(job)
+    assert result.integer_only is (output_type == "uint8")
+    assert result.checks[-1].agreement > 0.85 and not any(
+        "integer" in one for one in result.warnings
+    )
+    sidecar = json.loads((tmp_path / "out" / "model.json").read_text())
+    types = {one["signature_name"]: one["dtype"] for one in sidecar["outputs"]}
+    assert types == {"map": "int32", "scores": {"float": "float32"}.get(output_type, output_type)}
+
+
 def test_top1_of_a_class_on_images_of_ones_own(tmp_path):
     model = picking("class")
     source = open_source("bundled:test").sample(60)
