@@ -75,7 +75,13 @@ def _segmenter():
 
 
 def _s0():
-    return build_model(BASE_CONFIGS["s0"], weights=None, input_shape=(224, 224, 3))
+    return build_model(
+        BASE_CONFIGS["s0"],
+        weights=None,
+        input_shape=(224, 224, 3),
+        classes=_CLASSES,
+        classifier_activation=None,
+    )
 
 
 def _vit(size=96, patch=8, width=96, depth=4):
@@ -197,8 +203,12 @@ def _take_statistics(model, images):
 
 
 def _fit_last_kernel(model, images, labels, batch=32):
-    """Makes the last layer that of least squares, with a ridge, between features and classes."""
-    (head,) = [layer for layer in model.layers if hasattr(layer, "kernel")][-1:]
+    """Makes a last kernel that of least squares, with a ridge, between features and classes."""
+    heads = [layer for layer in model.layers if hasattr(layer, "kernel")]
+    # CARE's own head is a layer with others inside.
+    if not heads:
+        return
+    head = heads[-1]
     body = keras.Model(model.inputs, head.input)
     features = np.concatenate(
         [
