@@ -274,4 +274,6 @@ class Measurement:
             form.save(path)
             loaded = keras.models.load_model(path, compile=False)
         content = convert_model(loaded, form.preprocessing, "int8").content
-        self.row["trains"] = bool(np.isfinite(loss) and np.mean(moved) > 0.5 and content)
+        # Of several outputs, a loss of each as well.
+        is_finite = np.all(np.isfinite(loss))
+        self.row["trains"] = bool(is_finite and np.mean(moved) > 0.5 and content)
