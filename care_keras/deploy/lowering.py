@@ -15,6 +15,7 @@ from care_keras.primitives.folding import (
     folds_affine_before,
 )
 from care_keras.primitives.fused_activation import FusedActivation
+from care_keras.primitives.window import same_padding
 
 # Class of a layer, or name of a class of Keras's own that it does not make public, as those of
 # `keras.ops` -> what writes it on primitives.
@@ -249,8 +250,10 @@ class Builder:
     ) -> keras.KerasTensor:
         """`Conv2D` with a kernel of shape `(height, width, channels / groups, filters)`.
 
-        An affine map before it is folded where that is exact.
+        An affine map before it is folded where that is exact, and a `Pad` where
+        `"same"` pads as much.
         """
+        x, padding = self._own_padding(x, kernel.shape, strides, padding, dilation_rate)
         layer = primitives.Conv2D(
             kernel.shape[3],
             kernel.shape[:2],
@@ -268,6 +271,7 @@ class Builder:
         self, x, kernel, bias, name, dilation_rate=(1, 1), strides=1, padding="same", **kwargs
     ) -> keras.KerasTensor:
         """`DepthwiseConv2D` with a kernel of shape `(height, width, channels, multiplier)`."""
+        x, padding = self._own_padding(x, kernel.shape, strides, padding, dilation_rate)
         layer = primitives.DepthwiseConv2D(
             kernel.shape[:2],
             dilation_rate,
@@ -296,6 +300,19 @@ class Builder:
             own = last if last and number == len(pieces) - 1 else f"{name}_sum{number}"
             total = y if total is None else self.add(primitives.Add, [total, y], own)
         return total
+
+    def _own_padding(self, x, taps, strides, padding, dilation_rate):
+        """What a convolution reads, and how it pads: as the `Pad` before it, where it can."""
+        pad, source = (None if isinstance(x, Affine) else self.producer(x)) or (None, None)
+        is_pad = isinstance(pad, primitives.Pad) and len(pad.paddings) == 3
+        if padding != "valid" or not is_pad or None in source.shape[1:3]:
+            return x, padding
+        strides, dilation_rate = (
+            (one, one) if isinstance(one, int) else one for one in (strides, dilation_rate)
+        )
+        windows = zip(source.shape[1:3], taps[:2], strides, dilation_rate, strict=True)
+        same = (*(same_padding(*window) for window in windows), (0, 0))
+        return (source, "same") if pad.paddings == same else (x, padding)
 
     def _fold_before(self, layer, x, kernel, bias):
         if isinstance(x, Affine) and folds_affine_before(layer, x.offset):

@@ -48,6 +48,13 @@ class _Pool(Primitive):
         }
 
 
+def same_padding(size: int, taps: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Pixels before and behind an image of some size that padding of kind "same" adds."""
+    reach = (taps - 1) * dilation + 1
+    missing = max((-(-size // stride) - 1) * stride + reach - size, 0)
+    return missing // 2, missing - missing // 2
+
+
 @keras.saving.register_keras_serializable(package="care_keras")
 class MaxPool2D(_Pool):
     """MAX_POOL_2D; arguments as of `keras.layers.MaxPooling2D`, sizes in pairs."""
@@ -84,10 +91,8 @@ class AveragePool2D(_Pool):
         """Pixels before and behind the image, where its size is known."""
         windows = zip(input_shape[1:3], self.pool_size, self.strides, strict=True)
         for size, taps, stride in windows:
-            missing = 0
-            if self.padding == "same" and isinstance(size, int):
-                missing = max((-(-size // stride) - 1) * stride + taps - size, 0)
-            yield missing // 2, missing - missing // 2
+            pads = self.padding == "same" and isinstance(size, int)
+            yield same_padding(size, taps, stride) if pads else (0, 0)
 
 
 @keras.saving.register_keras_serializable(package="care_keras")

@@ -4,6 +4,7 @@ from care_keras import primitives as p
 from care_keras.deploy.lift.registry import Call, lifts, product
 from care_keras.deploy.lift.values import Value
 from care_keras.deploy.lowering import NoPrimitiveError
+from care_keras.primitives.window import same_padding
 
 
 def _window(call):
@@ -65,19 +66,12 @@ def _strided(call, x, taps, strides, dilation, conv):
     if padding == "same":
         product(sizes[:2])
         pairs = [
-            _same_padding(*four) for four in zip(sizes[:2], taps, strides, dilation, strict=True)
+            same_padding(*four) for four in zip(sizes[:2], taps, strides, dilation, strict=True)
         ]
         x = call.build.add(p.Pad, x, f"{call.name}_padded", (*pairs, (0, 0)))
     x = conv(x, (1, 1), "valid")
     ends = (None, None, None)
     return call.build.add(p.Slice, x, f"{call.name}_strided", (0, 0, 0), ends, (*strides, 1))
-
-
-def _same_padding(size, taps, stride, dilation):
-    """Pixels before and behind, as TensorFlow pads."""
-    reach = (taps - 1) * dilation + 1
-    total = max((-(-size // stride) - 1) * stride + reach - size, 0)
-    return total // 2, total - total // 2
 
 
 @lifts("TRANSPOSE_CONV")

@@ -54,6 +54,31 @@ def test_a_factor_and_an_offset(name):
     assert len(found) == (1 if name in NOT_FOLDED else 0)
 
 
+@pytest.mark.parametrize(
+    "make, kept",
+    [
+        (lambda x: layers.Conv2D(4, 3, 2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(x)), 0),
+        (lambda x: layers.DepthwiseConv2D(3, 2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(x)), 0),
+        (lambda x: layers.Conv2D(4, (3, 5))(layers.ZeroPadding2D((1, 2))(x)), 0),
+        (lambda x: layers.Conv2D(4, 3, dilation_rate=2)(layers.ZeroPadding2D(2)(x)), 0),
+        # "same" pads behind, where the sizes are even.
+        (lambda x: layers.Conv2D(4, 3, 2)(layers.ZeroPadding2D(1)(x)), 1),
+        (lambda x: layers.Conv2D(4, 3)(layers.ZeroPadding2D(((0, 2), (1, 1)))(x)), 1),
+        (lambda x: layers.Conv2D(4, 3, padding="same")(layers.ZeroPadding2D(1)(x)), 1),
+    ],
+)
+def test_padding_becomes_the_convolution_s_own(make, kept):
+    assert kinds(fused_of(make)).count("Pad") == kept
+
+
+def test_padding_that_more_than_a_convolution_reads_stays():
+    def make(x):
+        x = layers.ZeroPadding2D(1)(x)
+        return layers.Concatenate()([layers.Conv2D(4, 3)(x), layers.Cropping2D(1)(x)])
+
+    assert "Pad" in kinds(fused_of(make))
+
+
 def test_it_stays_where_that_is_asked_for():
     case = AFFINE["behind a convolution"]
     model = fuse(case.model, Rewrites(fold_batch_norm=False))
