@@ -350,6 +350,9 @@ class Builder:
         sizes = x.shape[1:]
         if len(sizes) == 3:
             return x
+        before = self._unshaped(x)
+        if len(before.shape) == 4 and before.shape[-1] == sizes[-1]:
+            return before
         rows = {1: 1}.get(len(sizes), -1 if None in sizes[:-1] else int(np.prod(sizes[:-1])))
         return self.add(primitives.Reshape, x, name, (rows, 1, sizes[-1]))
 
@@ -357,11 +360,28 @@ class Builder:
         """Back to another shape, whose first axis is the batch."""
         return x if len(shape) == 4 else self.reshape(x, shape, name)
 
+    def _unshaped(self, x):
+        """What a tensor was before it was reshaped, where nothing else reads it."""
+        made = self.producer(x)
+        while made and isinstance(made[0], primitives.Reshape) and id(x) not in self.shared:
+            x = made[1]
+            made = self.producer(x)
+        return x
+
     def reshape(self, x, shape, name) -> keras.KerasTensor:
-        """RESHAPE to a shape whose first axis is the batch, and of which one size may be open."""
-        sizes = [-1 if size is None else size for size in shape[1:]]
+        """RESHAPE to a shape whose first axis is the batch, and of which one size may be open.
+
+        Of several in a row the last one is left, and of one that undoes another
+        neither.
+        """
+        sizes = [-1 if size is None else int(size) for size in shape[1:]]
         if sizes.count(-1) > 1:
             raise NoPrimitiveError("more than one size is open")
+        x = self._unshaped(x)
+        reshape = primitives.Reshape(sizes)
+        known = None not in x.shape[1:]
+        if known and reshape.compute_output_shape(x.shape)[1:] == tuple(x.shape[1:]):
+            return x
         return self.add(primitives.Reshape, x, name, sizes)
 
     def channel_scale(self, x, scale, name) -> keras.KerasTensor:

@@ -13,7 +13,7 @@ from care_keras.deploy.lowering import Lowered, NoPrimitiveError, check_channels
 @lowers(keras.layers.Reshape, takes_integers=True)
 def lower_reshape(build, layer, x, rewrites) -> Lowered:
     """RESHAPE."""
-    return build.add(p.Reshape, x, layer.name, layer.target_shape)
+    return build.reshape(x, (x.shape[0], *layer.target_shape), layer.name)
 
 
 @lowers(keras.layers.Flatten, takes_integers=True)
@@ -21,7 +21,7 @@ def lower_flatten(build, layer, x, rewrites) -> Lowered:
     """RESHAPE to one axis."""
     if getattr(layer, "data_format", "channels_last") != "channels_last" and len(x.shape) > 2:
         raise NoPrimitiveError("data_format='channels_first'")
-    return build.add(p.Reshape, x, layer.name, (-1,))
+    return build.reshape(x, (x.shape[0], -1), layer.name)
 
 
 @lowers(keras.layers.Permute, takes_integers=True)
@@ -33,7 +33,7 @@ def lower_permute(build, layer, x, rewrites) -> Lowered:
 @lowers(keras.layers.RepeatVector)
 def lower_repeat_vector(build, layer, x, rewrites) -> Lowered:
     """The vector several times, one below the other."""
-    row = build.add(p.Reshape, x, f"{layer.name}_row", (1, -1))
+    row = build.reshape(x, (x.shape[0], 1, -1), f"{layer.name}_row")
     return _repeated(build, row, layer.n, 1, layer.name)
 
 
@@ -114,8 +114,7 @@ def lower_reshape_operation(build, operation, x, rewrites) -> Lowered:
     kept = first == x.shape[0] and sizes.count(-1) + sizes.count(None) < 2
     if not sizes or not (kept or (whole and first == -1)):
         raise NoPrimitiveError(f"newshape={newshape}")
-    sizes = [-1 if size is None else int(size) for size in sizes]
-    return build.add(p.Reshape, x, operation.name, sizes)
+    return build.reshape(x, (x.shape[0], *sizes), operation.name)
 
 
 def _is_size(value):
@@ -220,7 +219,7 @@ def lower_stack(build, operation, inputs, rewrites) -> Lowered:
     for number, x in enumerate(inputs):
         sizes = list(x.shape[1:])
         sizes.insert(axis - 1, 1)
-        expanded.append(build.add(p.Reshape, x, f"{operation.name}_{number + 1}", sizes))
+        expanded.append(build.reshape(x, (x.shape[0], *sizes), f"{operation.name}_{number + 1}"))
     if len(expanded) == 1:
         return expanded[0]
     return build.add(p.Concatenate, expanded, operation.name, axis - rank)

@@ -79,6 +79,34 @@ def test_padding_that_more_than_a_convolution_reads_stays():
     assert "Pad" in kinds(fused_of(make))
 
 
+@pytest.mark.parametrize(
+    "make, left",
+    [
+        # Squeeze and excitation as keras.applications has it.
+        (lambda x: layers.Reshape((1, 1, -1))(layers.GlobalAveragePooling2D()(x)), 0),
+        (
+            lambda x: layers.Dense(4)(
+                layers.Flatten()(layers.GlobalMaxPooling2D(keepdims=True)(x))
+            ),
+            1,
+        ),
+        (lambda x: layers.Dense(4)(layers.Reshape((48, 3))(x)), 1),
+        (lambda x: layers.Reshape((8, 18))(layers.Reshape((48, 3))(x)), 1),
+    ],
+)
+def test_of_reshapes_in_a_row_one_is_left(make, left):
+    assert kinds(fused_of(make)).count("Reshape") == left
+
+
+def test_a_reshape_that_something_else_reads_stays():
+    def make(x):
+        tokens = layers.Reshape((48, 3))(x)
+        maps = layers.BatchNormalization()(layers.Reshape((6, 8, 3))(tokens))
+        return layers.Flatten()(maps), layers.Dense(4)(tokens)
+
+    fused_of(make)
+
+
 def test_it_stays_where_that_is_asked_for():
     case = AFFINE["behind a convolution"]
     model = fuse(case.model, Rewrites(fold_batch_norm=False))
