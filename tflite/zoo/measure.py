@@ -260,7 +260,7 @@ class Measurement:
         inputs = normalize(self._pixels[:4], form.preprocessing)
         calibrate(form, [inputs], config)
         # One step is not worth a compiler's minutes.
-        form.compile("sgd", "mse", jit_compile=False)
+        form.compile(keras.optimizers.Adam(1e-5), "mse", jit_compile=False)
         before = [np.array(weight) for weight in form.trainable_variables]
         outputs = [one[:4] for one in self._expected.values()]
         loss = form.train_on_batch(inputs, outputs if len(outputs) > 1 else outputs[0])
