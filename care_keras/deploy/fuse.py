@@ -7,8 +7,9 @@ import keras
 
 # Their lowerings register themselves.
 from care_keras.deploy import care_layers, keras_layers  # noqa: F401
+from care_keras.deploy.builder import Builder
 from care_keras.deploy.keras_layers.activations import fused_activation
-from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError, find_lowering
+from care_keras.deploy.lowering import Affine, NoPrimitiveError, find_lowering
 from care_keras.graph import functional_form, input_structure, unfold
 from care_keras.primitives.deploy_model import DeployModel
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from care_keras.deploy import Rewrites
+from care_keras.deploy.builder import Builder
 from care_keras.deploy.care_layers import lower_attention
-from care_keras.deploy.lowering import Builder
 from care_keras.emit.network import emit_tflite
 from care_keras.layers import LinearAttention
 from care_keras.primitives.deploy_model import DeployModel

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from care_keras import primitives as p
-from care_keras.deploy.lowering import Builder
+from care_keras.deploy.builder import Builder
 from care_keras.layers.pointwise_conv2d import PointwiseConv2D
 from care_keras.primitives.folding import array
 

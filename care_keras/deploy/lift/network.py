@@ -7,6 +7,8 @@ import pathlib
 import keras
 import numpy as np
 
+from care_keras.deploy.builder import Builder
+
 # They register what writes operators on primitives.
 from care_keras.deploy.lift import (  # noqa: F401
     arithmetic,
@@ -21,7 +23,7 @@ from care_keras.deploy.lift.folding import FOLDS, fold
 from care_keras.deploy.lift.names import Names, keras_name
 from care_keras.deploy.lift.registry import LIFTS, Call
 from care_keras.deploy.lift.values import Value
-from care_keras.deploy.lowering import Builder, NoPrimitiveError
+from care_keras.deploy.lowering import NoPrimitiveError
 from care_keras.primitives import Permute
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.tflite_file import read_graph

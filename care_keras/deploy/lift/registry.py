@@ -7,9 +7,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from care_keras.deploy.builder import Builder
 from care_keras.deploy.keras_layers.activations import lower_activation
 from care_keras.deploy.lift.values import Value, with_batch_at
-from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError
+from care_keras.deploy.lowering import Affine, NoPrimitiveError
 from care_keras.tflite_file import Operator
 
 # More than a shape, or the sizes that a tensor is split into.

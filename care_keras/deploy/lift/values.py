@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from care_keras import primitives as p
-from care_keras.deploy.lowering import Affine, Builder, NoPrimitiveError, shape_of
+from care_keras.deploy.builder import Builder
+from care_keras.deploy.lowering import Affine, NoPrimitiveError, shape_of
 
 # Sizes of axes; `None` where one is open.
 Shape = tuple[int | None, ...]
