@@ -99,7 +99,6 @@ class Builder:
         An affine map before it is folded where that is exact, and a `Pad` where
         `"same"` pads as much.
         """
-        x, padding = self._own_padding(x, kernel.shape, strides, padding, dilation_rate)
         layer = primitives.Conv2D(
             kernel.shape[3],
             kernel.shape[:2],
@@ -117,7 +116,6 @@ class Builder:
         self, x, kernel, bias, name, dilation_rate=(1, 1), strides=1, padding="same", **kwargs
     ) -> keras.KerasTensor:
         """`DepthwiseConv2D` with a kernel of shape `(height, width, channels, multiplier)`."""
-        x, padding = self._own_padding(x, kernel.shape, strides, padding, dilation_rate)
         layer = primitives.DepthwiseConv2D(
             kernel.shape[:2],
             dilation_rate,
@@ -147,23 +145,23 @@ class Builder:
             total = y if total is None else self.add(primitives.Add, [total, y], own)
         return total
 
-    def _own_padding(self, x, taps, strides, padding, dilation_rate):
-        """What a convolution reads, and how it pads: as the `Pad` before it, where it can."""
-        pad, source = (None if isinstance(x, Affine) else self.producer(x)) or (None, None)
-        is_pad = isinstance(pad, primitives.Pad) and len(pad.paddings) == 3
-        if padding != "valid" or not is_pad or None in source.shape[1:3]:
-            return x, padding
-        strides, dilation_rate = (
-            (one, one) if isinstance(one, int) else one for one in (strides, dilation_rate)
-        )
-        windows = zip(source.shape[1:3], taps[:2], strides, dilation_rate, strict=True)
-        same = (*(same_padding(*window) for window in windows), (0, 0))
-        return (source, "same") if pad.paddings == same else (x, padding)
-
     def _fold_before(self, layer, x, kernel, bias):
+        """What a convolution reads, its kernel and its bias, with what lies before it folded."""
         if isinstance(x, Affine) and folds_affine_before(layer, x.offset):
             return x.tensor, *fold_affine_before(layer, kernel, bias, x.scale, x.offset)
-        return self.tensor(x), kernel, bias
+        return self._unpadded(layer, self.tensor(x)), kernel, bias
+
+    def _unpadded(self, layer, x):
+        """What a `Pad` before a convolution pads, where the convolution can pad as much itself."""
+        pad, source = self.producer(x) or (None, None)
+        is_pad = isinstance(pad, primitives.Pad) and len(pad.paddings) == 3
+        if layer.padding != "valid" or not is_pad or None in source.shape[1:3]:
+            return x
+        windows = source.shape[1:3], layer.kernel_size, layer.strides, layer.dilation_rate
+        if pad.paddings != (*map(same_padding, *windows), (0, 0)):
+            return x
+        layer.padding = "same"
+        return source
 
     def fold_after(self, layer, scale, offset) -> None:
         """Makes a convolution give `scale * output + offset`."""
@@ -196,22 +194,28 @@ class Builder:
         sizes = x.shape[1:]
         if len(sizes) == 3:
             return x
-        before = self._unshaped(x)
+        before = self.before_reshape(x)
         if len(before.shape) == 4 and before.shape[-1] == sizes[-1]:
             return before
         rows = {1: 1}.get(len(sizes), -1 if None in sizes[:-1] else int(np.prod(sizes[:-1])))
-        return self.add(primitives.Reshape, x, name, (rows, 1, sizes[-1]))
+        return self.reshape(before, (None, rows, 1, sizes[-1]), name)
 
     def from_map(self, x, shape, name) -> keras.KerasTensor:
         """Back to another shape, whose first axis is the batch."""
         return x if len(shape) == 4 else self.reshape(x, shape, name)
 
-    def _unshaped(self, x):
-        """What a tensor was before it was reshaped, where nothing else reads it."""
-        made = self.producer(x)
-        while made and isinstance(made[0], primitives.Reshape) and id(x) not in self.shared:
-            x = made[1]
-            made = self.producer(x)
+    def before_reshape(self, x) -> keras.KerasTensor:
+        """The tensor of the same numbers that no RESHAPE has touched, through any number of them.
+
+        It is read by others where one of those between is.
+        """
+        shared, found = False, self.producer(x)
+        while found is not None and isinstance(found[0], primitives.Reshape):
+            shared |= id(x) in self.shared
+            x = found[1]
+            found = self.producer(x)
+        if shared:
+            self.shared.add(id(x))
         return x
 
     def reshape(self, x, shape, name) -> keras.KerasTensor:
@@ -223,7 +227,7 @@ class Builder:
         sizes = [-1 if size is None else int(size) for size in shape[1:]]
         if sizes.count(-1) > 1:
             raise NoPrimitiveError("more than one size is open")
-        x = self._unshaped(x)
+        x = self.before_reshape(x)
         reshape = primitives.Reshape(sizes)
         known = None not in x.shape[1:]
         if known and reshape.compute_output_shape(x.shape)[1:] == tuple(x.shape[1:]):

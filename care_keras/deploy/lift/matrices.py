@@ -10,7 +10,6 @@ from care_keras.deploy.lift.registry import Call, lifts, product
 from care_keras.deploy.lift.values import (
     Value,
     align,
-    before_reshape,
     constant_value,
     expand,
     reshape,
@@ -41,7 +40,7 @@ def lift_dense(call: Call) -> Value:
 
 def _dense(call, x, matrix, bias):
     """A product over the last axis; of a map whose pixels were joined, over that of the map."""
-    source = x.tensor if isinstance(x.tensor, Affine) else before_reshape(call.build, x.tensor)
+    source = x.tensor if isinstance(x.tensor, Affine) else call.build.before_reshape(x.tensor)
     if isinstance(source, Affine) or len(source.shape) != 4 or source.shape[-1] != len(matrix):
         return call.finish(call.build.dense(x.tensor, matrix, bias, call.name), x.axis)
     result = call.finish(call.build.dense(source, matrix, bias, call.name), None)

@@ -84,20 +84,7 @@ def resize_axes(
     known = None not in (*sizes, *value.sizes)
     if known and math.prod(sizes) != math.prod(value.sizes):
         raise NoPrimitiveError(f"{list(value.shape)} has no shape {list(sizes)}")
-    x = before_reshape(build, build.tensor(value.tensor))
-    return x if tuple(x.shape[1:]) == sizes else build.reshape(x, (None, *sizes), name)
-
-
-def before_reshape(build: Builder, x: keras.KerasTensor) -> keras.KerasTensor:
-    """The tensor of the same numbers that no RESHAPE has touched, through any number of them."""
-    shared, found = False, build.producer(x)
-    while found is not None and isinstance(found[0], p.Reshape):
-        shared |= id(x) in build.shared
-        x = found[1]
-        found = build.producer(x)
-    if shared:
-        build.shared.add(id(x))
-    return x
+    return build.reshape(build.tensor(value.tensor), (None, *sizes), name)
 
 
 def with_batch_at(build: Builder, value: Value, axis: int | None, name: str) -> Value:
