@@ -55,6 +55,5 @@ def with_normalization(model: DeployModel) -> DeployModel:
     normalize.set_weights([scale.reshape(1, 1, -1, 1).astype("float32"), offset.astype("float32")])
     outputs = graph.run([normalized], lambda operation, *args, **kwargs: operation(*args, **kwargs))
     result = DeployModel(image, outputs, name=model.name).describe(model)
-    result.min_image_size = model.min_image_size
     result.preprocessing = model.preprocessing.taking_pixels()
     return result

@@ -64,7 +64,6 @@ class DeployModel(keras.Model):
             return self
         other = DeployModel(self.input, self.output, name=self.name).describe(self)
         other.preprocessing = record
-        other.min_image_size = self.min_image_size
         other.foreign_reasons, other.precisions = self.foreign_reasons, self.precisions
         return other
 

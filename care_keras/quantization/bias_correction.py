@@ -7,6 +7,7 @@ layer by layer, each behind layers that are corrected already.
 """
 
 import contextlib
+import dataclasses
 from collections import Counter
 
 import keras
@@ -56,62 +57,54 @@ def correct_biases(model: keras.Model, inputs: list[np.ndarray]) -> dict[str, fl
         with _changed(layer, activation="linear"):
             outputs = _call(layer, args, kwargs)
         difference = expected[layer] - _mean(outputs)
-        spread = float(np.mean([ops.convert_to_numpy(ops.std(one)) for one in outputs])) or 1.0
+        spread = (
+            float(np.mean([ops.convert_to_numpy(ops.std(one)) for one in outputs.tensors])) or 1.0
+        )
         added[layer.name] = float(np.sqrt(np.mean(difference**2))) / spread
         layer.bias.assign(ops.convert_to_numpy(layer.bias) + difference)
         return _call(layer, args, kwargs)
 
     added: dict[str, float] = {}
     for run in (run_float, run_quantized):
-        graph.run([_Parts.of(one, examples) for one in inputs], run)
+        graph.run([_cut(one, examples) for one in inputs], run)
     return added
 
 
+@dataclasses.dataclass(frozen=True)
 class _Parts:
     """A tensor cut along its examples: what a layer needs for a moment, it needs of one part."""
 
-    def __init__(self, parts):
-        self._parts = list(parts)
+    tensors: tuple
 
-    @classmethod
-    def of(cls, array, examples) -> "_Parts":
-        starts = range(0, len(array), examples)
-        return cls(ops.convert_to_tensor(array[start : start + examples]) for start in starts)
 
-    def __iter__(self):
-        return iter(self._parts)
-
-    def __len__(self):
-        return len(self._parts)
-
-    def __getitem__(self, place):
-        return self._parts[place]
+def _cut(array, examples):
+    starts = range(0, len(array), examples)
+    return _Parts(tuple(ops.convert_to_tensor(array[one : one + examples]) for one in starts))
 
 
 def _call(layer, args, kwargs):
     """Calls a layer for each part of its arguments."""
-
-    def part(place):
-        return keras.tree.map_structure(
-            lambda one: one[place] if isinstance(one, _Parts) else one, (args, kwargs)
-        )
-
     given = [one for one in keras.tree.flatten((args, kwargs)) if isinstance(one, _Parts)]
     is_kernel, results = isinstance(layer, QuantizedKernel), []
     with layer.rounded_once() if is_kernel else contextlib.nullcontext():
-        for place in range(len(given[0])):
-            own, named = part(place)
+        for place in range(len(given[0].tensors)):
+            own, named = keras.tree.map_structure(
+                lambda one, place=place: one.tensors[place] if isinstance(one, _Parts) else one,
+                (args, kwargs),
+            )
             results.append(layer(*own, **named))
-    return keras.tree.map_structure(lambda *parts: _Parts(parts), *results)
+    return keras.tree.map_structure(lambda *tensors: _Parts(tensors), *results)
 
 
 def _mean(outputs):
     """Of each channel, over all parts."""
-    axes = tuple(range(len(outputs[0].shape) - 1))
-    means = [ops.convert_to_numpy(ops.mean(one, axis=axes)) for one in outputs]
+    axes = tuple(range(len(outputs.tensors[0].shape) - 1))
+    means = [ops.convert_to_numpy(ops.mean(one, axis=axes)) for one in outputs.tensors]
     if len(means) == 1:
         return means[0]
-    return np.average(means, axis=0, weights=[len(one) for one in outputs]).astype(np.float32)
+    return np.average(means, axis=0, weights=[len(one) for one in outputs.tensors]).astype(
+        np.float32
+    )
 
 
 @contextlib.contextmanager

@@ -174,7 +174,6 @@ class _Quantization:
         outputs = keras.tree.map_structure(lambda tensor: tensor.native, outputs)
         structure = keras.tree.pack_sequence_as(input_structure(model), inputs)
         result = DeployModel(structure, outputs, name=f"{model.name}_int8").describe(model)
-        result.min_image_size = model.min_image_size
         result.precisions = self._precisions
         if self._fold_pixels:
             result.preprocessing = model.preprocessing.taking_pixels()

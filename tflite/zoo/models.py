@@ -183,7 +183,7 @@ def _draw(layer, weight, generator):
 
 
 def _inputs(model, images):
-    """The input of a model for photos, as tools make it."""
+    """The input of a model for photos: whole, resized, and normalized as its record says."""
     record = model_preprocessing(model, None, None, None, warnings=[])
     pixels = keras.ops.image.resize(images, (record.height, record.width))
     return normalize(keras.ops.convert_to_numpy(pixels), record)

@@ -18,9 +18,7 @@ ROW, MODEL = "row.json", "model.keras"
 def main(name: str, folder: pathlib.Path, data: str, plan: Plan) -> None:
     """Measures a model of the zoo, or a file, step by step; what failed is said in the row."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = pathlib.Path(name)
-    if name in MODELS:
-        path = folder / MODEL
+    path = folder / MODEL if name in MODELS else pathlib.Path(name)
     if name in MODELS and not path.is_file():
         build(name).save(path)
     open_source(data, "test")

@@ -38,7 +38,6 @@ def logits_form(model: DeployModel) -> DeployModel:
             f"What the softmax is of has another shape than the output. Received: {logits.shape}"
         )
     result = DeployModel(model.input, logits, name=f"{model.name}_logits").describe(model)
-    result.min_image_size = model.min_image_size
     result.precisions = {
         name: value for name, value in model.precisions.items() if name != step.operation.name
     }
