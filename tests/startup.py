@@ -34,6 +34,7 @@ MISSING = {
     "tflite.compare": ["--keras=no.keras", "--model=no.tflite"],
     "tflite.evaluate": ["--model=no.keras"],
     "tflite.openvino": ["--model=no.tflite", "--data=no/such/folder"],
+    "tflite.mediapipe": ["--model=no.tflite", "--data=no/such/folder"],
     "tflite.stress": ["--model=no.tflite"],
     "tflite.zoo": ["--model=no.tflite"],
     "tflite.zoo.efficientnet_lite": ["--weights=no.pth"],

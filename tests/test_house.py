@@ -52,6 +52,7 @@ ORDER = [
     "tflite.evaluate",
     "tflite.compare",
     "tflite.openvino",
+    "tflite.mediapipe",
     "tflite.benchmark_forms",
     "tflite.benchmark_tokens",
     "tflite.stress",

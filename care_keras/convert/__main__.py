@@ -102,6 +102,12 @@ _OUTPUT_TYPE = flags.DEFINE_enum(
     ["int8", "uint8", "float"],
     "Type of an int8 file's outputs; MediaPipe and browsers take uint8 and float (default: int8).",
 )
+_METADATA = flags.DEFINE_bool(
+    "metadata",
+    None,
+    "Metadata and labels in the file, which MediaPipe Tasks reads (default: of an image classifier "
+    "that names its classes).",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
 
 
@@ -133,6 +139,7 @@ def main() -> None:
         int16_layers=tuple(_INT16_LAYERS.value),
         min_agreement=_MIN_AGREEMENT.value,
         output_type=_OUTPUT_TYPE.value,
+        metadata=_METADATA.value,
         converter=_CONVERTER.value,
     )
     check_name_or_path(_MODEL.value)

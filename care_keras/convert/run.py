@@ -23,6 +23,11 @@ from care_keras.convert.held_out import read_examples, read_images
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.report import write_report
 from care_keras.convert.sidecar import activation_name, describe
+from care_keras.convert.task_metadata import (
+    NotAClassifierError,
+    what_mediapipe_refuses,
+    with_task_metadata,
+)
 from care_keras.convert.verdict import FailedCheckError, judge
 from care_keras.data.record import image_places
 from care_keras.data.sidecar import sidecar_path
@@ -123,7 +128,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
     if calibration is not None:
         ranges = calibration.pixels if is_image else _tuples(calibration, deployed)
 
-    def convert_and_check(precision, input_kind, path):
+    def convert_and_check(precision, input_kind, path, finish=None):
         print(f"converting to {precision}", flush=True)
         with captured_native_output():
             converted = convert_model(
@@ -137,7 +142,8 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 job.converter,
                 job.output_type if precision == "int8" else None,
             )
-            path.write_bytes(converted.content)
+            content = finish(converted) if finish else converted.content
+            path.write_bytes(content)
             check = check_file(
                 precision,
                 path,
@@ -148,13 +154,17 @@ def run_job(job: ConversionJob) -> ConversionResult:
             )
         return check, converted
 
+    def with_labels(converted):
+        record = converted.preprocessing if is_told else None
+        return _with_metadata(job, converted.content, record, held_out, model, warnings)
+
     checks = []
     if job.precision != "float32" and not is_quantized(model):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "float32.tflite"
             checks.append(convert_and_check("float32", "float", path)[0])
     with atomic_path(job.output) as written:
-        check, converted = convert_and_check(job.precision, job.input_kind, written)
+        check, converted = convert_and_check(job.precision, job.input_kind, written, with_labels)
         checks.append(check)
         graph = read_graph(written)
         integer_only = _audit(graph, job, warnings) if job.precision == "int8" else None
@@ -252,6 +262,25 @@ def _advice(job, model, specs):
         return f"{command} names the layers that part"
     images = "--calibration=DIR with images like the app's may give better ranges"
     return f"{images}, --report=DIR names the layers that lose most"
+
+
+def _with_metadata(job, content, preprocessing, held_out, model, warnings):
+    """The file with metadata and labels, unless it is no classifier or they are not wanted."""
+    if job.metadata is False:
+        return content
+    try:
+        described = with_task_metadata(
+            content, job.model, preprocessing, held_out.class_names, activation_name(model)
+        )
+    except NotAClassifierError as error:
+        if job.metadata is None:
+            return content
+        raise ValueError(
+            f"Metadata are for a classifier of images: {error}. Received: model={job.model!r}"
+        ) from error
+    if job.metadata and (refused := what_mediapipe_refuses(content, preprocessing)):
+        warnings.append(refused)
+    return described
 
 
 def _check_report(job):

@@ -9,8 +9,11 @@ import platform
 
 import keras
 
+from care_keras import primitives
 from care_keras.convert.examples import Examples, pair_names
+from care_keras.convert.meaning import input_in_words, output_in_words
 from care_keras.data.record import Preprocessing, image_places
+from care_keras.graph import functional_form, unfold
 from care_keras.litert.file import LiteRTFile
 from care_keras.litert.tensor import TensorInfo
 
@@ -46,15 +49,26 @@ def describe(
     """
     content = pathlib.Path(path).read_bytes()
     file = LiteRTFile(content)
+    images = image_places([tensor.shape for tensor in file.inputs.values()])
     inputs = {
-        name: {**_tensor(tensor), "kind": input_kind, "signature_name": name}
-        for name, tensor in file.inputs.items()
+        name: {
+            **_tensor(tensor),
+            "kind": input_kind,
+            "signature_name": name,
+            "meaning": input_in_words(tensor, input_kind, place in images),
+        }
+        for place, (name, tensor) in enumerate(file.inputs.items())
     }
     several = len(inputs) > 1 and examples is not None
-    images = image_places([tensor.shape for tensor in file.inputs.values()])
     first = list(inputs.values())[images[0] if images else 0]
+    classes = None if labels is None else len(labels)
     outputs = [
-        {**_tensor(output), "signature_name": name, "activation": activation}
+        {
+            **_tensor(output),
+            "signature_name": name,
+            "activation": activation,
+            "meaning": output_in_words(output, activation, output.shape[1:] == (classes,)),
+        }
         for name, output in file.outputs.items()
     ]
     return {
@@ -108,9 +122,23 @@ def _steps(preprocessing, input_kind):
 
 
 def activation_name(model: keras.Model) -> str | None:
-    """Name of a classifier's activation, `"linear"` for logits; `None` if the model has none."""
-    activation = getattr(model, "classifier_activation", None)
+    """Name of the output's activation, `"linear"` for logits; `None` if it is not known."""
+    activation = getattr(model, "classifier_activation", None) or _last_activation(model)
     return None if activation is None else getattr(activation, "__name__", str(activation))
+
+
+def _last_activation(model):
+    """Of the layer that the only output comes from."""
+    graph = None if functional_form(model) is None else unfold(model)
+    outputs = [] if graph is None else keras.tree.flatten(graph.outputs)
+    if len(outputs) != 1:
+        return None
+    for step in graph.steps:
+        if outputs[0].index in step.outputs:
+            if isinstance(step.operation, keras.layers.Softmax | primitives.Softmax):
+                return "softmax"
+            return getattr(step.operation, "activation", None)
+    return None
 
 
 def _tensor(info: TensorInfo) -> dict:

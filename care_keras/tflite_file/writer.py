@@ -60,10 +60,17 @@ class TensorHandle:
     quantization: Quantization | None = None
 
 
-class _AlignedBuffer(schema.BufferT):
+class AlignedBuffer(schema.BufferT):
     """A buffer whose bytes start at a multiple of 16."""
 
-    def Pack(self, builder):
+    @classmethod
+    def of(cls, data: np.ndarray | None) -> "AlignedBuffer":
+        """One that holds an array, or nothing."""
+        buffer = cls()
+        buffer.data = data
+        return buffer
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
         if self.data is not None:
             content = self.data.tobytes()
@@ -86,7 +93,7 @@ class Writer:
 
     def __init__(self, description: str):
         self._description = description
-        self._buffers = [_AlignedBuffer()]
+        self._buffers = [AlignedBuffer()]
         self._tensors = []
         self._operators = []
         self._codes = {}
@@ -102,9 +109,7 @@ class Writer:
         tensor.buffer = 0
         tensor.quantization = _packed(quantization)
         if data is not None:
-            buffer = _AlignedBuffer()
-            buffer.data = np.ascontiguousarray(data, dtype)
-            self._buffers.append(buffer)
+            self._buffers.append(AlignedBuffer.of(np.ascontiguousarray(data, dtype)))
             tensor.buffer = len(self._buffers) - 1
         self._tensors.append(tensor)
         return TensorHandle(len(self._tensors) - 1, tuple(shape), dtype, quantization)
@@ -169,15 +174,10 @@ class Writer:
         signature.inputs = self._tensor_maps(inputs)
         signature.outputs = self._tensor_maps(outputs)
         model.signatureDefs = [signature]
-        model.metadata = []
-        for name, content in (metadata or {}).items():
-            entry = schema.MetadataT()
-            entry.name = name
-            buffer = _AlignedBuffer()
-            buffer.data = np.frombuffer(content, np.uint8)
-            self._buffers.append(buffer)
-            entry.buffer = len(self._buffers) - 1
-            model.metadata.append(entry)
+        model.metadata = [
+            metadata_entry(name, content, self._buffers)
+            for name, content in (metadata or {}).items()
+        ]
         model.buffers = self._buffers
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(model.Pack(builder), b"TFL3")
@@ -211,6 +211,14 @@ class Writer:
             entry.tensorIndex = self._place[handle.index]
             maps.append(entry)
         return maps
+
+
+def metadata_entry(name: str, content: bytes, buffers: list) -> schema.MetadataT:
+    """An entry of a file's metadata, whose content joins the file's buffers."""
+    buffers.append(AlignedBuffer.of(np.frombuffer(content, np.uint8)))
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = name, len(buffers) - 1
+    return entry
 
 
 def _packed(quantization):

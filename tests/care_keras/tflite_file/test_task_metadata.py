@@ -1,0 +1,119 @@
+"""Metadata and labels behind a file, read by MediaPipe's own module where it is installed."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from care_keras.tflite_file.metadata import with_metadata
+from care_keras.tflite_file.reader import read_graph
+from care_keras.tflite_file.task_metadata import (
+    ENTRY,
+    LABELS_FILE,
+    ImageClassifier,
+    classifier_metadata,
+    with_associated_files,
+)
+from care_keras.tflite_file.writer import Writer
+
+LABELS = ("cat", "dog", "Österreich", "a b")
+
+
+def small_file():
+    """`x + 1`, and a constant that is no multiple of 16 bytes."""
+    writer = Writer("test")
+    x = writer.tensor("x", (1, 3), np.float32)
+    one = writer.constant("one", np.ones(3, np.float32))
+    y = writer.tensor("y", (1, 3), np.float32)
+    return writer.finish(
+        {"x": x}, {"y": writer.operator("ADD", 1, [x, one], y)}, {"before": b"here"}
+    )
+
+
+def classifier(channels=3, **values):
+    described = {
+        "name": "net",
+        "description": "a net",
+        "labels": LABELS,
+        "mean": (0.0,) * channels,
+        "std": (1.0,) * channels,
+        "scores": "logits",
+    }
+    return ImageClassifier(**(described | values))
+
+
+def outputs(content):
+    runtime = Interpreter(model_content=content)
+    runtime.allocate_tensors()
+    runtime.set_tensor(
+        runtime.get_input_details()[0]["index"], np.arange(3, dtype=np.float32)[None]
+    )
+    runtime.invoke()
+    return runtime.get_tensor(runtime.get_output_details()[0]["index"]).tolist()
+
+
+def test_the_network_stays_and_entries_are_replaced():
+    content = small_file()
+    more = with_metadata(with_metadata(content, {"new": b"first"}), {"new": b"second"})
+    assert read_graph(more).metadata == {"before": b"here", "new": b"second"}
+    assert outputs(more) == outputs(content) == [[1.0, 2.0, 3.0]]
+    constants = [
+        t.content.tobytes() for t in read_graph(more).subgraphs[0].tensors if t.content is not None
+    ]
+    assert constants == [np.ones(3, np.float32).tobytes()]
+    # Buffers are read where they lie: their bytes start at multiples of 16.
+    assert more.index(constants[0]) % 16 == 0
+
+
+def test_labels_lie_behind_the_file():
+    content = small_file()
+    text = "".join(f"{one}\n" for one in LABELS)
+    written = with_associated_files(content, {LABELS_FILE: text})
+    assert written == with_associated_files(content, {LABELS_FILE: text})
+    assert written.startswith(content) and outputs(written) == outputs(content)
+    assert read_graph(written).metadata == {"before": b"here"}
+    with zipfile.ZipFile(io.BytesIO(written)) as archive:
+        assert archive.namelist() == [LABELS_FILE]
+        assert archive.read(LABELS_FILE).decode().splitlines() == list(LABELS)
+
+
+def test_content_that_is_no_model():
+    with pytest.raises(ValueError, match="no TFLite model"):
+        with_metadata(b"not a model at all", {"x": b"y"})
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_mediapipe_reads_what_was_meant(channels):
+    schema = pytest.importorskip(
+        "mediapipe.tasks.metadata.metadata_schema_py_generated",
+        reason="mediapipe is not installed: pip install '.[mediapipe]'",
+    )
+    mean, std = [127.5, 100.0, 90.0][:channels], [50.0, 60.0, 70.0][:channels]
+    table = classifier_metadata(classifier(channels, mean=mean, std=std))
+    assert table[4:8] == b"M001"
+    read = schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAs(table))
+    assert (read.name, read.description, read.minParserVersion) == (b"net", b"a net", b"1.0.0")
+    (subgraph,) = read.subgraphMetadata
+    (image,), (scores,) = subgraph.inputTensorMetadata, subgraph.outputTensorMetadata
+    kinds = schema.ContentProperties
+    assert image.content.contentPropertiesType == kinds.ImageProperties
+    colors = schema.ColorSpaceType
+    expected = colors.RGB if channels == 3 else colors.GRAYSCALE
+    assert image.content.contentProperties.colorSpace == expected
+    (unit,) = image.processUnits
+    assert unit.optionsType == schema.ProcessUnitOptions.NormalizationOptions
+    np.testing.assert_allclose(unit.options.mean, mean)
+    np.testing.assert_allclose(unit.options.std, std)
+    np.testing.assert_allclose(image.stats.min, -np.divide(mean, std), rtol=1e-6)
+    np.testing.assert_allclose(image.stats.max, (255 - np.asarray(mean)) / std, rtol=1e-6)
+    assert scores.content.contentPropertiesType == kinds.FeatureProperties
+    (labels,) = scores.associatedFiles
+    assert labels.name == LABELS_FILE.encode()
+    assert labels.type == schema.AssociatedFileType.TENSOR_AXIS_LABELS
+
+
+def test_the_entry_is_what_readers_look_for():
+    described = with_metadata(small_file(), {ENTRY: classifier_metadata(classifier())})
+    assert read_graph(described).metadata["TFLITE_METADATA"][4:8] == b"M001"

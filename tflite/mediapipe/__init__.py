@@ -1,0 +1,1 @@
+"""A .tflite file in MediaPipe's ImageClassifier: `python -m tflite.mediapipe`."""
