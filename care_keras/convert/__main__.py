@@ -102,6 +102,13 @@ _OUTPUT_TYPE = flags.DEFINE_enum(
     ["int8", "uint8", "float"],
     "Type of an int8 file's outputs; MediaPipe and browsers take uint8 and float (default: int8).",
 )
+_TARGET = flags.DEFINE_enum(
+    "target",
+    None,
+    ["portable", "xnnpack"],
+    "What an int8 file is for: portable, any runtime; xnnpack, LiteRT on a CPU, which makes tables "
+    "of its functions and runs it in one piece (default: portable).",
+)
 _METADATA = flags.DEFINE_bool(
     "metadata",
     None,
@@ -114,8 +121,10 @@ _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_
 def main() -> None:
     """The command."""
     precision = "int8" if _INT8.value else _PRECISION.value
-    if _OUTPUT_TYPE.value and (precision != "int8" or _CONVERTER.value == "tensorflow"):
-        raise cli.UserError("--output_type is of care_keras' own int8 files: take --int8")
+    for name in ("output_type", "target"):
+        given = flags.FLAGS[name].value
+        if given and (precision != "int8" or _CONVERTER.value == "tensorflow"):
+            raise cli.UserError(f"--{name} is of care_keras' own int8 files: take --int8")
     if _INT8.value and flags.FLAGS["precision"].present and _PRECISION.value != "int8":
         raise cli.UserError(f"--int8 and --precision={_PRECISION.value} contradict each other")
     stem = pathlib.Path(_MODEL.value).stem
@@ -139,6 +148,7 @@ def main() -> None:
         int16_layers=tuple(_INT16_LAYERS.value),
         min_agreement=_MIN_AGREEMENT.value,
         output_type=_OUTPUT_TYPE.value,
+        target=_TARGET.value,
         metadata=_METADATA.value,
         converter=_CONVERTER.value,
     )

@@ -23,6 +23,7 @@ from care_keras.quantization.quantize import describe_operations, without_int8
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 INPUT_KINDS = ("float", "rgb_uint8")
 OUTPUT_TYPES = ("int8", "uint8", "float")
+TARGETS = ("portable", "xnnpack")
 CONVERTERS = ("care", "tensorflow")
 # Pixels of one batch of calibration: 8 images of 224x224, whose tensors take some 500 MB.
 _CALIBRATION_BATCH_PIXELS = 8 * 224 * 224
@@ -55,6 +56,7 @@ def convert_model(
     quantization: QuantizationConfig | None = None,
     converter: str = "care",
     output_type: str | None = None,
+    target: str | None = None,
 ) -> ConvertedModel:
     """Converts a model to TFLite.
 
@@ -79,6 +81,9 @@ def convert_model(
         output_type: Of int8, for runtimes that do not take int8 outputs:
             `"uint8"`, the same codes and 128; or `"float"`, what they stand for.
             `"int8"` by default.
+        target: Of int8: `"portable"`, the default, operators on codes alone; or
+            `"xnnpack"`, functions spelled out so that XNNPACK makes tables of
+            codes of them, and runs the file in one piece.
 
     Returns:
         The file. Its input and output are float32, but uint8 pixels with
@@ -95,13 +100,17 @@ def convert_model(
         raise ValueError(f"`input_kind` must be one of {INPUT_KINDS}. Received: {input_kind!r}")
     if converter not in CONVERTERS:
         raise ValueError(f"`converter` must be one of {CONVERTERS}. Received: {converter!r}")
-    if output_type is not None and (precision != "int8" or converter == "tensorflow"):
-        raise ValueError(
-            "`output_type` is of care_keras' own int8 files. "
-            f"Received: output_type={output_type!r}, precision={precision!r}"
-        )
-    if output_type not in (None, *OUTPUT_TYPES):
-        raise ValueError(f"`output_type` must be one of {OUTPUT_TYPES}. Received: {output_type!r}")
+    for name, value, values in (
+        ("output_type", output_type, OUTPUT_TYPES),
+        ("target", target, TARGETS),
+    ):
+        if value is not None and (precision != "int8" or converter == "tensorflow"):
+            raise ValueError(
+                f"`{name}` is of care_keras' own int8 files. "
+                f"Received: {name}={value!r}, precision={precision!r}"
+            )
+        if value not in (None, *values):
+            raise ValueError(f"`{name}` must be one of {values}. Received: {value!r}")
     if is_quantized(model) and precision != "int8":
         raise ValueError(
             f"A quantized form converts to int8 only. Received: precision={precision!r}"
@@ -122,7 +131,14 @@ def convert_model(
             deployed = int8_form(deployed, preprocessing)
             deployed = quantize(deployed, quantization)
             calibrate(deployed, _batches(calibration), quantization)
-        content = emit_tflite(deployed, size, batch, input_kind, output_type=output_type or "int8")
+        content = emit_tflite(
+            deployed,
+            size,
+            batch,
+            input_kind,
+            output_type=output_type or "int8",
+            target=target or "portable",
+        )
         return ConvertedModel(content, deployed.preprocessing, deployed)
     return ConvertedModel(
         emit_tflite(deployed, size, batch, input_kind, weights=precision), preprocessing

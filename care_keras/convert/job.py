@@ -36,6 +36,7 @@ class ConversionJob:
             model must pick one class for.
         output_type: Of an int8 file: `"int8"`, `"uint8"` or `"float"`; `None` for
             int8.
+        target: Of an int8 file: `"portable"` or `"xnnpack"`; `None` for portable.
         metadata: Whether the file has metadata and labels for MediaPipe Tasks;
             `None` for classifiers of images that name their classes.
         converter: `"care"`, or `"tensorflow"` to leave all to TensorFlow's.
@@ -60,6 +61,7 @@ class ConversionJob:
     int16_layers: tuple[str, ...] = ()
     min_agreement: float = 0.0
     output_type: str | None = None
+    target: str | None = None
     metadata: bool | None = None
     converter: str = "care"
 

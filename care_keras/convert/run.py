@@ -141,6 +141,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
                 quantization,
                 job.converter,
                 job.output_type if precision == "int8" else None,
+                job.target if precision == "int8" else None,
             )
             content = finish(converted) if finish else converted.content
             path.write_bytes(content)

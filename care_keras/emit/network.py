@@ -27,6 +27,7 @@ def emit_tflite(
     all_tensors: bool = False,
     rounded: bool = True,
     output_type: str = "int8",
+    target: str = "portable",
 ) -> bytes:
     """Writes a model of primitives as a .tflite file.
 
@@ -46,6 +47,9 @@ def emit_tflite(
             that it rounds, to compare with.
         output_type: Of a quantized form: `"int8"`; `"uint8"`, the same codes
             and 128; or `"float"`, what they stand for. Classes are int32.
+        target: Of a quantized form: `"portable"`, operators on codes alone; or
+            `"xnnpack"`, functions that XNNPACK has in float only spelled out so
+            that it makes tables of codes of them (`tflite_file.code_tables`).
 
     Returns:
         The content of the file.
@@ -62,7 +66,7 @@ def emit_tflite(
             )
         # A quantized form of pixels says so by its input's codes, which are looked at below.
         model = model if is_quantized(model) else with_normalization(model)
-    emitter = Emitter(model, image_size, batch, input_kind, weights, rounded, output_type)
+    emitter = Emitter(model, image_size, batch, input_kind, weights, rounded, output_type, target)
     return emitter.emit(all_tensors)
 
 
@@ -71,11 +75,23 @@ class Emitter:
 
     Attributes:
         writer: The file's tensors and operators.
+        target: `"portable"` or `"xnnpack"`.
         maps: By the index of a tensor of joined pixels, the map they are of.
     """
 
-    def __init__(self, model, image_size, batch, input_kind, weights, rounded, output_type="int8"):
+    def __init__(
+        self,
+        model,
+        image_size,
+        batch,
+        input_kind,
+        weights,
+        rounded,
+        output_type="int8",
+        target="portable",
+    ):
         self.writer = Writer("care_keras")
+        self.target = target
         self.maps: dict[int, TensorHandle] = {}
         self._model = model
         self._shapes = [_fixed_shape(x, batch, image_size) for x in model.inputs]
@@ -152,8 +168,7 @@ class Emitter:
             raw = Quantization(np.ones(1, np.float32), 0)
             fed = self.writer.tensor(name, shape, np.uint8, raw)
             codes = self.writer.tensor("pixels", shape, np.int8, quantization)
-            options = schema.QuantizeOptionsT()
-            return self.writer.operator("QUANTIZE", 1, [fed], codes, options), fed
+            return self._in_other_codes("pixels", fed, codes), fed
         fed = self.writer.tensor(name, shape, np.uint8)
         pixels = self.float_tensor("pixels", shape)
         options = schema.CastOptionsT()
@@ -171,7 +186,31 @@ class Emitter:
             x.quantization, zero_point=x.quantization.zero_point + 128
         )
         output = self.writer.tensor(f"{name}/uint8", x.shape, np.uint8, quantization)
+        return self._in_other_codes(f"{name}/uint8", x, output)
+
+    def _in_other_codes(self, name, x, output):
+        """int8 codes as uint8 ones, or the other way round: XNNPACK has it in float only."""
+        if self.target == "xnnpack":
+            return self.spelled_out(name, x, output)
         return self.writer.operator("QUANTIZE", 1, [x], output, schema.QuantizeOptionsT())
+
+    def spelled_out(self, name, x, output, function=None) -> TensorHandle:
+        """A function of codes by way of float32: DEQUANTIZE, function, QUANTIZE.
+
+        Args:
+            name: What the tensors between are called by.
+            x: 8-bit codes.
+            output: 8-bit codes.
+            function: From a float32 tensor to one; by default what it is given.
+        """
+        version = 2 if x.dtype == np.int8 else 1
+        number = self.float_tensor(f"{name}/dequantized", x.shape)
+        options = schema.DequantizeOptionsT()
+        number = self.writer.operator("DEQUANTIZE", version, [x], number, options)
+        if function is not None:
+            number = function(number)
+        options = schema.QuantizeOptionsT()
+        return self.writer.operator("QUANTIZE", 1, [number], output, options)
 
     def _call(self, layer, *args, **_):
         if isinstance(layer, FakeQuant):

@@ -44,10 +44,17 @@ def _gelu_tanh(values):
     return 0.5 * values * (1.0 + np.tanh(inner))
 
 
+def _hard_swish(values):
+    """XNNPACK's src/f32-vhswish, in float32 throughout."""
+    gate = values * np.float32(1 / 6) + np.float32(0.5)
+    return values * np.clip(gate, np.float32(0.0), np.float32(1.0))
+
+
 _UNARY = {
     **XNNPACK_FUNCTIONS,
     "ABS": np.abs,
     "EXP": float64_function(np.exp),
+    "HARD_SWISH": _hard_swish,
     "LOG": float64_function(np.log),
     "NEG": np.negative,
     "RELU": lambda values: _clip(values, "RELU"),

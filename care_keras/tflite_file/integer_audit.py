@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from care_keras.tflite_file.code_tables import code_tables
 from care_keras.tflite_file.finding import Finding
 from care_keras.tflite_file.records import Graph
 from care_keras.tflite_file.rules import RULES
@@ -16,7 +17,10 @@ INTEGER_ONLY_RULES = (
     "no-div",
     "depthwise-taps",
     "batch-matmul-zero-point",
+    "code-tables",
 )
+# What holds of float operators, and not of a table of codes that is spelled out with them.
+_FLOAT_RULES = frozenset(("integer-tensors", "no-dequantize", "no-float-quantize", "no-float-elu"))
 
 
 class NotIntegerOnlyError(ValueError):
@@ -38,8 +42,9 @@ def audit_integer_only(graph: Graph) -> list[Finding]:
     float QUANTIZE or ELU, and no Flex or custom operator, whose insides are not
     known. What costs speed or can break at run time does not make a file less
     integer-only, and is a warning: DIV, depthwise convolutions of more than 25
-    taps, a BATCH_MATMUL whose right side has a zero point. `rules.RULES` has the
-    reason for each.
+    taps, a BATCH_MATMUL whose right side has a zero point. Tables of codes that are
+    spelled out in float for XNNPACK (`code_tables`) are integers, and a note.
+    `rules.RULES` has the reason for each.
 
     Args:
         graph: From `read_graph`. All its subgraphs are looked at.
@@ -48,7 +53,18 @@ def audit_integer_only(graph: Graph) -> list[Finding]:
         What was found. The file is integer-only if none of it is an
         `"error"`; what remains are warnings and notes.
     """
-    return [finding for name in INTEGER_ONLY_RULES for finding in RULES[name].findings(graph)]
+    inside = {
+        (subgraph.index, operator.index)
+        for subgraph in graph.subgraphs
+        for table in code_tables(subgraph)
+        for operator in table.operators
+    }
+    return [
+        finding
+        for name in INTEGER_ONLY_RULES
+        for finding in RULES[name].findings(graph)
+        if name not in _FLOAT_RULES or (finding.subgraph, finding.operator) not in inside
+    ]
 
 
 def require_integer_only(graph: Graph) -> list[Finding]:

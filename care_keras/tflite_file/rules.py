@@ -5,8 +5,10 @@ all by name; the audits choose among them.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator
 
+from care_keras.tflite_file.code_tables import code_tables
 from care_keras.tflite_file.finding import Finding, Severity
 from care_keras.tflite_file.records import Graph, Operator, Subgraph, Tensor
 
@@ -315,6 +317,47 @@ def _batch_matmul_with_itself(subgraph):
                 operator,
                 left,
             )
+
+
+@_rule(
+    "code-tables",
+    "info",
+    "XNNPACK computes DEQUANTIZE, functions of one number and QUANTIZE as one table of 256 codes "
+    "(LiteRT 1.4 to 2.3.0). TFLite 2.14, a CPU without XNNPACK and other hardware compute it in "
+    "float: slower, and an NPU may leave it to the CPU.",
+)
+def _code_tables(subgraph):
+    tables = code_tables(subgraph)
+    if tables:
+        names = Counter(", ".join(one.functions) or "of other codes" for one in tables)
+        listed = ", ".join(f"{count} {name}" for name, count in names.items())
+        yield (
+            f"tables of codes spelled out in float, DEQUANTIZE to QUANTIZE: {listed}",
+            "convert with --target=portable for anything but XNNPACK",
+            tables[0].operators[0],
+            None,
+        )
+
+
+@_rule(
+    "per-channel-weights",
+    "info",
+    "Steps for each channel of the weights are what TFLite's int8 specification has; NPUs of "
+    "MediaTek are reported to refuse them (LiteRT issue 7603).",
+)
+def _per_channel_weights(subgraph):
+    found = [
+        tensor
+        for tensor in subgraph.tensors
+        if tensor.is_constant and tensor.dtype in _CODES and len(tensor.scales) > 1
+    ]
+    if found:
+        yield (
+            f"{len(found)} constants with a step for each channel",
+            "convert with --per_tensor_weights where a runtime refuses them",
+            None,
+            found[0],
+        )
 
 
 def _products(subgraph):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from care_keras.tflite_file.code_tables import code_tables
 from care_keras.tflite_file.finding import Finding
 from care_keras.tflite_file.records import Graph
 from care_keras.tflite_file.rules import RULES, Rule
@@ -9,7 +10,12 @@ from care_keras.tflite_file.rules import RULES, Rule
 _FLOAT = ("float32", "float16", "bfloat16", "float64")
 _BORDERS = ("QUANTIZE", "DEQUANTIZE")
 # What other runtimes, cores or numbers of threads compute otherwise than LiteRT on this machine.
-PORTABILITY_RULES = ("batch-matmul-threads", "cast-of-codes", "batch-matmul-with-itself")
+PORTABILITY_RULES = (
+    "batch-matmul-threads",
+    "cast-of-codes",
+    "batch-matmul-with-itself",
+    "code-tables",
+)
 
 
 def warnings(graph: Graph) -> list[Finding]:
@@ -25,7 +31,13 @@ def _float_islands(subgraph):
     activations = [tensor for tensor in subgraph.tensors if not tensor.is_constant]
     if not any(tensor.dtype == "int8" for tensor in activations):
         return
-    floats = {tensor.index for tensor in activations if tensor.dtype in _FLOAT}
+    in_tables = {
+        index
+        for table in code_tables(subgraph)
+        for operator in table.operators
+        for index in operator.outputs
+    }
+    floats = {tensor.index for tensor in activations if tensor.dtype in _FLOAT} - in_tables
     seen = set()
     for start in sorted(floats):
         # An island is what hangs together through float activations, up to its borders.
@@ -85,6 +97,7 @@ WARNING_RULES = (
     RULES["batch-matmul-zero-point"],
     *(RULES[name] for name in PORTABILITY_RULES),
     RULES["requantize"],
+    RULES["per-channel-weights"],
     Rule(
         "dynamic-shapes",
         "warning",

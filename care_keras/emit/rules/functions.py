@@ -8,19 +8,30 @@ from care_keras.emit.rules.registry import rule
 from care_keras.primitives.fused_activation import name_of
 from care_keras.tflite_file.writer import Quantization
 
-_OPERATORS = {p.Elu: "ELU", p.Exp: "EXP", p.Log: "LOG", p.Sigmoid: "LOGISTIC", p.Tanh: "TANH"}
+# XNNPACK has the first ones of codes as well.
+_OF_CODES = {p.Elu: "ELU", p.Sigmoid: "LOGISTIC", p.Tanh: "TANH"}
+_OF_FLOATS = {p.Exp: "EXP", p.Log: "LOG"}
 
 
-@rule(*_OPERATORS)
-def _function(emit, layer, x):
-    (name,) = {name for kind, name in _OPERATORS.items() if isinstance(layer, kind)}
-    return o.operator(emit, name, [x], emit.output(layer, x))
+@rule(*_OF_CODES)
+def _function_of_codes(emit, layer, x):
+    return o.operator(emit, _name(_OF_CODES, layer), [x], emit.output(layer, x))
+
+
+@rule(*_OF_FLOATS)
+def _function_of_floats(emit, layer, x):
+    return o.function(emit, layer, _name(_OF_FLOATS, layer), x, emit.output(layer, x))
+
+
+def _name(operators, layer):
+    (name,) = {name for kind, name in operators.items() if isinstance(layer, kind)}
+    return name
 
 
 @rule(p.Gelu)
 def _gelu(emit, layer, x):
     options = o.options("Gelu", approximate=layer.approximate)
-    return o.operator(emit, "GELU", [x], emit.output(layer, x), options)
+    return o.function(emit, layer, "GELU", x, emit.output(layer, x), options)
 
 
 @rule(p.LeakyRelu)
@@ -63,7 +74,7 @@ def _rsqrt(emit, layer, x):
             "The int8 range of what a root is taken of must begin at 0: calibrate again. "
             f"Received: a zero point of {x.quantization.zero_point} at the layer {layer.name!r}"
         )
-    return o.operator(emit, "RSQRT", [x], output)
+    return o.function(emit, layer, "RSQRT", x, output)
 
 
 @rule(p.Softmax)
@@ -87,8 +98,8 @@ def _hard_sigmoid(emit, layer, x):
 @rule(p.HardSwish)
 def _hard_swish(emit, layer, x):
     output = emit.output(layer, x)
-    if output.dtype == np.float32:
-        return o.operator(emit, "HARD_SWISH", [x], output)
+    if output.dtype == np.float32 or emit.target == "xnnpack":
+        return o.function(emit, layer, "HARD_SWISH", x, output)
     quantization = Quantization(np.asarray([1 / 255], np.float32), -128)
     gate = emit.writer.tensor(f"{layer.name}/hard_sigmoid", x.shape, np.int8, quantization)
     gate = o.saturating_sixth(emit, f"{layer.name}/hard_sigmoid", x, gate)

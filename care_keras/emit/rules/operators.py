@@ -91,6 +91,18 @@ def _version(name, inputs, output):
     return max(version, _OF_MANY_AXES.get(name, 1), least)
 
 
+def function(emit, layer, name, x, output, operator_options=None) -> TensorHandle:
+    """Writes a function of one number, of codes for XNNPACK as a table that is spelled out."""
+    if emit.target != "xnnpack" or output.dtype != np.int8:
+        return operator(emit, name, [x], output, operator_options)
+
+    def in_float(number):
+        value = emit.float_tensor(f"{layer.name}/float32", x.shape)
+        return operator(emit, name, [number], value, operator_options)
+
+    return emit.spelled_out(layer.name, x, output, in_float)
+
+
 def int32(emit, values, name) -> TensorHandle:
     """A constant that is no number of the network: a shape, axes, a permutation."""
     return emit.writer.constant(name, np.asarray(values, np.int32))

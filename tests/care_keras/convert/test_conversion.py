@@ -11,6 +11,7 @@ from care_keras.metrics import snr_db
 from care_keras.quantization import calibrate, quantize
 from care_keras.reference import IntegerModel
 from care_keras.tflite_file import read_graph, require_integer_only
+from care_keras.tflite_file.code_tables import code_tables
 from care_keras.tflite_file.integer_audit import audit_integer_only, errors_inside
 from tests.care_keras.helpers import numpy_of
 
@@ -87,6 +88,48 @@ def test_types_of_the_output_are_the_same_numbers(int8_model, preprocessing, pho
     np.testing.assert_array_equal(found["float"], output.dequantize(found["int8"]))
 
 
+@pytest.mark.parametrize("output_type", ["int8", "uint8"])
+def test_a_file_for_xnnpack_gives_the_same_codes(int8_model, preprocessing, photos, output_type):
+    """In tables of codes, which the reference and the audit read as such."""
+    portable, spelled_out = (
+        convert_model(
+            int8_model, preprocessing, "int8", "rgb_uint8", output_type=output_type, target=target
+        ).content
+        for target in ("portable", "xnnpack")
+    )
+    graph = read_graph(spelled_out)
+    require_integer_only(graph)
+    tables = [table.functions for table in code_tables(graph.main)]
+    # Pixels are uint8 and codes int8, and the output may be the other way round.
+    assert tables.count(()) == (1 if output_type == "int8" else 2)
+    assert {("GELU",), ("RSQRT",)} < set(tables)
+    images = [one[None] for one in photos[32:]]
+    file = LiteRTFile(spelled_out)
+    found = np.concatenate([file.run(one)["outputs"] for one in images])
+    file = LiteRTFile(portable)
+    expected = np.concatenate([file.run(one)["outputs"] for one in images])
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(IntegerModel(spelled_out).run(photos[32:]), found)
+
+
+@pytest.mark.parametrize("activation", ["exponential", "log_sigmoid", "silu", "hard_silu", "gelu"])
+def test_functions_for_xnnpack(preprocessing, photos, activation):
+    """What LiteRT gives is what the reference computes, for each function that is spelled out."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((16, 24, 3))
+    x = keras.layers.Conv2D(8, 3, strides=4, activation=activation)(images)
+    model = keras.Model(images, keras.layers.Conv2D(4, 1)(x))
+    content = convert_model(
+        model, preprocessing, "int8", "rgb_uint8", calibration=photos[:32], target="xnnpack"
+    ).content
+    graph = read_graph(content)
+    require_integer_only(graph)
+    assert code_tables(graph.main)
+    file = LiteRTFile(content)
+    found = np.concatenate([file.run(one[None])["outputs"] for one in photos[32:]])
+    np.testing.assert_array_equal(IntegerModel(content).run(photos[32:]), found)
+
+
 def test_int8_from_the_training_form(small_model, preprocessing, photos, expected):
     """Fused, quantized and calibrated on the way; the model stays what it was."""
     before = [weight.copy() for weight in small_model.get_weights()]
@@ -146,6 +189,8 @@ def test_a_quantized_form_is_int8_and_nothing_else(int8_model, preprocessing):
         ({"precision": "int8"}, "int8 needs images"),
         ({"output_type": "uint8"}, "`output_type` is of care_keras' own int8 files"),
         ({"precision": "int8", "output_type": "bool"}, "`output_type` must be one of"),
+        ({"target": "xnnpack"}, "`target` is of care_keras' own int8 files"),
+        ({"precision": "int8", "target": "gpu"}, "`target` must be one of"),
     ],
 )
 def test_bad_arguments(small_model, preprocessing, arguments, message):
