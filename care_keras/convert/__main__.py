@@ -82,6 +82,12 @@ _FLOAT_LAYERS = flags.DEFINE_multi_string(
 _INT16_LAYERS = flags.DEFINE_multi_string(
     "int16_layers", [], "Likewise, layers that int8 gives 16-bit activations."
 )
+_PER_TENSOR_WEIGHTS = flags.DEFINE_bool(
+    "per_tensor_weights",
+    False,
+    "One step for all channels of an int8 file's weights, for runtimes that refuse one for each; "
+    "it costs accuracy.",
+)
 _MIN_AGREEMENT = flags.DEFINE_float(
     "min_agreement",
     0.0,
@@ -146,6 +152,7 @@ def main() -> None:
         report=pathlib.Path(_REPORT.value) if _REPORT.value else None,
         float_layers=tuple(_FLOAT_LAYERS.value),
         int16_layers=tuple(_INT16_LAYERS.value),
+        per_tensor_weights=_PER_TENSOR_WEIGHTS.value,
         min_agreement=_MIN_AGREEMENT.value,
         output_type=_OUTPUT_TYPE.value,
         target=_TARGET.value,

@@ -32,6 +32,8 @@ class ConversionJob:
         float_layers: Shell patterns of the names of layers that an int8 file
             computes in float32.
         int16_layers: Likewise, in 16 bits.
+        per_tensor_weights: Whether the weights of a layer of an int8 file have one
+            step, and not one for each channel.
         min_agreement: Share of the held-out images that the file and the Keras
             model must pick one class for.
         output_type: Of an int8 file: `"int8"`, `"uint8"` or `"float"`; `None` for
@@ -59,6 +61,7 @@ class ConversionJob:
     report: pathlib.Path | None = None
     float_layers: tuple[str, ...] = ()
     int16_layers: tuple[str, ...] = ()
+    per_tensor_weights: bool = False
     min_agreement: float = 0.0
     output_type: str | None = None
     target: str | None = None

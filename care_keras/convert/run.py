@@ -298,11 +298,12 @@ def _check_report(job):
 def _quantization(job, model):
     """How the model is quantized, found wrong before minutes of work, not after."""
     overrides = layer_overrides(job.float_layers, job.int16_layers)
-    if not overrides:
+    if not overrides and not job.per_tensor_weights:
         return None
     if job.precision != "int8" or job.converter == "tensorflow" or is_quantized(model):
         raise ValueError(
-            "--float_layers and --int16_layers are for a float model on its way to int8. "
+            "--float_layers, --int16_layers and --per_tensor_weights are for a float model on its "
+            "way to care_keras' own int8. "
             f"Received: model={job.model!r}, precision={job.precision!r}"
         )
     if job.float_layers and not job.allow_float_fallback:
@@ -310,7 +311,7 @@ def _quantization(job, model):
             "With --float_layers the file is not integer-only: --allow_float_fallback accepts "
             f"that. Received: {job.float_layers[0]!r}"
         )
-    return int8_ptq(overrides=overrides)
+    return int8_ptq(overrides=overrides, per_tensor_weights=job.per_tensor_weights)
 
 
 def _report(job, converted, graph, held_out):

@@ -333,6 +333,15 @@ class Emitter:
         output = self.float_tensor(name, values.shape)
         return self.writer.operator("DEQUANTIZE", 3, [half], output, schema.DequantizeOptionsT())
 
+    def kernel_and_bias(
+        self, layer, x, codes, steps, axis, bias
+    ) -> tuple[TensorHandle, TensorHandle]:
+        """An int8 kernel and an int32 bias, with a step for each channel or for all."""
+        if layer.per_tensor:
+            steps, axis = steps[:1], 0
+        kernel = self.writer.constant(f"{layer.name}/kernel", codes, Quantization(steps, axis=axis))
+        return kernel, self.integer_bias(layer.name, bias, x, steps)
+
     def conv_weights(
         self, layer, x, output, to_tflite, axis, repeats=1
     ) -> tuple[TensorHandle, TensorHandle]:
@@ -357,11 +366,9 @@ class Emitter:
                     "calibrate with images that use it. "
                     f"Received: a multiplier of {largest:.3g} at the layer {layer.name!r}"
                 )
-            name, quantization = f"{layer.name}/kernel", Quantization(steps, axis=axis)
             codes = np.concatenate([to_tflite(codes)] * repeats, axis=axis)
-            kernel = self.writer.constant(name, codes, quantization)
             bias = np.tile(array(layer.bias), repeats)
-            return kernel, self.integer_bias(layer.name, bias, x, steps)
+            return self.kernel_and_bias(layer, x, codes, steps, axis, bias)
         kernel, bias = array(layer.kernel), array(layer.bias)
         if x is self._image and self._input_kind == "rgb_uint8":
             kernel, bias = fold_pixels(self._model, layer)

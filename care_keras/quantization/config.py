@@ -29,6 +29,8 @@ class QuantizationConfig:
         raw_pixels: Whether the quantized form takes pixels from 0 to 255: they
             are integers already, so that its input loses nothing, and the
             preprocessing moves into the stem.
+        per_tensor_weights: Whether the kernel of a layer has one step, and not one
+            for each output channel, for runtimes that refuse those.
         overrides: Pairs of a shell pattern of layer names and what those
             layers compute in instead of int8: `"float32"`, or `"int16"`, which
             is 16-bit activations and int8 kernels. The first that matches
@@ -45,6 +47,7 @@ class QuantizationConfig:
     training_ranges: str = "learned"
     momentum: float = 0.9
     raw_pixels: bool = True
+    per_tensor_weights: bool = False
     overrides: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):

@@ -13,7 +13,28 @@ from care_keras import primitives
 _MOST_OF_BIAS = 2.0**30
 
 
-class QuantizedKernel:
+class KernelSteps:
+    """Base: weights of int8 codes from -127 to 127.
+
+    Args:
+        per_tensor: Whether all channels have one step, for runtimes that refuse
+            a step for each.
+        **kwargs: Arguments of the primitive.
+    """
+
+    def __init__(self, per_tensor: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.per_tensor = per_tensor
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "per_tensor": self.per_tensor}
+
+    def _of_channels(self, steps):
+        """Steps of channels as the file has them: of one step the largest, for each channel."""
+        return ops.ones_like(steps) * ops.max(steps) if self.per_tensor else steps
+
+
+class QuantizedKernel(KernelSteps):
     """A kernel of int8 codes from -127 to 127, with a step for each output channel.
 
     `input_step` is the step of the layer's input, which the int32 bias is
@@ -73,7 +94,8 @@ class QuantizedKernel:
             ops.abs(ops.stop_gradient(ops.convert_to_tensor(self.bias))), steps.shape
         )
         codes_of_bias = _MOST_OF_BIAS * ops.maximum(self.input_step, 1e-30)
-        return ops.where(self.input_step > 0.0, ops.maximum(steps, bias / codes_of_bias), steps)
+        steps = ops.where(self.input_step > 0.0, ops.maximum(steps, bias / codes_of_bias), steps)
+        return self._of_channels(steps)
 
     def kernel_codes(self) -> tuple[np.ndarray, np.ndarray]:
         """`(codes, steps)`: int8 in the kernel's layout, float32 for each channel."""
@@ -102,15 +124,27 @@ class QuantizedTransposedConv2D(
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class QuantizedChannelScale(primitives.ChannelScale, quantizes=primitives.ChannelScale):
+class QuantizedChannelScale(
+    KernelSteps, primitives.ChannelScale, quantizes=primitives.ChannelScale
+):
     """`ChannelScale` as a depthwise kernel of one tap: each factor is 127 steps of its own."""
 
+    def forward_kernel(self) -> keras.KerasTensor:
+        # Of steps of their own factors are exact.
+        if not self.per_tensor:
+            return self.kernel
+        steps = self._kernel_steps()
+        rounded = ops.round(self.kernel / steps) * steps
+        return self.kernel + ops.stop_gradient(rounded - self.kernel)
+
+    def _kernel_steps(self):
+        largest = ops.abs(ops.stop_gradient(ops.convert_to_tensor(self.kernel)))
+        return self._of_channels(ops.where(largest > 0.0, largest, 1.0) / 127.0)
+
     def kernel_codes(self) -> tuple[np.ndarray, np.ndarray]:
-        """`(codes, steps)`: 127, -127 or 0, and float32 for each channel."""
-        factors = ops.convert_to_numpy(self.kernel)
-        largest = np.abs(factors)
-        steps = (np.where(largest > 0.0, largest, 1.0) / 127.0).astype(np.float32)
-        return (127 * np.sign(factors)).astype(np.int8), steps
+        """`(codes, steps)`: int8, 127, -127 or 0 of own steps; float32 for each channel."""
+        steps = ops.convert_to_numpy(self._kernel_steps()).astype(np.float32)
+        return np.rint(ops.convert_to_numpy(self.kernel) / steps).astype(np.int8), steps
 
 
 @keras.saving.register_keras_serializable(package="care_keras")

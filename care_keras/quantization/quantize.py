@@ -21,6 +21,7 @@ from care_keras.primitives.int8 import Fixed, Output
 from care_keras.quantization import kernel_layers  # noqa: F401
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
+from care_keras.quantization.kernel_layers import KernelSteps
 
 _PIXELS = (1.0, -128)
 
@@ -242,7 +243,10 @@ class _Quantization:
         if layer.int8.left_out and precision != "float32":
             return args[0]
         kind = type(layer) if precision == "float32" else type(layer).quantized()
-        copy = kind.from_config(layer.get_config())
+        settings = layer.get_config()
+        if self._config.per_tensor_weights and issubclass(kind, KernelSteps):
+            settings["per_tensor"] = True
+        copy = kind.from_config(settings)
         given = self._read(layer, args, precision)
         layer.check_integers(x.dtype for x in keras.tree.flatten(given))
         outputs = copy(*given)

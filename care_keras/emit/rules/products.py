@@ -5,7 +5,6 @@ import numpy as np
 from care_keras import primitives as p
 from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
-from care_keras.tflite_file.writer import Quantization
 
 # Channels that XNNPACK's int8 depthwise kernels work on at a time.
 _DEPTHWISE_CHANNELS = 16
@@ -121,11 +120,9 @@ def _channel_scale(emit, layer, x):
     if output.dtype == np.float32:
         factors = o.float_constant(emit, layer, layer.kernel)
         return o.multiply(emit, [x, factors], output)
-    codes, scales = layer.kernel_codes()
-    kernel = emit.writer.constant(
-        f"{layer.name}/kernel", codes.reshape(1, 1, 1, -1), Quantization(scales, axis=3)
-    )
-    bias = emit.integer_bias(layer.name, np.zeros(len(scales)), x, scales)
+    codes, steps = layer.kernel_codes()
+    codes = codes.reshape(1, 1, 1, -1)
+    kernel, bias = emit.kernel_and_bias(layer, x, codes, steps, 3, np.zeros(len(steps)))
     return o.depthwise(emit, [x, kernel, bias], output)
 
 

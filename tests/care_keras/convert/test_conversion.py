@@ -7,8 +7,9 @@ from care_keras.data.preprocessing import normalize
 from care_keras.deploy import Rewrites, fuse
 from care_keras.litert.file import LiteRTFile
 from care_keras.litert.model import LiteRTModel
+from care_keras.loading import load_any
 from care_keras.metrics import snr_db
-from care_keras.quantization import calibrate, quantize
+from care_keras.quantization import calibrate, int8_ptq, quantize
 from care_keras.reference import IntegerModel
 from care_keras.tflite_file import read_graph, require_integer_only
 from care_keras.tflite_file.code_tables import code_tables
@@ -128,6 +129,25 @@ def test_functions_for_xnnpack(preprocessing, photos, activation):
     file = LiteRTFile(content)
     found = np.concatenate([file.run(one[None])["outputs"] for one in photos[32:]])
     np.testing.assert_array_equal(IntegerModel(content).run(photos[32:]), found)
+
+
+def test_one_step_for_the_weights_of_a_layer(small_model, preprocessing, photos, tmp_path):
+    """The file has no steps of channels, and its form, saved and loaded, rounds as it does."""
+    form = quantize(fuse(small_model), int8_ptq(per_tensor_weights=True))
+    form.preprocessing = form.preprocessing or preprocessing.taking_pixels()
+    calibrate(form, [photos[:32].astype(np.float32)])
+    form.save(tmp_path / "form.keras")
+    loaded = load_any(str(tmp_path / "form.keras"))
+    content = convert_model(loaded, preprocessing, "int8", "rgb_uint8").content
+    graph = read_graph(content)
+    require_integer_only(graph)
+    assert not [one for one in graph.tensors if len(one.scales) > 1]
+    file = LiteRTFile(content)
+    codes = np.concatenate([file.run(one[None])["outputs"] for one in photos[32:]])
+    np.testing.assert_array_equal(IntegerModel(content).run(photos[32:]), codes)
+    expected = numpy_of(loaded(photos[32:].astype(np.float32)))
+    # Seen: 139 dB, not a code apart.
+    assert snr_db(file.outputs["outputs"].dequantize(codes), expected) > 30
 
 
 def test_int8_from_the_training_form(small_model, preprocessing, photos, expected):

@@ -62,6 +62,7 @@ def test_a_ruined_file_is_exit_code_1_and_its_figures_are_shown(tmp_path):
         (["--int8", "--precision=float16"], "contradict"),
         (["--precision=int3"], "--precision"),
         (["--output_type=uint8"], "--output_type is of care_keras' own int8 files"),
+        (["--per_tensor_weights"], "are for a float model on its way to care_keras' own int8"),
         (["--target=xnnpack"], "--target is of care_keras' own int8 files"),
         (["--calibration=missing.npz"], "The file cannot be read"),
         (["--mean=0.5,0.5"], "--mean must be three numbers R,G,B, or one of grey images"),
