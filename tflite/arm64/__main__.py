@@ -4,7 +4,8 @@ Runs the ARM64 build of LiteRT in qemu's user-mode emulation of several core
 types, with one thread and with several, on photos and extreme images, and
 compares with what this machine's LiteRT gives with one: equal, within a few
 codes, or wrong (exit code 1). `--setup` fetches the emulator, an ARM64 Python
-and the runtime into a cache folder.
+and the runtime into a cache folder. `--count` counts the executed instructions of
+one inference instead; with `--compare` exit code 1 where there are more than before.
 """
 
 import json
@@ -18,6 +19,7 @@ from care_keras.console.outputs import output_file, write_output
 from care_keras.files import check_readable, user_cache
 from tflite.arm64 import pins
 from tflite.arm64.cache import Cache
+from tflite.arm64.count import command as counting
 from tflite.inputs.flags import input_overrides
 from tflite.inputs.odd_inputs import FAMILIES
 
@@ -60,7 +62,9 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write the res
 
 def main() -> None:
     """The command."""
-    if not _MODEL.value and not _SETUP.value:
+    count = counting.is_asked()
+    compared = counting.read_compared(bool(_MODEL.value)) if count else []
+    if not _MODEL.value and not _SETUP.value and len(compared) != 2:
         raise cli.UserError("nothing to do: give --model=FILE.tflite, or --setup")
     threads = parse_counts("threads", _THREADS.value)
     folder = pathlib.Path(_CACHE_DIR.value) if _CACHE_DIR.value else user_cache("arm64")
@@ -68,15 +72,60 @@ def main() -> None:
     overrides = input_overrides()
     for name in _MODEL.value or []:
         check_readable(name)
-    from tflite.arm64.check import CheckSettings, check_file
-    from tflite.arm64.emulator import find_emulator
-    from tflite.arm64.setup import set_up
-
     cache = Cache(folder)
     if _SETUP.value:
-        for runtime in _RUNTIME.value:
-            set_up(cache, runtime, print)
-        print(f"set up in {cache.folder}: runtime {', '.join(_RUNTIME.value)}")
+        _set_up(cache, count)
+    if count:
+        records = _count(cache, overrides) if _MODEL.value else []
+        counting.finish(records, compared, output_json)
+    elif _MODEL.value:
+        _check(cache, threads, overrides, output_json)
+
+
+def _set_up(cache, count):
+    from tflite.arm64.count.setup import set_up_counting
+    from tflite.arm64.setup import set_up
+
+    for runtime in _RUNTIME.value:
+        set_up(cache, runtime, print)
+    try:
+        set_up_counting(cache, print)
+    except ValueError as error:
+        # Who does not count needs no compiler.
+        if count:
+            raise
+        print(f"without --count: {error}")
+    print(f"set up in {cache.folder}: runtime {', '.join(_RUNTIME.value)}")
+
+
+def _emulators(cache):
+    from tflite.arm64.emulator import find_emulator
+
+    return {name: find_emulator(cache, name) for name in dict.fromkeys(_RUNTIME.value)}
+
+
+def _models():
+    return [pathlib.Path(name) for name in dict.fromkeys(_MODEL.value)]
+
+
+def _count(cache, overrides):
+    from tflite.arm64.count.files import CountSettings, count_files
+    from tflite.arm64.count.setup import find_counter
+
+    settings = CountSettings(
+        cores=list(dict.fromkeys(_CORE.value)),
+        data=_DATA.value,
+        seed=_SEED.value,
+        overrides=overrides,
+        timeout_seconds=_TIMEOUT.value,
+        operators=counting.with_operators(),
+    )
+    return count_files(_models(), _emulators(cache), find_counter(cache), settings)
+
+
+def _check(cache, threads, overrides, output_json):
+    from tflite.arm64.check import CheckSettings, check_file
+
     settings = CheckSettings(
         cores=list(dict.fromkeys(_CORE.value)),
         threads=threads,
@@ -90,13 +139,12 @@ def main() -> None:
         operators=_OPERATORS.value,
     )
     records, wrong = [], []
-    if _MODEL.value:
-        emulators = {name: find_emulator(cache, name) for name in dict.fromkeys(_RUNTIME.value)}
-    for name in dict.fromkeys(_MODEL.value or []):
-        record, failed = check_file(pathlib.Path(name), emulators, settings)
+    emulators = _emulators(cache)
+    for path in _models():
+        record, failed = check_file(path, emulators, settings)
         records.append(record)
         wrong += failed
-    if output_json and records:
+    if output_json:
         write_output(output_json, json.dumps(records, indent=1) + "\n")
     if wrong:
         raise cli.CheckError(

@@ -7,7 +7,7 @@ import pathlib
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tflite.arm64 import core_id
 from tflite.arm64.cache import Cache
@@ -31,6 +31,8 @@ class Emulator:
         system: Root folder of the ARM64 system.
         wheels: Folder of the runtime's wheels.
         packages: The system's Debian packages, `"name version"`.
+        loader: Words before the program, where it is not started by itself.
+        options: Of qemu, besides the core's.
     """
 
     qemu: pathlib.Path
@@ -38,6 +40,8 @@ class Emulator:
     system: pathlib.Path
     wheels: pathlib.Path
     packages: tuple[str, ...]
+    loader: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @contextlib.contextmanager
     def as_core(self, core: str) -> Iterator[list[str]]:
@@ -72,7 +76,8 @@ class Emulator:
         # Nothing of this machine's environment, least of all its Python's, is for the guest.
         path = os.pathsep.join(map(os.fspath, (self.wheels, _ROOT)))
         environment = ["/usr/bin/env", "--ignore-environment", "LC_ALL=C.UTF-8"]
-        qemu = [self.qemu, "-cpu", self.cpu_model(core), "-L", root, "-E", f"PYTHONPATH={path}"]
+        qemu = [*self.loader, self.qemu, *self.options, "-cpu", self.cpu_model(core)]
+        qemu += ["-L", root, "-E", f"PYTHONPATH={path}"]
         return [*environment, *map(os.fspath, qemu), os.fspath(find_python(self.system))]
 
     def _main_id(self, command, core):
@@ -108,10 +113,23 @@ def find_emulator(cache: Cache, runtime: str, path: str | None = None) -> Emulat
             f"without {', '.join(lacking)}"
         )
     qemu, system = find_qemu(cache, path), find_system(cache)
-    version = run([qemu, "--version"], _TIMEOUT_SECONDS).output
-    found = re.search(r"version (\d+(\.\d+)+)", version)
-    if not found:
-        raise ValueError(f"qemu does not tell its version. Received: {last_line(version)}")
+    version = read_qemu_version([qemu])
     record = cache.record(system.name)
     wheels = find_runtime(cache, runtime, system)
-    return Emulator(qemu, found[1], system, wheels, tuple(record["packages"]))
+    return Emulator(qemu, version, system, wheels, tuple(record["packages"]))
+
+
+def read_qemu_version(qemu: Sequence[str | os.PathLike]) -> str:
+    """What `qemu --version` says: `"7.2.22"`.
+
+    Args:
+        qemu: The words that start it.
+
+    Raises:
+        ValueError: If it says something else.
+    """
+    said = run([*qemu, "--version"], _TIMEOUT_SECONDS).output
+    found = re.search(r"version (\d+(\.\d+)+)", said)
+    if not found:
+        raise ValueError(f"qemu does not tell its version. Received: {last_line(said)}")
+    return found[1]

@@ -49,7 +49,12 @@ def expose_tensors(content: bytes) -> bytes:
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     model.subgraphs[0].outputs = tensors
     model.signatureDefs = []
-    builder = flatbuffers.Builder(len(content) + 2**20)
+    return pack(model)
+
+
+def pack(model: schema.ModelT) -> bytes:
+    """The bytes of a .tflite file."""
+    builder = flatbuffers.Builder(2**20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

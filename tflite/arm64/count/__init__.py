@@ -1,0 +1,1 @@
+"""Executed ARM64 instructions of one inference: `python -m tflite.arm64 --count`."""
