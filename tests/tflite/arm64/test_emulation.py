@@ -8,29 +8,17 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.files import user_cache
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.writer import Quantization, Writer
 from tests.tflite.commands import run_command
 from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite
 from tests.tflite.tiny_models import tiny_model
 from tflite.arm64 import core_id
-from tflite.arm64.cache import Cache
-from tflite.arm64.emulator import find_emulator, host_command
+from tflite.arm64.emulator import host_command
 from tflite.arm64.operators import expose_tensors, partings, readable_tensors, same_outputs
 from tflite.arm64.pins import DEFAULT_RUNTIME
 from tflite.arm64.run import Run, run_images
 from tflite.child.program import run
-
-
-@pytest.fixture(scope="module")
-def emulator():
-    try:
-        return find_emulator(Cache(user_cache("arm64")), DEFAULT_RUNTIME)
-    except ValueError as error:
-        if os.environ.get("CARE_KERAS_REQUIRE_DATA") == "1":
-            pytest.fail(str(error))
-        pytest.skip(f"python -m tflite.arm64 --setup has not been run: {error}")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.tflite_file import read_graph
+from care_keras.tflite_file import Operator, Subgraph, read_graph
 from tflite.arm64.operators import pack
 
 
@@ -30,8 +30,8 @@ class OneOperator:
 def one_operator_files(content: bytes, values: Mapping[int, np.ndarray]) -> Iterator[OneOperator]:
     """Cuts a file into files of one operator each, in the order of execution.
 
-    An operator of constants alone is left out: runtimes compute it once, before the
-    first inference. What it writes is a constant of the operators that read it.
+    An operator of constants alone, as the DEQUANTIZE of float16 weights, has no file of its own:
+    runtimes compute it once, before the first inference. It goes with those that read it.
 
     Args:
         content: The file.
@@ -41,17 +41,25 @@ def one_operator_files(content: bytes, values: Mapping[int, np.ndarray]) -> Iter
     Raises:
         ValueError: If the file is damaged.
     """
-    graph = read_graph(content)
+    graph = read_graph(content).main
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     constant = {tensor.index for tensor in graph.tensors if tensor.is_constant}
-    for operator in graph.main.operators:
-        inputs = [index for index in operator.inputs if index >= 0]
+    for operator in graph.operators:
+        inputs = _given(operator.inputs)
         if inputs and constant.issuperset(inputs):
-            constant.update(operator.outputs)
+            constant.update(_given(operator.outputs))
         elif reason := _obstacle(graph, inputs, constant, values):
             yield OneOperator(operator.label, None, {}, reason)
         else:
-            yield OneOperator(operator.label, *_cut(model, operator, constant, values))
+            variable = sorted(set(inputs) - constant)
+            file, place = _cut(model, _with_constants(graph, operator, constant), variable)
+            given = {place[index]: values[index] for index in variable}
+            yield OneOperator(operator.label, file, given)
+
+
+def _given(indices):
+    """Without the optional ones that are left out."""
+    return [index for index in indices if index >= 0]
 
 
 def _obstacle(graph, inputs, constant, values):
@@ -59,44 +67,40 @@ def _obstacle(graph, inputs, constant, values):
         tensor = graph.tensors[index]
         if tensor.is_variable:
             return "it keeps a state"
-        if not tensor.is_constant and index not in values:
+        if index not in constant and index not in values:
             return f"its input is of the type {tensor.dtype}"
     return None
 
 
-def _cut(model, operator, constant, values):
-    """The file of an operator, and what its inputs are given."""
+def _with_constants(graph: Subgraph, operator: Operator, constant: set[int]) -> list[Operator]:
+    """The operator, after those that make its constants."""
+    makers = [graph.producers.get(index) for index in operator.inputs if index in constant]
+    before = [one for maker in makers if maker for one in _with_constants(graph, maker, constant)]
+    return [*dict.fromkeys(before), operator]
+
+
+def _cut(
+    model: schema.ModelT, operators: list[Operator], inputs: list[int]
+) -> tuple[bytes, dict[int, int]]:
+    """A file of some operators, of which the last one counts; and where their tensors are in it."""
     graph = model.subgraphs[0]
-    used = sorted({index for index in (*operator.inputs, *operator.outputs) if index >= 0})
-    place = {-1: -1} | {index: place for place, index in enumerate(used)}
-    cut = schema.ModelT()
-    cut.version = model.version
-    cut.buffers = [schema.BufferT()]
+    used = {i for one in operators for i in (*_given(one.inputs), *_given(one.outputs))}
+    place = {index: place for place, index in enumerate(sorted(used))}
+    cut, buffers = schema.ModelT(), [schema.BufferT()]
+    cut.version, cut.operatorCodes, cut.buffers = model.version, model.operatorCodes, buffers
     one = schema.SubGraphT()
-    one.tensors = []
-    for index in used:
-        data = model.buffers[graph.tensors[index].buffer].data
-        if index in constant and (data is None or not len(data)):
-            data = np.frombuffer(values[index].tobytes(), np.uint8)
-        one.tensors.append(_tensor(graph.tensors[index], values.get(index), cut.buffers, data))
-    inputs = sorted({index for index in operator.inputs if index >= 0} - constant)
+    one.tensors = [_tensor(graph.tensors[index], model.buffers, buffers) for index in place]
+    one.operators = [_operator(graph.operators[operator.index], place) for operator in operators]
     one.inputs = [place[index] for index in inputs]
-    one.outputs = [place[index] for index in operator.outputs if index >= 0]
-    mine = graph.operators[operator.index]
-    cut.operatorCodes = [model.operatorCodes[mine.opcodeIndex]]
-    one.operators = [_operator(mine, place)]
+    one.outputs = [place[index] for index in _given(operators[-1].outputs)]
     cut.subgraphs = [one]
-    return pack(cut), {place[index]: values[index] for index in inputs}
+    return pack(cut), place
 
 
-def _tensor(tensor, value, buffers, data):
-    """The tensor of a cut-out file; sizes that the file leaves open are those of the value."""
-    copied = schema.TensorT()
-    vars(copied).update(vars(tensor))
-    if value is not None:
-        copied.shape, copied.shapeSignature = list(value.shape), None
+def _tensor(tensor, all_buffers, buffers):
+    copied = _copy(tensor)
     copied.buffer = 0
-    if data is not None and len(data):
+    if (data := all_buffers[tensor.buffer].data) is not None and len(data):
         buffer = schema.BufferT()
         buffer.data = data
         buffers.append(buffer)
@@ -105,9 +109,13 @@ def _tensor(tensor, value, buffers, data):
 
 
 def _operator(operator, place):
-    copied = schema.OperatorT()
-    vars(copied).update(vars(operator))
-    copied.opcodeIndex = 0
-    copied.inputs = [place[index] for index in operator.inputs]
-    copied.outputs = [place[index] for index in operator.outputs]
+    copied = _copy(operator)
+    for name in ("inputs", "outputs"):
+        setattr(copied, name, [place.get(index, -1) for index in getattr(operator, name)])
+    return copied
+
+
+def _copy(one):
+    copied = type(one)()
+    vars(copied).update(vars(one))
     return copied
