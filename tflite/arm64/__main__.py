@@ -63,6 +63,8 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write the res
 def main() -> None:
     """The command."""
     count = counting.is_asked()
+    if count:
+        counting.check_names(_models())
     compared = counting.read_compared(bool(_MODEL.value)) if count else []
     if not _MODEL.value and not _SETUP.value and len(compared) != 2:
         raise cli.UserError("nothing to do: give --model=FILE.tflite, or --setup")
@@ -105,7 +107,7 @@ def _emulators(cache):
 
 
 def _models():
-    return [pathlib.Path(name) for name in dict.fromkeys(_MODEL.value)]
+    return [pathlib.Path(name) for name in dict.fromkeys(_MODEL.value or [])]
 
 
 def _count(cache, overrides):

@@ -70,6 +70,13 @@ def read_compared(has_models: bool) -> list[list[Record]]:
     return [read_records(path) for path in _COMPARE.value]
 
 
+def check_names(paths: Sequence[pathlib.Path]) -> None:
+    """Raises `cli.UserError` where two files have one name, by which counts are told apart."""
+    for place, path in enumerate(paths):
+        if path.name in {one.name for one in paths[:place]}:
+            raise cli.UserError(f"--model: two files are named {path.name}; --count tells by names")
+
+
 def finish(
     records: Sequence[Record], compared: Sequence[Sequence[Record]], output: pathlib.Path | None
 ) -> None:
@@ -101,6 +108,9 @@ def _hold(before, after):
     print(f"\n{format_comparison(comparisons, limit)}")
     _tell_missing("after", before, after)
     _tell_missing("before", after, before)
+    then, now = ({record.qemu for record in run} for run in (before, after))
+    if then != now:
+        print(f"qemu {', '.join(sorted(then))} before, {', '.join(sorted(now))} after")
     if grown := [_text(one) for one in comparisons if one.growth > limit]:
         raise cli.CheckError(f"grew by more than {_MAX_GROWTH.value:g} %: {'; '.join(grown)}")
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
-from tflite.arm64.count.counts import Counts
+from tflite.arm64.count.instructions import Counts
 from tflite.arm64.count.records import Record
 
 # What is held: a class may grow where another shrinks by more.

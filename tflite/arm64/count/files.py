@@ -9,7 +9,7 @@ import numpy as np
 
 from care_keras.console.progress import progress
 from care_keras.tflite_file import read_graph
-from tflite.arm64.count.counts import CLASSES, Counts
+from tflite.arm64.count.instructions import CLASSES, Counts
 from tflite.arm64.count.measure import Counted, Job, count
 from tflite.arm64.count.one_operator import OneOperator, one_operator_files
 from tflite.arm64.count.records import OperatorCounts, Record
@@ -61,7 +61,7 @@ def count_files(
     """Counts every file under every runtime as every core.
 
     Args:
-        paths: The .tflite files.
+        paths: The .tflite files; no two have one name.
         emulators: By the runtime's version.
         counter: What `find_counter` gives.
         settings: How.
@@ -76,6 +76,7 @@ def count_files(
             for place, path in enumerate(paths)
         ]
         jobs = [job for file in files for job in file.jobs]
+        place = {file.name: place for place, file in enumerate(files)}
         for runtime, emulator in emulators.items():
             for core in settings.cores:
                 bar = iter(progress(range(len(jobs)), f"counting, {runtime}, {core}, file"))
@@ -107,7 +108,7 @@ def count_files(
                             _by_kind(file, pieces) if settings.operators else None,
                         )
                     )
-    return records
+    return sorted(records, key=lambda record: place[record.model])
 
 
 def _prepare(path: pathlib.Path, folder: pathlib.Path, settings: CountSettings) -> _File:

@@ -1,4 +1,4 @@
-/* The classes, in the order of CLASSES in counts.py. */
+/* The classes, in the order of CLASSES in instructions.py. */
 #ifndef TFLITE_ARM64_COUNT_INSTRUCTION_CLASSES_H
 #define TFLITE_ARM64_COUNT_INSTRUCTION_CLASSES_H
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from tflite.arm64.count import worker
-from tflite.arm64.count.counts import Counts
+from tflite.arm64.count.instructions import Counts
 from tflite.arm64.count.setup import Counter
 from tflite.arm64.emulator import Emulator
 from tflite.child.worker import open_worker

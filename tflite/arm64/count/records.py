@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from care_keras.files import read_bytes
-from tflite.arm64.count.counts import CLASSES, Counts
+from tflite.arm64.count.instructions import CLASSES, Counts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from care_keras.console.table import format_table
 from tflite.arm64.count.compare import Comparison
-from tflite.arm64.count.counts import CLASSES, Counts
+from tflite.arm64.count.instructions import CLASSES, Counts
 from tflite.arm64.count.records import Record
 
 # Classes that no kernel of today has are shown where they are in use.

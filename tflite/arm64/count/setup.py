@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from tflite.arm64 import debian
 from tflite.arm64.cache import Cache
-from tflite.arm64.count.counts import Counts
+from tflite.arm64.count.instructions import Counts
 from tflite.arm64.emulator import Emulator, read_qemu_version
 from tflite.arm64.setup import find_python, find_system
 from tflite.child.program import last_line, run

@@ -54,6 +54,7 @@ def test_what_only_one_has_is_told(runs, tmp_path):
         (["--count", *["--compare=a"] * 3], "--compare is given 3 times: once with --model, "),
         (["--count", "--model=m", *["--compare=a"] * 2], "--compare is given 2 times: "),
         (["--count", "--model=m", "--compare=none"], "cannot be read: No such file"),
+        (["--count", "--model=a/m", "--model=b/m"], "two files are named m; "),
         (["--count", "--max_growth=-1"], "flag --max_growth=-1"),
     ],
 )

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tflite.arm64.count import setup
-from tflite.arm64.count.counts import CLASSES
+from tflite.arm64.count.instructions import CLASSES
 
 SOURCES = pathlib.Path(setup.__file__).parent
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tflite.arm64.count.compare import HELD, compare
-from tflite.arm64.count.counts import CLASSES, Counts
+from tflite.arm64.count.instructions import CLASSES, Counts
 from tflite.arm64.count.records import OperatorCounts, Record, read_records, to_json
 from tflite.arm64.count.report import format_comparison, format_counts, format_operators
 
