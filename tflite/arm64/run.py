@@ -12,7 +12,7 @@ from tflite.arm64 import worker
 from tflite.child.worker import WorkerError, open_worker
 
 # Imports alone take half a minute where an emulator runs on a busy machine.
-_START_SECONDS = 300
+START_SECONDS = 300
 
 
 @dataclasses.dataclass
@@ -113,7 +113,7 @@ def run_images(
 def _run_on(result, command, request, images, limit_seconds, on_image):
     """Runs those images that are not through yet, if the worker lives."""
     request = request | {"start": result.through}
-    limit = _START_SECONDS
+    limit = START_SECONDS
     with (
         open(request["outputs"], "w+b") as outputs,
         open_worker(worker.__file__, request, command) as running,

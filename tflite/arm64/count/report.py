@@ -103,7 +103,7 @@ def _millions(instructions):
 
 
 def _verdict(one, max_growth):
-    text = f"{one.growth:+.2%}" if one.before else None
+    text = f"{one.growth:+z.2%}" if one.before else None
     if one.growth > max_growth:
         return text, "grew"
     return text, "shrank" if one.growth < -max_growth else "same"
