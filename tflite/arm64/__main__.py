@@ -96,7 +96,7 @@ def _set_up(cache, count):
         # Who does not count needs no compiler.
         if count:
             raise
-        print(f"without --count: {error}")
+        print(f"warning: {error}")
     print(f"set up in {cache.folder}: runtime {', '.join(_RUNTIME.value)}")
 
 

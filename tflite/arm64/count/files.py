@@ -1,6 +1,7 @@
 """The instructions of files on all cores, whole and by kinds of operators."""
 
 import dataclasses
+import itertools
 import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +45,7 @@ class _File:
 
     name: str
     whole: Job
-    operators: list[OneOperator]
+    operators: list[OneOperator] | None
     pieces: list[Job]
 
     @property
@@ -75,40 +76,40 @@ def count_files(
             _prepare(path, pathlib.Path(name) / str(place), settings)
             for place, path in enumerate(paths)
         ]
-        jobs = [job for file in files for job in file.jobs]
-        place = {file.name: place for place, file in enumerate(files)}
-        for runtime, emulator in emulators.items():
-            for core in settings.cores:
-                bar = iter(progress(range(len(jobs)), f"counting, {runtime}, {core}, file"))
-                next(bar)
-                counted = iter(
-                    count(
-                        emulator,
-                        counter,
-                        core,
-                        jobs,
-                        settings.timeout_seconds,
-                        lambda bar=bar: next(bar, None),
-                    )
-                )
-                with_plugin = counter.on(emulator, pathlib.Path())
-                for file in files:
-                    whole = next(counted)
-                    if whole.counts is None:
-                        raise ValueError(f"{whole.error} ({runtime}, {core})")
-                    pieces = [next(counted) for _ in file.pieces]
-                    records.append(
-                        Record(
-                            file.name,
-                            runtime,
-                            core,
-                            with_plugin.cpu_model(core),
-                            with_plugin.qemu_version,
-                            whole.counts,
-                            _by_kind(file, pieces) if settings.operators else None,
-                        )
-                    )
+        for runtime, core in itertools.product(emulators, settings.cores):
+            emulator, seconds = emulators[runtime], settings.timeout_seconds
+            records += _count_as(core, files, runtime, emulator, counter, seconds)
+    place = {file.name: place for place, file in enumerate(files)}
     return sorted(records, key=lambda record: place[record.model])
+
+
+def _count_as(
+    core: str,
+    files: Sequence[_File],
+    runtime: str,
+    emulator: Emulator,
+    counter: Counter,
+    seconds: float,
+) -> Iterator[Record]:
+    jobs = [job for file in files for job in file.jobs]
+    bar = iter(progress(range(len(jobs)), f"counting, {runtime}, {core}, file"))
+    next(bar)
+    counted = iter(count(emulator, counter, core, jobs, seconds, lambda: next(bar, None)))
+    as_run = counter.on(emulator, pathlib.Path())
+    for file in files:
+        whole = next(counted)
+        if whole.counts is None:
+            raise ValueError(f"{whole.error} ({runtime}, {core})")
+        pieces = [next(counted) for _ in file.pieces]
+        yield Record(
+            file.name,
+            runtime,
+            core,
+            as_run.cpu_model(core),
+            as_run.qemu_version,
+            whole.counts,
+            None if file.operators is None else _by_kind(file.operators, pieces),
+        )
 
 
 def _prepare(path: pathlib.Path, folder: pathlib.Path, settings: CountSettings) -> _File:
@@ -128,7 +129,7 @@ def _prepare(path: pathlib.Path, folder: pathlib.Path, settings: CountSettings) 
     }
     whole = Job(path, arrays)
     if not settings.operators:
-        return _File(path.name, whole, [], [])
+        return _File(path.name, whole, None, [])
     folder.mkdir()
     values = _values(path, folder, inputs, photos[0], settings)
     values |= {index: array[0] for index, array in arrays.items()}
@@ -163,11 +164,13 @@ def _pieces(operators: Sequence[OneOperator], folder: pathlib.Path) -> Iterator[
             yield Job(model, {index: array[None] for index, array in operator.inputs.items()})
 
 
-def _by_kind(file: _File, pieces: Sequence[Counted]) -> tuple[OperatorCounts, ...]:
+def _by_kind(
+    operators: Sequence[OneOperator], pieces: Sequence[Counted]
+) -> tuple[OperatorCounts, ...]:
     left = iter(pieces)
     nothing = Counts(dict.fromkeys(CLASSES, 0))
     found: dict[str, OperatorCounts] = {}
-    for operator in file.operators:
+    for operator in operators:
         counted = Counted(None, operator.reason) if operator.content is None else next(left)
         before = found.get(operator.label, OperatorCounts(operator.label, 0, nothing))
         found[operator.label] = OperatorCounts(

@@ -37,11 +37,13 @@ class Counter:
     Attributes:
         loader: The words that start qemu with the libraries that it was built with.
         qemu: The program, which takes plugins.
+        qemu_version: `"7.2.22"`.
         plugin: The plugin.
     """
 
     loader: tuple[str, ...]
     qemu: pathlib.Path
+    qemu_version: str
     plugin: pathlib.Path
 
     def on(self, emulator: Emulator, counts: pathlib.Path) -> Emulator:
@@ -50,9 +52,6 @@ class Counter:
         Args:
             emulator: What `find_emulator` gives.
             counts: The file that the plugin is to write.
-
-        Raises:
-            ValueError: If qemu does not tell its version.
         """
         # qemu's own way to write a comma within a value.
         words = [f"{self.plugin}".replace(",", ",,"), f"counts={counts}".replace(",", ",,")]
@@ -60,7 +59,7 @@ class Counter:
             emulator,
             loader=self.loader,
             qemu=self.qemu,
-            qemu_version=read_qemu_version([*self.loader, self.qemu]),
+            qemu_version=self.qemu_version,
             options=("-plugin", ",".join(words)),
         )
 
@@ -69,7 +68,7 @@ def find_counter(cache: Cache) -> Counter:
     """What `set_up_counting` has put in place.
 
     Raises:
-        ValueError: If anything is missing.
+        ValueError: If anything is missing, or qemu does not tell its version.
     """
     qemu, plugin = _find_qemu(cache), _find_plugin(cache)
     lacking = [] if qemu else ["a qemu that takes plugins"]
@@ -79,7 +78,7 @@ def find_counter(cache: Cache) -> Counter:
             "Counting is not set up: run with --setup --count first. "
             f"Received: {cache.folder} without {' and '.join(lacking)}"
         )
-    return Counter(_loader(qemu), qemu / _PROGRAM, plugin / _LIBRARY)
+    return _counter(qemu, plugin)
 
 
 def set_up_counting(cache: Cache, say: Callable[[str], None], path: str | None = None) -> None:
@@ -111,6 +110,12 @@ def set_up_counting(cache: Cache, say: Callable[[str], None], path: str | None =
         if _find_plugin(cache) is None:
             say("building the plugin that counts instructions")
             _make_plugin(cache, compiler)
+
+
+def _counter(qemu, plugin):
+    """What is in the two folders."""
+    loader, program = _loader(qemu), qemu / _PROGRAM
+    return Counter(loader, program, read_qemu_version([*loader, program]), plugin / _LIBRARY)
 
 
 def _find_qemu(cache):
@@ -157,8 +162,7 @@ def _make_plugin(cache, compiler):
                 f"Received: {compiler} {done.ending} ({_first_error(done)})"
             )
         record["compiler"] = compiler
-        qemu = _find_qemu(cache)
-        _try(Counter(_loader(qemu), qemu / _PROGRAM, folder / _LIBRARY), find_system(cache))
+        _try(_counter(_find_qemu(cache), folder), find_system(cache))
 
 
 def _try(counter, system):
@@ -175,7 +179,7 @@ def _try(counter, system):
     raise ValueError(
         f"This system's {_PACKAGE} does not take the plugin that counts: version 1 of the plugin "
         "interface is needed, which a dynamically linked qemu 7.2 has. "
-        f"Received: qemu {emulator.qemu_version} {done.ending} ({last_line(done.output)})"
+        f"Received: qemu {counter.qemu_version} {done.ending} ({last_line(done.output)})"
     )
 
 
