@@ -35,6 +35,7 @@ MISSING = {
     "tflite.evaluate": ["--model=no.keras"],
     "tflite.openvino": ["--model=no.tflite", "--data=no/such/folder"],
     "tflite.mediapipe": ["--model=no.tflite", "--data=no/such/folder"],
+    "tflite.runtimes": ["--model=no.tflite", "--python=no/such/python"],
     "tflite.stress": ["--model=no.tflite"],
     "tflite.zoo": ["--model=no.tflite"],
     "tflite.zoo.efficientnet_lite": ["--weights=no.pth"],

@@ -92,8 +92,13 @@ class Emulator:
 
 def host_command() -> list[str]:
     """The command that runs this Python, with the repository on its path."""
-    path = os.pathsep.join(filter(None, (os.fspath(_ROOT), os.environ.get("PYTHONPATH"))))
-    return ["/usr/bin/env", f"PYTHONPATH={path}", sys.executable]
+    return command_of(sys.executable, os.environ.get("PYTHONPATH"))
+
+
+def command_of(python: str, path: str | None = None) -> list[str]:
+    """The command that runs a Python, with the repository on its path, and more if given."""
+    path = os.pathsep.join(filter(None, (os.fspath(_ROOT), path)))
+    return ["/usr/bin/env", f"PYTHONPATH={path}", python]
 
 
 def find_emulator(cache: Cache, runtime: str, path: str | None = None) -> Emulator:

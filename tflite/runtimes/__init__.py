@@ -1,0 +1,1 @@
+"""A .tflite file in other versions of the runtime: `python -m tflite.runtimes`."""
