@@ -7,6 +7,7 @@ of them are skipped without it, or fail if `CARE_KERAS_REQUIRE_DATA=1`.
 import gc
 import os
 import pathlib
+from collections import Counter
 
 import pytest
 
@@ -71,10 +72,21 @@ LONGEST = (
 )
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Of each test's cases the first and every Nth after it: all tests, fewer cases.",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
     """Skips what makes a .tflite under the backends that cannot; long files come first."""
     import keras
 
+    _leave_out_cases(config, items)
     items.sort(key=lambda item: item.path.name not in LONGEST)
     if keras.backend.backend() == "tensorflow":
         return
@@ -82,3 +94,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"android_bench", "convert", "tflite"} & set(item.path.relative_to(TESTS).parts):
             item.add_marker(skip)
+
+
+def _leave_out_cases(config, items):
+    """What `--every` does; which cases stay depends on their order in the file alone."""
+    every, seen, kept = config.getoption("every"), Counter(), []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if seen[test] % every == 0:
+            kept.append(item)
+        seen[test] += 1
+    config.hook.pytest_deselected(items=[*{*items} - {*kept}])
+    items[:] = kept
