@@ -57,9 +57,9 @@ _INPUT = flags.DEFINE_enum(
     "input",
     None,
     ["float", "rgb_uint8"],
-    "float: what the model takes, normalized images; rgb_uint8: raw pixels, RGB or grey as the "
-    "model has it, the preprocessing folded in (default: rgb_uint8 for int8 of one image, else "
-    "float).",
+    "float: what the model takes, normalized images; rgb_uint8: raw pixels where it takes images, "
+    "RGB or grey as the model has it, the preprocessing folded in (default: rgb_uint8 for int8 of "
+    "one image, else float).",
 )
 _BATCH = flags.DEFINE_integer("batch", 1, "Images per inference.", lower_bound=1)
 _SIZE = flags.DEFINE_string("size", None, "Input size in pixels: N or HxW (default: the model's).")
@@ -215,8 +215,10 @@ def _report(job, result):
         f"{result.seconds:.1f} s, peak memory {result.peak_memory_bytes / 1e9:.2f} GB"
     )
     if result.integer_only is not None:
-        kind = "integer-only" if result.integer_only else "not integer-only"
-        if not result.integer_only and job.output_type == "float" and not job.allow_float_fallback:
+        kind = "integer-only"
+        if result.float_inside is not None:
+            kind = f"not integer-only: {result.float_inside}"
+        elif not result.integer_only:
             kind = "integer-only but for its outputs, which are float"
         print(f"{kind}; runs on TFLite {result.runtime or '(unknown)'} and newer")
     if result.worst_layers is not None:

@@ -68,7 +68,8 @@ def convert_model(
         precision: `"float32"`; `"float16"`, weights stored in half precision;
             `"dynamic"`, int8 weights and float activations; or `"int8"`.
         input_kind: `"float"`, normalized float32 images, or `"rgb_uint8"`, raw
-            pixels, of a model of one image.
+            pixels; of several inputs where the `input_preprocessing` of a deploy
+            form has images.
         batch: Images per inference.
         calibration: Of int8: uint8 images `(height, width, 3)` of the input's
             size that set the ranges of the activations; or tuples of what each
@@ -118,10 +119,12 @@ def convert_model(
     if precision == "int8" and calibration is None and not is_quantized(model):
         raise ValueError("int8 needs images that set its ranges. Received: calibration=None")
     if converter == "tensorflow":
+        check_input_kind(model, precision, input_kind, converter)
         _check_kernels(model)
         content = convert_in_child(model, preprocessing, precision, input_kind, batch, calibration)
         return ConvertedModel(content, preprocessing)
     deployed = deploy_form(model, preprocessing, precision)
+    check_input_kind(deployed, precision, input_kind, converter)
     size = (preprocessing.height, preprocessing.width) if preprocessing else (None, None)
     if precision != "int8" and (precision == "dynamic" or not is_compiled(deployed)):
         content = _by_tensorflow(deployed, preprocessing, precision, input_kind, batch)
@@ -142,6 +145,35 @@ def convert_model(
         return ConvertedModel(content, deployed.preprocessing, deployed)
     return ConvertedModel(
         emit_tflite(deployed, size, batch, input_kind, weights=precision), preprocessing
+    )
+
+
+def check_input_kind(
+    model: keras.Model, precision: str, input_kind: str, converter: str = "care"
+) -> None:
+    """Refuses raw pixels of several inputs where TensorFlow's converter would write the file.
+
+    Args:
+        model: The deploy form, or with `converter="tensorflow"` any.
+        precision: As of `convert_model`, and so are the others.
+        input_kind: Likewise.
+        converter: Likewise.
+
+    Raises:
+        ValueError: If that is asked for.
+    """
+    if input_kind != "rgb_uint8" or len(model.inputs) == 1:
+        return
+    if converter == "tensorflow" or precision == "dynamic":
+        asked = "--converter=tensorflow" if converter == "tensorflow" else "--precision=dynamic"
+    elif precision == "int8" or is_compiled(model):
+        return
+    else:
+        asked = f"a model with {describe_operations(model.foreign_operations)}"
+    names = ", ".join(repr(tensor.name) for tensor in model.inputs)
+    raise ValueError(
+        "TensorFlow's converter, which writes that file, has raw pixels for a model of one image "
+        f"alone: leave --input out. Received: input_kind='rgb_uint8' and {asked}, inputs {names}"
     )
 
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -28,7 +29,8 @@ def write_report(
     name: str,
     quantized_form: DeployModel,
     findings: list[Finding],
-    images: np.ndarray,
+    inputs: Mapping[str, np.ndarray],
+    size: tuple[int | None, int | None] = (None, None),
 ) -> list[LayerDifference]:
     """Compares every layer of an int8 file with the float network that it rounds.
 
@@ -38,9 +40,10 @@ def write_report(
     Args:
         folder: Where to.
         name: Name of the file, for headings.
-        quantized_form: What it was written from; it takes raw pixels.
+        quantized_form: What it was written from.
         findings: Of the audit.
-        images: uint8 array of shape `(images, height, width, 3)`.
+        inputs: What it takes, `(examples, ...)` for each of its inputs, by name.
+        size: Height and width of images, for inputs that leave them open.
 
     Returns:
         The ten layers with the lowest signal-to-noise ratio, the worst first.
@@ -55,15 +58,14 @@ def write_report(
         LayerRunner(
             emit_tflite(
                 quantized_form,
-                images.shape[1:3],
-                input_kind="rgb_uint8",
+                size,
                 all_tensors=True,
                 rounded=rounded,
             )
         )
         for rounded in (False, True)
     )
-    found = {layer.name: layer for layer in layer_differences(reference, file, images)}
+    found = {layer.name: layer for layer in layer_differences(reference, file, inputs)}
     # In the order they run; what only moves numbers says nothing new, and places have no noise.
     differences = [
         found[layer.name]
@@ -72,9 +74,10 @@ def write_report(
         if layer.int8.output is not Output.INTEGER
     ]
     worst = sorted(differences, key=lambda layer: layer.snr_db)[:_WORST]
+    count = len(next(iter(inputs.values())))
     content = {
         "file": name,
-        "images": len(images),
+        "images": count,
         "layers": [
             {**dataclasses.asdict(layer), "snr_db": finite_or_none(layer.snr_db)}
             for layer in differences
@@ -83,7 +86,7 @@ def write_report(
         "audit": [dataclasses.asdict(finding) for finding in findings],
     }
     write_atomically(folder / "report.json", json.dumps(content, indent=2) + "\n")
-    write_atomically(folder / "report.txt", _text(name, worst, findings, len(images)))
+    write_atomically(folder / "report.txt", _text(name, worst, findings, count))
     _draw(differences, worst, folder / "layers.png", name)
     return worst
 
@@ -94,10 +97,10 @@ def worst_table(worst: list[LayerDifference]) -> str:
     return format_table(["layer", "SNR", "largest difference"], rows)
 
 
-def _text(name, worst, findings, images):
+def _text(name, worst, findings, count):
     audit = [f"{x.severity}: {x.message}" for x in findings] or ["nothing: it is integer-only"]
     return (
-        f"{name}: int8 against the float network that it rounds, on {images} images\n\n"
+        f"{name}: int8 against the float network that it rounds, on {count} examples\n\n"
         f"{worst_table(worst)}\n\nThe audit found\n" + "\n".join(audit) + "\n"
     )
 

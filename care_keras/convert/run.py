@@ -16,9 +16,14 @@ from care_keras.convert.check import (
     check_file,
     is_constant,
 )
-from care_keras.convert.conversion import convert_model, deploy_form, int8_form
+from care_keras.convert.conversion import (
+    check_input_kind,
+    convert_model,
+    deploy_form,
+    int8_form,
+)
 from care_keras.convert.draw import DrawnExamples
-from care_keras.convert.examples import in_order, input_specs
+from care_keras.convert.examples import in_order, input_specs, pair_names
 from care_keras.convert.held_out import read_examples, read_images
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.report import write_report
@@ -31,6 +36,7 @@ from care_keras.convert.task_metadata import (
 from care_keras.convert.verdict import FailedCheckError, judge
 from care_keras.data.record import image_places
 from care_keras.data.sidecar import sidecar_path
+from care_keras.deploy.pixels import pixel_records
 from care_keras.files import atomic_path, write_atomically
 from care_keras.graph import functional_form, unfold
 from care_keras.litert.layer_runner import LayerDifference
@@ -66,6 +72,8 @@ class ConversionResult:
         seconds: Wall time of the whole job.
         peak_memory_bytes: Largest resident memory of the process.
         checked_on: What the files were run on, `"images"` or `"examples"`.
+        float_inside: What keeps an int8 file from integers, in words; `None` if
+            nothing does, but for outputs that were asked for in float.
     """
 
     checks: list[CheckResult]
@@ -77,6 +85,7 @@ class ConversionResult:
     seconds: float
     peak_memory_bytes: int
     checked_on: str = "images"
+    float_inside: str | None = None
 
 
 def run_job(job: ConversionJob) -> ConversionResult:
@@ -101,7 +110,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
     calibrated = job.precision == "int8" and not is_quantized(model)
     drawn = DrawnExamples(job, specs, calibrated)
     is_image = len(specs) == 1 and specs[0].record is not None and not drawn.given
-    job = _with_input_kind(job, is_image)
+    job = _with_input_kind(job, specs, drawn, is_image)
     preprocessing = _first_record(specs)
     # Of arrays that a model takes as they are, nothing but the model says how images become them.
     is_told = not lines or not any(spec.record and spec.name in drawn.given for spec in specs)
@@ -109,7 +118,8 @@ def run_job(job: ConversionJob) -> ConversionResult:
     if job.report:
         _check_report(job)
     quantization = _quantization(job, model)
-    if calibrated and drawn.given:
+    takes_pixels = is_image or job.input_kind == "rgb_uint8"
+    if calibrated and not takes_pixels:
         quantization = dataclasses.replace(quantization or int8_ptq(), raw_pixels=False)
     deployed = model
     if job.converter != "tensorflow":
@@ -120,13 +130,18 @@ def run_job(job: ConversionJob) -> ConversionResult:
             deployed = int8_form(deployed, preprocessing)
         if quantization:
             find_precisions(deployed, quantization.overrides)
+        if takes_pixels and len(specs) > 1 and not is_quantized(model):
+            deployed.input_preprocessing = _input_records(deployed, specs)
+    check_input_kind(deployed, job.precision, job.input_kind, job.converter)
     if is_image:
         calibration, held_out = read_images(job, model, preprocessing, warnings)
     else:
         calibration, held_out = read_examples(job, model, drawn, preprocessing, warnings)
     ranges = None
     if calibration is not None:
-        ranges = calibration.pixels if is_image else _tuples(calibration, deployed)
+        ranges = calibration.pixels
+        if not is_image:
+            ranges = _tuples(calibration.values(takes_pixels), deployed)
 
     def convert_and_check(precision, input_kind, path, finish=None):
         print(f"converting to {precision}", flush=True)
@@ -168,7 +183,9 @@ def run_job(job: ConversionJob) -> ConversionResult:
         check, converted = convert_and_check(job.precision, job.input_kind, written, with_labels)
         checks.append(check)
         graph = read_graph(written)
-        integer_only = _audit(graph, job, warnings) if job.precision == "int8" else None
+        integer_only = float_inside = None
+        if job.precision == "int8":
+            integer_only, float_inside = _audit(graph, job, warnings)
         worst_layers = _report(job, converted, graph, held_out) if job.report else None
         result = ConversionResult(
             checks=checks,
@@ -180,6 +197,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
             seconds=time.monotonic() - started,
             peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             checked_on="images" if is_image else "examples",
+            float_inside=float_inside,
         )
         judgement = judge(
             check,
@@ -225,21 +243,30 @@ def _refuse_channels_first(model):
         )
 
 
-def _with_input_kind(job, is_image):
+def _with_input_kind(job, specs, drawn, is_image):
     """The job with the kind of its input chosen."""
     pixels = job.precision == "int8" and is_image
     kind = job.input_kind or ("rgb_uint8" if pixels else "float")
-    if kind == "rgb_uint8" and not is_image:
+    images = [spec for spec in specs if spec.record]
+    if kind == "rgb_uint8" and not images:
         raise ValueError(
-            "Raw pixels are for a model of one input whose images are read from files: leave "
-            f"--input out, or take --input=float. Received: input={kind!r}"
+            "Raw pixels are for inputs of images, and the model has none: leave --input out. "
+            f"Received: input={kind!r} for {', '.join(map(str, specs))}"
         )
-    if job.report and not is_image:
+    given = [spec for spec in images if spec.name in drawn.given]
+    if kind == "rgb_uint8" and given:
         raise ValueError(
-            "A report is for a model of one input whose images are read from files. "
-            f"Received: report={os.fspath(job.report)!r}"
+            "Arrays of a file are what the model takes, and no pixels: leave --input out, or the "
+            f"arrays of images, for which photos are read then. Received: input={kind!r} with an "
+            f"array for {', '.join(map(str, given))}"
         )
     return dataclasses.replace(job, input_kind=kind)
+
+
+def _input_records(deployed, specs):
+    """The records of several inputs by the names that the deploy form has for them."""
+    names = pair_names([spec.name for spec in specs], [one.name for one in deployed.inputs])
+    return {names[spec.name]: spec.record for spec in specs if spec.record}
 
 
 def _first_record(specs):
@@ -248,21 +275,20 @@ def _first_record(specs):
     return specs[places[0]].record if places else None
 
 
-def _tuples(examples, model):
+def _tuples(values, model):
     """What `convert_model` calibrates a model of several inputs with."""
-    arrays = in_order([tensor.name for tensor in model.inputs], examples.values())
+    arrays = in_order([tensor.name for tensor in model.inputs], values)
     return list(zip(*arrays, strict=True))
 
 
 def _advice(job, model, specs):
     """What to do about a file that has lost too much, by how it was made."""
-    if job.precision == "int8" and not is_quantized(model) and len(specs) > 1:
-        return "--calibration=FILE.npz with examples like the app's may give better ranges"
     if job.precision != "int8" or is_quantized(model):
         command = f"python -m tflite.compare --keras={job.model} --model={job.output}"
         return f"{command} names the layers that part"
-    images = "--calibration=DIR with images like the app's may give better ranges"
-    return f"{images}, --report=DIR names the layers that lose most"
+    source = "DIR with images" if all(spec.record for spec in specs) else "FILE.npz with examples"
+    better = f"--calibration={source} like the app's may give better ranges"
+    return f"{better}, --report=DIR names the layers that lose most"
 
 
 def _with_metadata(job, content, preprocessing, held_out, model, warnings):
@@ -315,19 +341,26 @@ def _quantization(job, model):
 
 
 def _report(job, converted, graph, held_out):
-    images = held_out.examples.pixels[:_REPORT_IMAGES]
-    print(f"comparing layers on {len(images)} images", flush=True)
+    form = converted.quantized_form
+    examples = held_out.examples.prepared_by(converted.preprocessing).part(0, _REPORT_IMAGES)
+    print(f"comparing layers on {len(examples)} examples", flush=True)
+    # Of several inputs the form of raw pixels says which of them are.
+    is_of_pixels = len(form.inputs) > 1 and bool(pixel_records(form))
+    names = ["images"] if len(form.inputs) == 1 else [tensor.name for tensor in form.inputs]
+    arrays = in_order(names, examples.values(is_of_pixels))
+    record = form.preprocessing
     return write_report(
         job.report,
         job.output.name,
-        converted.quantized_form,
+        form,
         audit_integer_only(graph),
-        images,
+        dict(zip(names, arrays, strict=True)),
+        (record.height, record.width) if record else (None, None),
     )
 
 
 def _audit(graph, job, warnings):
-    """Whether an int8 file is integer-only; its outputs may be what was asked for."""
+    """Whether an int8 file is integer-only, and what but outputs asked for keeps it from that."""
     findings = audit_integer_only(graph)
     warnings += advise([one for one in findings if one.severity == "warning"])
     errors = [one for one in findings if one.severity == "error"]
@@ -340,7 +373,7 @@ def _audit(graph, job, warnings):
         )
     if inside:
         warnings.append(f"the file is not integer-only: {summarize(inside)}")
-    return not errors
+    return not errors, summarize(inside) if inside else None
 
 
 def _figures(job, calibration, held_out, result):

@@ -49,17 +49,23 @@ def describe(
     """
     content = pathlib.Path(path).read_bytes()
     file = LiteRTFile(content)
+    several = len(file.inputs) > 1 and examples is not None
+    pairs = pair_names(list(file.inputs), list(examples.arrays)) if several else {}
+    # Of several inputs raw pixels are those of images alone.
+    kinds = {
+        name: input_kind if not several or pairs[name] in examples.records else "float"
+        for name in file.inputs
+    }
     images = image_places([tensor.shape for tensor in file.inputs.values()])
     inputs = {
         name: {
             **_tensor(tensor),
-            "kind": input_kind,
+            "kind": kinds[name],
             "signature_name": name,
-            "meaning": input_in_words(tensor, input_kind, place in images),
+            "meaning": input_in_words(tensor, kinds[name], place in images),
         }
         for place, (name, tensor) in enumerate(file.inputs.items())
     }
-    several = len(inputs) > 1 and examples is not None
     first = list(inputs.values())[images[0] if images else 0]
     classes = None if labels is None else len(labels)
     outputs = [
@@ -78,7 +84,7 @@ def describe(
         "precision": precision,
         # The one that takes images, or the first, and of several all of them.
         "input": first,
-        **({"inputs": _described(inputs, input_kind, examples)} if several else {}),
+        **({"inputs": _described(inputs, pairs, examples, preprocessing)} if several else {}),
         "output": outputs[0],
         **({"outputs": outputs} if len(outputs) > 1 else {}),
         "preprocessing": preprocessing and _prepared(preprocessing, input_kind),
@@ -92,17 +98,21 @@ def describe(
     }
 
 
-def _described(inputs, input_kind, examples):
+def _described(inputs, pairs, examples, preprocessing):
     """What each of several inputs takes."""
-    pairs, found = pair_names(list(inputs), list(examples.arrays)), []
+    # Of a network of pixels that is said of the first, and so it is of the others.
+    of_pixels = preprocessing is not None and preprocessing == preprocessing.taking_pixels()
+    found = []
     for name, described in inputs.items():
         record = examples.records.get(pairs[name])
+        if record and of_pixels and described["kind"] == "rgb_uint8":
+            record = record.taking_pixels()
         source = "noise" if pairs[name] in examples.noise else "arrays"
         found.append(
             {
                 **described,
                 "checked_on": "images" if record else source,
-                "preprocessing": record and _prepared(record, input_kind),
+                "preprocessing": record and _prepared(record, described["kind"]),
             }
         )
     return found

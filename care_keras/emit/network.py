@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.deploy.pixels import fold_pixels, takes_raw_pixels, with_normalization
+from care_keras.deploy.pixels import fold_pixels, pixel_records, with_normalization
 from care_keras.emit.rules import find_rule
 from care_keras.graph import unfold
 from care_keras.primitives.base import Primitive
@@ -39,7 +39,7 @@ def emit_tflite(
             leave them open.
         batch: Images per inference.
         input_kind: `"float"` for what the model itself takes, `"rgb_uint8"`
-            for raw pixels, prepared inside the file.
+            for raw pixels where it takes images, prepared inside the file.
         weights: `"float32"` or `"float16"`: how a float32 file stores weights.
         all_tensors: Whether every tensor is an output of the file, by its
             layer's name, to compare layer by layer.
@@ -59,10 +59,11 @@ def emit_tflite(
             quantized form of normalized images and raw pixels are asked for.
     """
     if input_kind == "rgb_uint8":
-        if not takes_raw_pixels(model):
+        if not pixel_records(model):
             raise ValueError(
-                "Raw pixels are for a model of one RGB or grey image that says how they become its "
-                "input: set `preprocessing`. Received: input_kind='rgb_uint8'"
+                "Raw pixels are for a model of RGB or grey images that says how they become its "
+                "input: set `preprocessing`, of several inputs `input_preprocessing`. "
+                "Received: input_kind='rgb_uint8'"
             )
         # A quantized form of pixels says so by its input's codes, which are looked at below.
         model = model if is_quantized(model) else with_normalization(model)
@@ -95,9 +96,10 @@ class Emitter:
         self.maps: dict[int, TensorHandle] = {}
         self._model = model
         self._shapes = [_fixed_shape(x, batch, image_size) for x in model.inputs]
-        self._input_kind = input_kind
+        # Of inputs of raw pixels, by name and by the index of the tensor that the network reads.
+        self._records = pixel_records(model) if input_kind == "rgb_uint8" else {}
+        self._images = {}
         self._weights = weights
-        self._image = None
         self._outputs = {}
         self._rounded = rounded
         self._output_type = output_type
@@ -128,11 +130,14 @@ class Emitter:
 
     def emit(self, all_tensors) -> bytes:
         tensors, fed = [], {}
-        for name, shape in zip(self._input_names(), self._shapes, strict=True):
-            tensor, fed[name] = self._open_input(name, shape)
+        inputs = zip(self._model.inputs, self._input_names(), self._shapes, strict=True)
+        for image, name, shape in inputs:
+            record = self._records.get(image.name)
+            tensor, fed[name] = self._open_input(name, shape, record is not None)
             self._names[tensor.index] = name
+            if record is not None:
+                self._images[tensor.index] = record
             tensors.append(tensor)
-        self._image = tensors[0]
         outputs = unfold(self._model).run(tensors, self._call)
         signature = self._outputs if all_tensors else self._signature(outputs)
         if not all_tensors:
@@ -152,13 +157,14 @@ class Emitter:
             signature[name if name not in signature else f"{name}_{number}"] = x
         return signature
 
-    def _open_input(self, name, shape):
+    def _open_input(self, name, shape, is_pixels):
         """What the network reads, and what is fed, which may be pixels."""
         quantization = self.quantization(name)
         dtype = np.float32 if quantization is None else np.int8
-        if self._input_kind == "float":
+        if not is_pixels:
             fed = self.writer.tensor(name, shape, dtype, quantization)
             return fed, fed
+        pixels_name = "pixels" if len(self._shapes) == 1 else f"{name}/pixels"
         if quantization is not None:
             if (quantization.scale, quantization.zero_point) != (1.0, -128):
                 raise ValueError(
@@ -167,10 +173,10 @@ class Emitter:
                 )
             raw = Quantization(np.ones(1, np.float32), 0)
             fed = self.writer.tensor(name, shape, np.uint8, raw)
-            codes = self.writer.tensor("pixels", shape, np.int8, quantization)
-            return self._in_other_codes("pixels", fed, codes), fed
+            codes = self.writer.tensor(pixels_name, shape, np.int8, quantization)
+            return self._in_other_codes(pixels_name, fed, codes), fed
         fed = self.writer.tensor(name, shape, np.uint8)
-        pixels = self.float_tensor("pixels", shape)
+        pixels = self.float_tensor(pixels_name, shape)
         options = schema.CastOptionsT()
         options.inDataType = schema.TensorType.UINT8
         options.outDataType = schema.TensorType.FLOAT32
@@ -370,8 +376,8 @@ class Emitter:
             bias = np.tile(array(layer.bias), repeats)
             return self.kernel_and_bias(layer, x, codes, steps, axis, bias)
         kernel, bias = array(layer.kernel), array(layer.bias)
-        if x is self._image and self._input_kind == "rgb_uint8":
-            kernel, bias = fold_pixels(self._model, layer)
+        if x.index in self._images:
+            kernel, bias = fold_pixels(self._images[x.index], layer)
         return (
             self.weight(f"{layer.name}/kernel", to_tflite(kernel)),
             self.weight(f"{layer.name}/bias", bias),

@@ -1,7 +1,7 @@
 """Every layer's output as the runtime computes it, and how far two files are apart."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -24,14 +24,22 @@ class LayerRunner:
         self._file = LiteRTFile(content, num_threads)
         self.tensors = self._file.outputs
 
-    def codes(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """What each tensor holds for a batch of the input's own type."""
-        return self._file.run(images)
+    def codes(self, inputs: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What each tensor holds for a batch of inputs.
 
-    def values(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        Args:
+            inputs: The array of a lone input, in its own type; or real numbers for each input,
+                by name.
+        """
+        if isinstance(inputs, Mapping):
+            infos = self._file.inputs
+            inputs = {name: infos[name].quantize(values) for name, values in inputs.items()}
+        return self._file.run(inputs)
+
+    def values(self, inputs: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The same as real numbers."""
         return {
-            name: self.tensors[name].dequantize(codes) for name, codes in self.codes(images).items()
+            name: self.tensors[name].dequantize(codes) for name, codes in self.codes(inputs).items()
         }
 
 
@@ -51,23 +59,31 @@ class LayerDifference:
 
 
 def layer_differences(
-    reference: LayerRunner, other: LayerRunner, images: np.ndarray
+    reference: LayerRunner, other: LayerRunner, inputs: np.ndarray | Mapping[str, np.ndarray]
 ) -> Iterator[LayerDifference]:
     """Compares the layers that both files have, by name, as the runtime lists them.
 
     Args:
         reference: The float32 file.
         other: The int8 file.
-        images: uint8 array of shape `(images, height, width, 3)`, for files
-            that take raw pixels.
+        inputs: uint8 array of shape `(images, height, width, 3)`, for files
+            that take raw pixels; or real numbers `(examples, ...)` for each input, by name.
     """
     common = [name for name in other.tensors if name in reference.tensors]
     seen = {name: ([], []) for name in common}
-    for image in images:
-        first, second = reference.values(image[None]), other.values(image[None])
+    for one in _one_by_one(inputs):
+        first, second = reference.values(one), other.values(one)
         for name in common:
             seen[name][0].append(first[name])
             seen[name][1].append(second[name])
     for name in common:
         first, second = (np.concatenate(part) for part in seen[name])
         yield LayerDifference(name, snr_db(second, first), float(np.max(np.abs(first - second))))
+
+
+def _one_by_one(inputs):
+    if not isinstance(inputs, Mapping):
+        yield from (image[None] for image in inputs)
+        return
+    for place in range(len(next(iter(inputs.values())))):
+        yield {name: values[place : place + 1] for name, values in inputs.items()}

@@ -14,7 +14,10 @@ class DeployModel(keras.Model):
     that its graph is saved with it.
 
     Attributes:
-        preprocessing: The `Preprocessing` record of the images, or `None`.
+        preprocessing: The `Preprocessing` record of the images, of several inputs
+            of the first that takes some; or `None`.
+        input_preprocessing: Of several inputs: the records of those that take
+            images, by the input's name. Raw pixels need it.
         labels: Names of the classes, or `None`.
         classifier_activation: Name of the output's activation, `"linear"` for
             logits, or `None` for a model that is no classifier.
@@ -28,6 +31,7 @@ class DeployModel(keras.Model):
     def __init__(self, inputs, outputs, name=None, **kwargs):
         super().__init__(inputs, outputs, name=name, **kwargs)
         self.preprocessing = None
+        self.input_preprocessing = {}
         self.labels = None
         self.classifier_activation = None
         self.min_image_size = 1
@@ -65,6 +69,7 @@ class DeployModel(keras.Model):
         other = DeployModel(self.input, self.output, name=self.name).describe(self)
         other.preprocessing = record
         other.foreign_reasons, other.precisions = self.foreign_reasons, self.precisions
+        other.input_preprocessing = self.input_preprocessing
         return other
 
     def get_config(self) -> dict:
@@ -72,6 +77,9 @@ class DeployModel(keras.Model):
             **super().get_config(),
             "description": {
                 "preprocessing": self.preprocessing and self.preprocessing.to_dict(),
+                "input_preprocessing": {
+                    name: record.to_dict() for name, record in self.input_preprocessing.items()
+                },
                 "labels": self.labels and list(self.labels),
                 "classifier_activation": self.classifier_activation,
                 "min_image_size": self.min_image_size,
@@ -94,4 +102,6 @@ class DeployModel(keras.Model):
         # Files of before there were any have no such entries.
         model.foreign_reasons = dict(description.get("foreign_reasons", {}))
         model.precisions = dict(description.get("precisions", {}))
+        records = description.get("input_preprocessing", {})
+        model.input_preprocessing = {name: Preprocessing(**one) for name, one in records.items()}
         return model

@@ -8,7 +8,7 @@ import numpy as np
 from care_keras.deploy.pixels import (
     fold_pixels,
     folds_pixels,
-    takes_raw_pixels,
+    pixel_records,
     with_normalization,
 )
 from care_keras.graph import input_structure, unfold
@@ -44,8 +44,8 @@ def quantize(model: DeployModel, config: QuantizationConfig | None = None) -> De
         config: How ranges are found; `int8_ptq()` by default.
 
     Returns:
-        A `DeployModel`. Its input are pixels from 0 to 255 if
-        `config.raw_pixels` and `model` knows its preprocessing.
+        A `DeployModel`. Its images are pixels from 0 to 255 if
+        `config.raw_pixels` and `model` knows their preprocessing.
 
     Raises:
         ValueError: If `model` is no deploy form, is quantized already, has
@@ -144,9 +144,13 @@ class _Quantization:
     def __init__(self, model, config):
         self._model = model
         self._config = config
-        self._fold_pixels = config.raw_pixels and takes_raw_pixels(model)
-        if self._fold_pixels:
+        # Of the inputs that become pixels, by name, how those became what the network takes.
+        self._records = {}
+        if config.raw_pixels:
             self._model = model = with_normalization(model)
+            self._records = pixel_records(model)
+        # Their records by the id of the `_Tensor`, which lives as long as `run` does.
+        self._images = {}
         self._fake_quants = {}
         self._groups = _Groups()
         self._precisions = find_precisions(model, config.overrides)
@@ -158,8 +162,7 @@ class _Quantization:
     def run(self):
         model = self._model
         names = [tensor.name for tensor in model.inputs]
-        if self._fold_pixels:
-            self._groups.fixed[names[0]] = _PIXELS
+        self._groups.fixed |= dict.fromkeys(self._records, _PIXELS)
         graph = unfold(model)
         graph.run(names, self._plan)
         inputs = [
@@ -167,17 +170,25 @@ class _Quantization:
             for tensor in model.inputs
         ]
         quantized = [
-            self._tensor(name, x, fixed=_PIXELS if self._fold_pixels else None)
+            self._tensor(name, x, fixed=_PIXELS if name in self._records else None)
             for name, x in zip(names, inputs, strict=True)
         ]
-        self._image = quantized[0]
+        self._images = {
+            id(x): self._records[name]
+            for name, x in zip(names, quantized, strict=True)
+            if name in self._records
+        }
         outputs = graph.run(quantized, self._rebuild)
         outputs = keras.tree.map_structure(lambda tensor: tensor.native, outputs)
         structure = keras.tree.pack_sequence_as(input_structure(model), inputs)
         result = DeployModel(structure, outputs, name=f"{model.name}_int8").describe(model)
         result.precisions = self._precisions
-        if self._fold_pixels:
-            result.preprocessing = model.preprocessing.taking_pixels()
+        if self._records:
+            result.preprocessing = model.preprocessing and model.preprocessing.taking_pixels()
+            if len(names) > 1:
+                result.input_preprocessing = {
+                    name: record.taking_pixels() for name, record in self._records.items()
+                }
         return result
 
     def _precision(self, name):
@@ -251,9 +262,9 @@ class _Quantization:
         layer.check_integers(x.dtype for x in keras.tree.flatten(given))
         outputs = copy(*given)
         weights = [array(weight) for weight in layer.weights]
-        of_image = self._fold_pixels and args[0] is self._image
-        if of_image and folds_pixels(self._model, layer):
-            weights = fold_pixels(self._model, layer)
+        record = self._images.get(id(args[0]))
+        if record is not None and folds_pixels(record, layer):
+            weights = fold_pixels(record, layer)
         for variable, value in zip(copy.weights, weights, strict=False):
             variable.assign(np.asarray(value, np.float32))
         output = layer.int8.output

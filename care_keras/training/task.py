@@ -175,6 +175,7 @@ def quantized_task(
     if config.dtype != "float32":
         raise UserError(f"--qat trains in float32: leave --dtype={config.dtype} out")
     start = _load_start(config)
+    _check_inputs(config, start)
     start.preprocessing = _preprocessing(config, start, distribution)
     _check_classes(config, start, train_source)
     if start.preprocessing.channels == 1 and config.rand_augment:
@@ -203,6 +204,17 @@ def quantized_task(
         lambda: type(model).from_config(model.get_config()),
         teacher,
     )
+
+
+def _check_inputs(config, start):
+    """Refuses what a folder of photos has not all examples of."""
+    if len(start.inputs) > 1:
+        names = ", ".join(repr(tensor.name) for tensor in start.inputs)
+        raise UserError(
+            f"--qat trains models of one input, images of --data, and --from={config.start_from} "
+            f"has {len(start.inputs)}, {names}: python -m care_keras.convert --int8 quantizes it "
+            "without training"
+        )
 
 
 def _preprocessing(config, start, distribution):

@@ -1,5 +1,6 @@
 """The command as a user runs it."""
 
+import keras
 import pytest
 from PIL import Image
 
@@ -50,6 +51,25 @@ def test_a_ruined_file_is_exit_code_1_and_its_figures_are_shown(tmp_path):
     assert result.stderr.splitlines()[-1].startswith(
         "error: the int8 file's outputs are more noise"
     )
+
+
+@pytest.mark.parametrize(
+    "flag, kind",
+    [
+        ("--output_type=int8", "integer-only; runs on"),
+        ("--output_type=float", "integer-only but for its outputs, which are float; runs on"),
+        ("--float_layers=first", "not integer-only: 4 integer-tensors (first: "),
+    ],
+)
+def test_what_is_not_in_integers_is_named(tmp_path, flag, kind):
+    images = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="first")(images)
+    x = keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(x))
+    keras.Model(images, x).save(tmp_path / "m.keras")
+    words = ("--int8", "--model=m.keras", "--samples=8", "--check_samples=8", flag)
+    result = run_here("care_keras.convert", *words, "--allow_float_fallback", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert any(line.startswith(kind) for line in result.stdout.splitlines()), result.stdout
 
 
 @pytest.mark.parametrize(

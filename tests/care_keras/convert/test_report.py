@@ -8,9 +8,10 @@ from PIL import Image
 from care_keras.convert.report import FILES, write_report
 from care_keras.quantization import QuantizationConfig
 from care_keras.tflite_file.finding import Finding
-from tests.care_keras.quantization.samples import make_quantized, photos
+from tests.care_keras.quantization.samples import make_quantized, pixels
 
 FINDING = Finding("no-div", "error", "DIV gives up where a divisor is 0", "fuse the model")
+SIZE = (32, 48)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def test_the_layer_at_fault_is_the_worst(model, tmp_path):
     good = fake_quant.range()
     fake_quant.set_range(good[0] / 1000, good[1] / 1000)
     try:
-        worst = write_report(tmp_path, "m.tflite", model, [FINDING], photos(4))
+        worst = write_report(tmp_path, "m.tflite", model, [FINDING], {"images": pixels(4)}, SIZE)
     finally:
         fake_quant.set_range(*good)
     assert worst[0].name == name and worst[0].snr_db < 1.0 < worst[-1].snr_db
@@ -43,6 +44,6 @@ def test_the_layer_at_fault_is_the_worst(model, tmp_path):
 
 
 def test_a_good_file_has_no_such_layer(model, tmp_path):
-    worst = write_report(tmp_path, "m.tflite", model, [], photos(4))
+    worst = write_report(tmp_path, "m.tflite", model, [], {"images": pixels(4)}, SIZE)
     assert worst[0].snr_db > 5.0
     assert "nothing: it is integer-only" in (tmp_path / "report.txt").read_text()

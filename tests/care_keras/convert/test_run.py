@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from care_keras.convert.conversion import convert_model
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.run import run_job
+from care_keras.data.record import Preprocessing
 from care_keras.data.sources import open_source
 from care_keras.deploy import fuse
 from care_keras.litert.file import LiteRTFile
@@ -179,6 +181,11 @@ def two_inputs():
     return keras.Model(inputs, keras.layers.Add()(inputs))
 
 
+def two_with_argmin():
+    model = two_inputs()
+    return keras.Model(model.inputs, keras.ops.argmin(model.output, axis=-1))
+
+
 def channels_first():
     images = keras.Input((20, 20, 3))
     x = keras.layers.Permute((3, 1, 2))(images)
@@ -210,8 +217,22 @@ def a_vector_model():
         (None, {}, "No such model file"),
         (b"no model", {}, "Not a .keras file"),
         (with_broken_weights, {}, "NaN or infinite weights: "),
-        (two_inputs, {"input_kind": "rgb_uint8"}, "Raw pixels are for a model of one input"),
-        (two_inputs, {"precision": "int8", "report": pathlib.Path("r")}, "A report is for"),
+        (
+            two_inputs,
+            {"input_kind": "rgb_uint8", "precision": "dynamic"},
+            "one image alone: leave --input out. Received: .*--precision=dynamic, inputs 'input",
+        ),
+        (
+            two_inputs,
+            {"input_kind": "rgb_uint8", "precision": "int8", "converter": "tensorflow"},
+            "one image alone: leave --input out. Received: .*--converter=tensorflow, inputs 'inp",
+        ),
+        (
+            two_with_argmin,
+            {"input_kind": "rgb_uint8"},
+            "one image alone: leave --input out. Received: .*a model with 'argmin.*, inputs 'inp",
+        ),
+        (a_vector_model, {"input_kind": "rgb_uint8"}, "the model has none: .* .8.$"),
         (a_vector_model, {"precision": "int8"}, "int8 needs examples of inputs .* Received: calib"),
         (channels_first, {}, "channels_last'. Received: .*channels_first' of 'first' .Conv2D"),
         (
@@ -428,6 +449,15 @@ def test_arrays_for_all_inputs(tmp_path):
     assert json.loads(job.output.with_suffix(".json").read_text())["preprocessing"] is None
 
 
+def test_arrays_of_images_are_no_pixels(tmp_path):
+    path = arrays_file(tmp_path, photo=(20, 20, 3), extra=(5,))
+    job = small_job(
+        tmp_path, photo_and_extra(), "int8", input_kind="rgb_uint8", calibration=path, samples=8
+    )
+    with pytest.raises(ValueError, match="leave --input out.* an array for 'photo' .20, 20, 3.$"):
+        run_job(job)
+
+
 def test_arrays_of_one_image(tmp_path):
     """Values as the model takes them, so that its input is no pixels."""
     path = arrays_file(tmp_path, any_name=(20, 20, 1))
@@ -449,6 +479,74 @@ def test_two_images_get_photos(tmp_path):
     assert result.integer_only and result.checks[-1].snr_db > 20.0
     sidecar = json.loads(job.output.with_suffix(".json").read_text())
     assert [one["checked_on"] for one in sidecar["inputs"]] == ["images", "images"]
+
+
+@pytest.fixture(scope="module")
+def colour_and_depth():
+    """Images of two sizes and kinds, one of which can fold what its values are prepared with."""
+    colour = keras.Input((20, 20, 3), name="colour")
+    depth, extra = keras.Input((12, 16, 1), name="depth"), keras.Input((5,), name="extra")
+    parts = [
+        keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="padded")(colour),
+        keras.layers.Conv2D(8, 3, activation="relu", name="unpadded")(depth),
+    ]
+    parts = [keras.layers.GlobalAveragePooling2D()(x) for x in parts]
+    x = keras.layers.Concatenate()([*parts, keras.layers.Dense(8, activation="relu")(extra)])
+    inputs = {"depth": depth, "colour": colour, "extra": extra}
+    return keras.Model(inputs, keras.layers.Dense(4)(x))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_raw_pixels_of_several_inputs(tmp_path, colour_and_depth, precision):
+    path = arrays_file(tmp_path, extra=(5,))
+    settings = {"input_kind": "rgb_uint8", "mean": (0.5,) * 3, "std": (0.3, 0.25, 0.2), "batch": 2}
+    job = small_job(tmp_path, colour_and_depth, precision, calibration=path, **settings)
+    result = run_job(job)
+    # Seen: 28 dB in int8.
+    assert result.checks[-1].snr_db > {"float32": 100.0, "float16": 50.0, "int8": 20.0}[precision]
+    inputs = LiteRTFile(job.output).inputs
+    other = np.dtype(np.int8 if precision == "int8" else np.float32)
+    types = {"colour": np.uint8, "depth": np.uint8, "extra": other}
+    assert {name: one.dtype for name, one in inputs.items()} == types
+    # What pads its image has it normalized by a convolution of its own.
+    names = " ".join(tensor.name for tensor in read_graph(job.output).main.tensors)
+    assert "normalized_colour" in names and "normalized_depth" not in names
+    sidecar = json.loads(job.output.with_suffix(".json").read_text())
+    assert sidecar["input"]["signature_name"] == "colour"
+    said = {one["signature_name"]: one for one in sidecar["inputs"]}
+    kinds = {"colour": "rgb_uint8", "depth": "rgb_uint8", "extra": "float"}
+    assert {name: one["kind"] for name, one in said.items()} == kinds
+    assert said["colour"]["preprocessing"] == sidecar["preprocessing"]
+    assert (said["depth"]["preprocessing"]["height"], said["extra"]["preprocessing"]) == (12, None)
+
+
+def test_a_quantized_form_keeps_the_pixels_of_several_inputs(tmp_path, colour_and_depth):
+    form = fuse(colour_and_depth)
+    records = {"colour": Preprocessing(20, 20), "depth": Preprocessing(12, 16, (0.5,), (0.25,))}
+    form.preprocessing, form.input_preprocessing = records["colour"], records
+    form = quantize(form)
+    generator = np.random.default_rng(0)
+    shapes = [(16, *one.shape[1:]) for one in form.inputs]
+    calibrate(form, [[generator.uniform(0, 255 if len(x) > 2 else 1, x) for x in shapes]])
+    form.save(tmp_path / "form.keras")
+    loaded = keras.models.load_model(tmp_path / "form.keras")
+    pixels = {name: record.taking_pixels() for name, record in records.items()}
+    assert loaded.input_preprocessing == form.input_preprocessing == pixels
+    content = [convert_model(x, None, "int8", "rgb_uint8").content for x in (form, loaded)]
+    assert content[0] == content[1]
+
+
+@pytest.mark.parametrize("kind", ["float", "rgb_uint8"])
+def test_a_report_of_several_inputs(tmp_path, colour_and_depth, kind):
+    path, folder = arrays_file(tmp_path, extra=(5,)), tmp_path / "report"
+    settings = {"input_kind": kind, "calibration": path, "report": folder}
+    result = run_job(small_job(tmp_path, colour_and_depth, "int8", check_samples=8, **settings))
+    found = json.loads((folder / "report.json").read_text())
+    ratios = [one["snr_db"] for one in found["layers"] if one["snr_db"] is not None]
+    # Seen: 8.5 dB where one range holds what is joined.
+    assert found["images"] == 8 and min(ratios) > 5.0, ratios
+    assert {"padded", "unpadded", "dense"} <= {one["name"].split("_")[0] for one in found["layers"]}
+    assert result.worst_layers[0].name == found["worst_layers"][0]
 
 
 def test_no_image_at_all(tmp_path):

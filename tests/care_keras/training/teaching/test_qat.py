@@ -139,6 +139,17 @@ def test_bad_settings(images, start, tmp_path, changes, message):
         train(settings(images, start, tmp_path, **changes))
 
 
+def test_several_inputs_are_named(images, start, tmp_path):
+    """A folder of photos has no examples of the others."""
+    image, extra = keras.Input((16, 16, 3), name="image"), keras.Input((5,), name="extra")
+    x = keras.layers.Concatenate()([keras.layers.GlobalAveragePooling2D()(image), extra])
+    path = tmp_path / "two.keras"
+    keras.Model([image, extra], keras.layers.Dense(len(LABELS))(x)).save(path)
+    message = "one input, .*two.keras has 2, 'image', 'extra': python -m care_keras.convert --int8"
+    with pytest.raises(UserError, match=message):
+        train(settings(images, start, tmp_path, start_from=str(path)))
+
+
 def test_probabilities_are_trained_by_their_logits(images, tmp_path):
     path = tmp_path / "softmax.keras"
     model = tiny_classifier(
