@@ -208,7 +208,8 @@ def _by_tensorflow(deployed, preprocessing, precision, input_kind, batch):
 
 def default_rewrites(precision: str) -> Rewrites:
     """The rewrites of `fuse` that pay in a file of this precision."""
-    return Rewrites(few_taps=precision in ("float32", "float16"))
+    in_float = precision in ("float32", "float16")
+    return Rewrites(few_taps=in_float, offset_by_add=in_float)
 
 
 def is_compiled(model: keras.Model) -> bool:

@@ -7,7 +7,13 @@ from keras import layers
 
 from care_keras import primitives as p
 from care_keras.deploy import Rewrites, fuse
-from tests.care_keras.deploy.keras_layers.harness import SIZE, LayerCase, check_fused
+from tests.care_keras.deploy.keras_layers.harness import (
+    SIZE,
+    LayerCase,
+    arrays_of,
+    check_fused,
+    run,
+)
 from tests.care_keras.deploy.keras_layers.test_affine import CASES as AFFINE
 
 # An offset does not commute with padding, and a sum or an activation lies between.
@@ -105,6 +111,50 @@ def test_a_reshape_that_something_else_reads_stays():
         return layers.Flatten()(maps), layers.Dense(4)(tokens)
 
     fused_of(make)
+
+
+# What a convolution with padding leaves of an offset in float files, and what nothing folds.
+BY_ADD = {
+    "at the input, before same padding": ["AddConstant", "Conv2D"],
+    "of one channel": ["MultiplyConstant", "AddConstant"],
+    "rescaling": ["MultiplyConstant", "AddConstant"],
+    "normalization by one number": ["MultiplyConstant", "AddConstant"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(AFFINE))
+def test_an_offset_by_add(name):
+    case = AFFINE[name]
+    model = fuse(case.model, Rewrites(offset_by_add=True))
+    case.assert_expected(arrays_of(run(model, case.inputs)))
+    assert kinds(model) == BY_ADD.get(name, kinds(case.deployed))
+
+
+@pytest.mark.parametrize(
+    "make, kept",
+    [
+        # Read twice, it is added once; of one number whatever the channels.
+        (lambda x: [layers.Conv2D(4, 3, padding="same")(x), layers.Conv2D(2, 3, 2, "same")(x)], 1),
+        # Where something else has it computed, the convolution reads that.
+        (lambda x: [layers.Conv2D(4, 3, padding="same")(x), layers.ELU()(x)], 1),
+        (lambda x: layers.Conv2D(4, 3)(x), 0),
+    ],
+)
+def test_an_offset_of_one_number_by_add(make, kept):
+    case = LayerCase(lambda x: make(layers.Rescaling(1 / 127.5, -1.0)(x)), channels=16)
+    model = fuse(case.model, Rewrites(offset_by_add=True))
+    case.assert_expected(arrays_of(run(model, case.inputs)))
+    assert kinds(model).count("AddConstant") == kept and not one_taps(model)
+
+
+def test_a_factor_of_0_is_no_divisor():
+    def make(x):
+        return layers.Conv2D(4, 3, padding="same")(layers.Rescaling([0.0, 1.0, 2.0], 0.5)(x))
+
+    case = LayerCase(make)
+    model = fuse(case.model, Rewrites(offset_by_add=True))
+    case.assert_expected(arrays_of(run(model, case.inputs)))
+    assert len(one_taps(model)) == 1
 
 
 def test_it_stays_where_that_is_asked_for():
