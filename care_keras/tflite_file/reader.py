@@ -15,6 +15,7 @@ from care_keras.tflite_file.records import (
     Subgraph,
     Tensor,
 )
+from care_keras.tflite_file.sparsity import read_sparsity
 from care_keras.tflite_file.verifier import CorruptFileError, verify_model
 
 _IDENTIFIER = b"TFL3"
@@ -113,7 +114,11 @@ class _Reader:
     def _tensor(self, index, tensor):
         if tensor.ExternalBuffer():
             raise CorruptFileError("it keeps constants in another file, which is not supported")
-        quantization = tensor.Quantization()
+        quantization, sparsity = tensor.Quantization(), tensor.Sparsity()
+        content = _item(self._buffers, tensor.Buffer(), "buffer")
+        if sparsity and content is None:
+            # All of it is 0.
+            content = np.zeros(0, np.uint8)
         shape = _numbers(tensor.ShapeAsNumpy())
         if min(shape, default=0) < 0:
             raise CorruptFileError(f"tensor {index} has a negative size")
@@ -130,8 +135,8 @@ class _Reader:
             zero_points=_numbers(quantization.ZeroPointAsNumpy()) if quantization else (),
             quantized_dimension=quantization.QuantizedDimension() if quantization else 0,
             is_variable=tensor.IsVariable(),
-            is_sparse=tensor.Sparsity() is not None,
-            content=_item(self._buffers, tensor.Buffer(), "buffer"),
+            sparsity=sparsity and read_sparsity(sparsity, self._budget),
+            content=content,
         )
         dense = result.is_constant and not result.is_sparse and dtype not in NO_NUMBERS
         if dense and result.content.size != result.size_bytes:

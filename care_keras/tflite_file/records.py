@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import ml_dtypes
 import numpy as np
 
+from care_keras.tflite_file.sparsity import Sparsity, densify
+
 _BITS = {"int4": 4, "uint4": 4, "int2": 2, "bool": 8}
 # Types whose values are no numbers.
 NO_NUMBERS = ("string", "resource", "variant")
@@ -32,7 +34,7 @@ class Tensor:
         zero_points: Codes of the real value 0, likewise.
         quantized_dimension: The axis of the channels, for several scales.
         is_variable: Whether it keeps its value from one inference to the next.
-        is_sparse: Whether its constant is stored without zeros.
+        sparsity: Where the numbers of a constant are that is stored without zeros, or `None`.
         content: Stored bytes of a constant, uint8, or `None`.
     """
 
@@ -45,8 +47,13 @@ class Tensor:
     zero_points: tuple[int, ...]
     quantized_dimension: int
     is_variable: bool
-    is_sparse: bool
+    sparsity: Sparsity | None
     content: np.ndarray | None = dataclasses.field(repr=False)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether its constant is stored without zeros."""
+        return self.sparsity is not None
 
     @property
     def is_constant(self) -> bool:
@@ -74,15 +81,22 @@ class Tensor:
     def data(self) -> np.ndarray:
         """The value of a constant, of `shape`; types of less than 8 bits as int8 or uint8.
 
+        Of one that is stored without zeros it takes the memory of all of them: a small
+        file may ask for any amount.
+
         Raises:
-            ValueError: If it has none, or one that is no plain array of numbers.
+            ValueError: If it has none, or one that is no plain array of numbers, or a
+                sparse one does not fit its shape.
         """
-        if self.content is None or self.is_sparse or self.dtype in NO_NUMBERS:
+        narrow = _bits(self.dtype) < 8 if self.dtype not in NO_NUMBERS else True
+        if self.content is None or self.dtype in NO_NUMBERS or (self.is_sparse and narrow):
             raise ValueError(
-                "Only a dense constant of numbers has data. "
+                "Only a constant of numbers has data. "
                 f"Received: tensor {self.index} {self.name!r} ({self.dtype})"
             )
-        if _bits(self.dtype) < 8:
+        if self.is_sparse:
+            return densify(self.content, _numpy_type(self.dtype), self.shape, self.sparsity)
+        if narrow:
             return _unpack(self.content, self.dtype, self.elements).reshape(self.shape)
         return self.content.view(_numpy_type(self.dtype)).reshape(self.shape)
 

@@ -77,7 +77,7 @@ FIELDS = {
         3: _STRING,  # name
         4: _Table("QuantizationParameters"),  # quantization
         5: _Scalar(1),  # is_variable
-        6: _ANY_TABLE,  # sparsity
+        6: _Table("SparsityParameters"),  # sparsity
         7: _Vector(4),  # shape_signature
         10: _Scalar(4),  # external_buffer
     },
@@ -85,6 +85,19 @@ FIELDS = {
         2: _Vector(4),  # scale
         3: _Vector(8),  # zero_point
         6: _Scalar(4),  # quantized_dimension
+    },
+    "SparsityParameters": {
+        0: _Vector(4),  # traversal_order
+        1: _Vector(4),  # block_map
+        2: _Tables("DimensionMetadata"),  # dim_metadata
+    },
+    "DimensionMetadata": {
+        0: _Scalar(1),  # format
+        1: _Scalar(4),  # dense_size
+        2: _Scalar(1),  # array_segments_type
+        3: _ANY_TABLE,  # array_segments
+        4: _Scalar(1),  # array_indices_type
+        5: _ANY_TABLE,  # array_indices
     },
     "Operator": {
         0: _Scalar(4),  # opcode_index

@@ -1,5 +1,7 @@
 """Convolutions, transposed ones too."""
 
+import struct
+
 from care_keras import primitives as p
 from care_keras.deploy.lift.registry import Call, lifts, product
 from care_keras.deploy.lift.values import Value
@@ -97,14 +99,54 @@ def lift_transposed(call: Call) -> Value:
     if layer.compute_output_shape((None, *x.sizes))[1:3] == wanted:
         return call.finish(make(), 0)
     product((*wanted, *x.sizes[:2]))
-    begin, end = [], []
-    for size, out, k, stride in zip(x.sizes, wanted, taps, strides, strict=False):
-        first = max((size - 1) * stride + k - out, 0) // 2 if padding == "same" else 0
-        # Of the larger one as Keras has it.
-        if first + out > (size - 1) * stride + max(k, stride):
-            raise NoPrimitiveError(f"of {list(x.shape)} to {shape}")
-        begin.append(first)
-        end.append(first + out)
+    begin = [
+        max((size - 1) * stride + k - out, 0) // 2 if padding == "same" else 0
+        for size, out, k, stride in zip(x.sizes, wanted, taps, strides, strict=False)
+    ]
     _, make = transposed("valid")
-    part = call.build.add(p.Slice, make(), f"{call.name}_part", (*begin, 0), (*end, None))
-    return call.finish(part, 0)
+    return call.finish(_part(call, make(), begin, wanted), 0)
+
+
+def _part(call, x, begin, sizes):
+    """Some rows and columns of maps: of a transposed convolution that is larger than asked for."""
+    end = [first + size for first, size in zip(begin, sizes, strict=True)]
+    if any(last > size for last, size in zip(end, x.shape[1:3], strict=True)):
+        raise NoPrimitiveError(f"of {list(sizes)} pixels from {list(x.shape[1:3])}")
+    if not any(begin) and tuple(end) == tuple(x.shape[1:3]):
+        return x
+    return call.build.add(p.Slice, x, f"{call.name}_part", (*begin, 0), (*end, None))
+
+
+# TFLite's `TfLitePadding`, which the options of MediaPipe's operator begin with.
+_PADDINGS = {1: "same", 2: "valid"}
+
+
+@lifts("CUSTOM:Convolution2DTransposeBias")
+def lift_transposed_with_bias(call: Call) -> Value:
+    """MediaPipe's transposed convolution (its `util/tflite/operations/transpose_conv_bias.cc`).
+
+    Its options are `TfLiteTransposeConvParams`: the padding, and the strides of columns and of
+    rows, int32 each. Of an input of n and k taps `"same"` gives `(n - 1) * stride + k` less
+    `max(k - (n - 1) % stride - 1, 0)`, of which half is cut off in front.
+    """
+    options = call.operator.custom_options
+    if len(options) < 12:
+        raise NoPrimitiveError(f"with options of {len(options)} bytes")
+    padding, columns, rows = struct.unpack("<3i", options[:12])
+    if padding not in _PADDINGS or min(columns, rows) < 1:
+        raise NoPrimitiveError(f"with padding {padding} and strides of {rows} and {columns}")
+    x, kernel = call.images(), call.weights(1, 4).transpose(1, 2, 0, 3)
+    strides, taps, filters = (rows, columns), kernel.shape[:2], kernel.shape[2]
+    if kernel.shape[3] != x.sizes[-1]:
+        raise NoPrimitiveError(f"of {list(x.shape)} with a kernel of {kernel.shape}")
+    product(x.sizes[:2])
+    begin, sizes = [], []
+    for size, k, stride in zip(x.sizes, taps, strides, strict=False):
+        cut = max(k - (size - 1) % stride - 1, 0) if _PADDINGS[padding] == "same" else 0
+        begin.append(cut // 2)
+        sizes.append((size - 1) * stride + k - cut)
+    layer = p.TransposedConv2D(
+        filters, taps, strides, "valid", name=call.build.name(call.name), dtype="float32"
+    )
+    tensor = call.build.call(layer, call.build.tensor(x.tensor), kernel, call.bias(2, filters))
+    return call.finish(_part(call, tensor, begin, sizes), 0)

@@ -100,6 +100,12 @@ def _cast(operator, charge, x):
     return x.astype("float32" if kind == "float16" else kind)
 
 
+@_folds("DENSIFY")
+def _densify(operator, charge, x):
+    # A sparse constant is read with its zeros.
+    return x
+
+
 @_folds("RESHAPE")
 def _reshape(operator, charge, x, shape=None):
     new = operator.options["new_shape"] if shape is None else integers(shape)

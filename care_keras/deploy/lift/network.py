@@ -117,7 +117,7 @@ class Network:
         return plain and tensor.index not in self._main.outputs
 
     def _operator(self, operator):
-        known = operator.name in LIFTS or operator.name in FOLDS or operator.name == "SHAPE"
+        known = operator.label in LIFTS or operator.name in FOLDS or operator.name == "SHAPE"
         label, outputs = operator.label, self._main.output_tensors(operator)
         example = outputs[0].name if outputs else ""
         try:
@@ -160,7 +160,7 @@ class Network:
             if operator.name not in FOLDS:
                 raise NoPrimitiveError("of constants")
             return fold(operator, [x for x in inputs if x is not None], self._charge)
-        if operator.name not in LIFTS:
+        if operator.label not in LIFTS:
             raise NoPrimitiveError("of what is computed")
         of_places = any(isinstance(x, Value) and x.is_places for x in inputs)
         if of_places and operator.name not in _MOVES:
@@ -178,7 +178,7 @@ class Network:
             self._open_batch,
             self._charge,
         )
-        results = LIFTS[operator.name](call)
+        results = LIFTS[operator.label](call)
         return results if isinstance(results, list) else [results]
 
     def _readers(self, index):
@@ -191,9 +191,11 @@ class Network:
         if index in self._values:
             return self._values[index]
         if index not in self._constants and self._main.tensors[index].is_constant:
-            if self._main.tensors[index].is_sparse:
-                raise NoPrimitiveError("with sparse weights")
-            self._constants[index] = self._main.tensors[index].data
+            tensor = self._main.tensors[index]
+            if tensor.is_sparse:
+                # Two arrays: the numbers, and a place for each that is stored.
+                self._charge(tensor.size_bytes + 8 * tensor.elements)
+            self._constants[index] = tensor.data
         return self._constants.get(index)
 
     def _charge(self, size):

@@ -16,7 +16,7 @@ from care_keras.tflite_file import Operator
 # More than a shape, or the sizes that a tensor is split into.
 _MOST_INTEGERS = 1 << 16
 
-# By the operator's name in TFLite's schema.
+# By the operator's name in TFLite's schema; of a custom one by its label, `"CUSTOM:NAME"`.
 LIFTS: dict[str, Callable] = {}
 
 

@@ -1,5 +1,7 @@
 """lift(): what a .tflite file computes, its deploy form computes, and the file made from that."""
 
+import struct
+
 import keras
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from tests.care_keras.helpers import (
     randomize_weights,
     tiny_classifier,
 )
-from tests.care_keras.tflite_file.files import function_file, model_file
+from tests.care_keras.tflite_file.files import edited, function_file, model_file
 
 SIZE, CHANNELS = (8, 12), 4
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
@@ -380,6 +382,62 @@ def test_operators_of_others(case):
     content = written(WRITTEN[case])
     model = check(content)
     assert all("/" not in layer.name and ";" not in layer.name for layer in model.layers)
+
+
+def of_mediapipe(padding, strides, kernel, bias, sizes, options=None):
+    """A file of one `Convolution2DTransposeBias`, which LiteRT runs only with MediaPipe's kernel."""
+    content = written(lambda add, x: add("RELU", [x, kernel, bias], (1, *sizes, len(kernel))))
+
+    def edit(model):
+        code = model.operatorCodes[0]
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+        code.customCode = "Convolution2DTransposeBias"
+        packed = struct.pack("<3i", padding, strides[1], strides[0])
+        packed = packed if options is None else options
+        model.subgraphs[0].operators[0].customOptions = np.frombuffer(packed, np.uint8)
+
+    return edited(content, edit)
+
+
+@pytest.mark.parametrize(
+    ("padding", "strides", "taps", "cut"),
+    [
+        # What is cut off of rows and of columns, in front and in all, by its definition.
+        (1, (2, 2), (2, 2), ((0, 0), (0, 0))),
+        (1, (2, 2), (3, 3), ((0, 1), (0, 1))),
+        (1, (1, 2), (3, 5), ((1, 2), (1, 3))),
+        (1, (2, 3), (2, 2), ((0, 0), (0, 0))),
+        (2, (2, 2), (3, 3), ((0, 0), (0, 0))),
+        (2, (3, 3), (2, 2), ((0, 0), (0, 0))),
+    ],
+)
+def test_the_transposed_convolution_of_mediapipe(padding, strides, taps, cut):
+    kernel = RNG.normal(size=(2, *taps, CHANNELS)).astype(np.float32)
+    bias = np.asarray([0.5, -1.0], np.float32)
+    full = [(n - 1) * s + k for n, s, k in zip(SIZE, strides, taps, strict=True)]
+    expected = np.zeros((len(IMAGES), *full, 2))
+    for row, column in np.ndindex(SIZE):
+        parts = np.einsum("nc,oijc->nijo", IMAGES[:, row, column], kernel)
+        top, left = row * strides[0], column * strides[1]
+        expected[:, top : top + taps[0], left : left + taps[1]] += parts
+    (top, rows), (left, columns) = cut
+    sizes = full[0] - rows, full[1] - columns
+    expected = expected[:, top : top + sizes[0], left : left + sizes[1]] + bias
+    model = lift(of_mediapipe(padding, strides, kernel, bias, sizes))
+    np.testing.assert_allclose(np.asarray(model(IMAGES)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (b"", "with options of 0 bytes"),
+        (struct.pack("<3i", 0, 1, 1), "with padding 0 and strides of 1 and 1"),
+        (struct.pack("<3i", 1, 0, -1), "with padding 1 and strides of -1 and 0"),
+    ],
+)
+def test_wrong_options_of_mediapipe(options, reason):
+    kernel, bias = np.ones((2, 2, 2, CHANNELS), np.float32), np.zeros(2, np.float32)
+    assert reason in refusal(of_mediapipe(1, (2, 2), kernel, bias, (16, 24), options))
 
 
 def test_several_inputs_and_outputs_keep_their_names():
