@@ -385,7 +385,7 @@ def test_operators_of_others(case):
 
 
 def of_mediapipe(padding, strides, kernel, bias, sizes, options=None):
-    """A file of one `Convolution2DTransposeBias`, which LiteRT runs only with MediaPipe's kernel."""
+    """A file of one `Convolution2DTransposeBias`, which LiteRT has no kernel of its own for."""
     content = written(lambda add, x: add("RELU", [x, kernel, bias], (1, *sizes, len(kernel))))
 
     def edit(model):
