@@ -5,6 +5,7 @@ ships it.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import flatbuffers
 import numpy as np
@@ -148,13 +149,13 @@ class Writer:
         self._operators.append(operator)
         return output
 
-    def finish(self, inputs, outputs, metadata=None) -> bytes:
+    def finish(self, inputs, outputs, metadata: Mapping[str, bytes] | None = None) -> bytes:
         """The file.
 
         Args:
             inputs: Dict of signature names to handles.
             outputs: Likewise.
-            metadata: Dict of names to bytes.
+            metadata: Contents of the file's metadata by their names.
         """
         self._leave_out_unused(inputs, outputs)
         model = schema.ModelT()
