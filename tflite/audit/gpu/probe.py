@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from care_keras.litert.file import LiteRTFile
-
-_FLOAT16_MAX = float(np.finfo(np.float16).max)
+from care_keras.litert.ranges import beyond_float16, largest_floats
 
 
 def work(request: dict) -> Iterator[dict]:
@@ -38,7 +37,7 @@ def work(request: dict) -> Iterator[dict]:
     try:
         results = {f"cpu/{i}": values for i, values in _on_cpu(model, samples).items()}
         yield {"stage": "ranges"}
-        yield {"ranges": _beyond_float16(model, samples)}
+        yield {"ranges": beyond_float16(largest_floats(model, samples))}
     except (ValueError, RuntimeError) as error:
         results = {}
         yield {"stage": "cpu", "cpu_error": _one_line(error)}
@@ -62,25 +61,6 @@ def _on_cpu(model, samples):
         for index in results:
             results[index].append(file.tensor(index))
     return {index: np.stack(arrays) for index, arrays in results.items()}
-
-
-def _beyond_float16(model, samples):
-    """Largest magnitude of each float activation that half precision does not hold."""
-    # XNNPACK keeps what lies inside its partitions to itself.
-    file = LiteRTFile(model, keep_all=True, xnnpack=False)
-    native = file.interpreter._interpreter
-    written = [int(i) for node in range(native.NumNodes()) for i in native.NodeOutputs(node)]
-    floats = [i for i in written if i >= 0 and native.TensorType(i, 0) is np.float32]
-    del native  # The interpreter does not run while someone else holds it.
-    largest = dict.fromkeys(floats, 0.0)
-    if not floats:
-        return {}
-    for _ in _inferences(file, samples):
-        for index in floats:
-            values = file.tensor(index)
-            finite = np.abs(values[np.isfinite(values)])
-            largest[index] = max(largest[index], float(finite.max(initial=0.0)))
-    return {index: value for index, value in largest.items() if value > _FLOAT16_MAX}
 
 
 def _inferences(file, samples):
