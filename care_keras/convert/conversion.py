@@ -208,8 +208,8 @@ def _by_tensorflow(deployed, preprocessing, precision, input_kind, batch):
 
 def default_rewrites(precision: str) -> Rewrites:
     """The rewrites of `fuse` that pay in a file of this precision."""
-    in_float = precision in ("float32", "float16")
-    return Rewrites(few_taps=in_float, offset_by_add=in_float)
+    is_float = precision in ("float32", "float16")
+    return Rewrites(few_taps=is_float, small_sums=is_float, offset_by_add=is_float)
 
 
 def is_compiled(model: keras.Model) -> bool:

@@ -20,6 +20,12 @@ from care_keras.primitives.folding import (
     split_strips,
 )
 
+# XNNPACK's RSQRT in half precision is right from 2^-14, under which it takes a number for 0, to
+# 2^14 (LiteRT 2.3.0, ARM64). With these scales that are attention's denominators up to 4096, of
+# which a trained Nano has 1100, and LayerNorm's variances up to 256.
+_LEAST_HALF = 2.0**-14
+_MEAN_SCALE, _VARIANCE_SCALE = 4.0, 64.0
+
 
 @lowers(CAREBlock)
 def lower_block(build, block, x, rewrites) -> keras.KerasTensor:
@@ -129,15 +135,20 @@ def lower_attention(build, attention, x, name, rewrites) -> keras.KerasTensor:
     """A `LinearAttention` over the pixels of `x`, all heads in one product.
 
     `out = q (k^T v) / (q . sum(k) + N epsilon)`: numerator and denominator of
-    the layer's own formula, both times N. A mask keeps what belongs to one
-    head apart.
+    the layer's own formula, both times N; with `rewrites.small_sums` times a
+    small number, from keys that are divided by N. A mask keeps what belongs to
+    one head apart.
     """
     channels = x.shape[-1]
     head_dim = attention.head_dim
     kernel, bias = array(attention.query_key.kernel), array(attention.query_key.bias)
     # Two convolutions: queries and keys differ in range, and int8 needs no slices then.
     query = _feature_map(build, x, kernel[..., :channels], bias[:channels], f"{name}_query")
-    key = _feature_map(build, x, kernel[..., channels:], bias[channels:], f"{name}_key")
+    key_conv = kernel[..., channels:], bias[channels:]
+    if rewrites.small_sums:
+        key = _mean_terms(build, x, *key_conv, f"{name}_key")
+    else:
+        key = _feature_map(build, x, *key_conv, f"{name}_key")
     value = build.add(p.FlattenPixels, x, f"{name}_value")
 
     key_transposed = build.add(p.Transpose, key, f"{name}_key_transposed")
@@ -147,22 +158,38 @@ def lower_attention(build, attention, x, name, rewrites) -> keras.KerasTensor:
     key_mean = build.add(p.Mean, key, f"{name}_key_mean", (1,))
     key_sum = build.add(p.SumOverPixels, [key_mean, key], f"{name}_key_sum", head_dim)
     denominator = build.add(p.MatMul, [query, key_sum], f"{name}_denominator_raw", transpose_b=True)
-    denominator = build.add(
-        p.AddEpsilon, denominator, f"{name}_denominator", attention.epsilon, per_pixel=True
+    denominator = _away_from_zero(
+        build, denominator, attention.epsilon, f"{name}_denominator", rewrites.small_sums
     )
     if rewrites.division_free:
-        # The query is divided before the product: after it the quotient would inherit the
-        # denominator's spread over the pixels, which costs int8 some 5 dB.
         root = build.add(p.Rsqrt, denominator, f"{name}_root")
         root = build.add(p.RepeatHeads, root, f"{name}_root_repeated", head_dim)
         query = build.add(p.Multiply, [query, root], f"{name}_query_half")
-        query = build.add(p.Multiply, [query, root], f"{name}_query_normalized")
-        outputs = build.add(p.MatMul, [query, key_value], f"{name}_pixels")
+        if rewrites.small_sums:
+            # Half precision holds the roots of small keys' quotients, not the quotients.
+            outputs = build.add(p.MatMul, [query, key_value], f"{name}_pixels_half")
+            outputs = build.add(p.Multiply, [outputs, root], f"{name}_pixels")
+        else:
+            # The query is divided before the product: after it the quotient would inherit the
+            # denominator's spread over the pixels, which costs int8 some 5 dB.
+            query = build.add(p.Multiply, [query, root], f"{name}_query_normalized")
+            outputs = build.add(p.MatMul, [query, key_value], f"{name}_pixels")
     else:
         outputs = build.add(p.MatMul, [query, key_value], f"{name}_numerator")
         denominator = build.add(p.RepeatHeads, denominator, f"{name}_divisor", head_dim)
         outputs = build.add(p.Divide, [outputs, denominator], f"{name}_pixels")
     return build.add(p.UnflattenPixels, [outputs, x], f"{name}_output")
+
+
+def _away_from_zero(build, denominator, epsilon, name, small_sums):
+    """A denominator whose root is finite."""
+    if not small_sums:
+        return build.add(p.AddEpsilon, denominator, name, epsilon, per_pixel=True)
+    epsilon *= _MEAN_SCALE
+    if epsilon >= _LEAST_HALF:
+        return build.add(p.AddEpsilon, denominator, name, epsilon)
+    # Where all of a query is 0, its product with an infinite root would be no number.
+    return build.add(p.Clip, denominator, name, _LEAST_HALF)
 
 
 def _feature_map(build, x, kernel, bias, name):
@@ -173,6 +200,14 @@ def _feature_map(build, x, kernel, bias, name):
     return build.add(p.AddOne, x, name)
 
 
+def _mean_terms(build, x, kernel, bias, name):
+    """`(elu(conv(x)) + 1) / N` as `(batch, N, channels)`, times the scale of means."""
+    x = build.conv(x, kernel, bias, f"{name}_conv")
+    x = build.add(p.Elu, x, f"{name}_elu")
+    x = build.add(p.MeanTerm, x, f"{name}_mean_term", _MEAN_SCALE)
+    return build.add(p.FlattenPixels, x, f"{name}_pixels")
+
+
 @lowers(DualClassifierHead, SingleClassifierHead)
 def lower_head(build, classifier, x, rewrites) -> keras.KerasTensor:
     """A classifier's heads at inference: the activation of the averaged logits.
@@ -180,6 +215,7 @@ def lower_head(build, classifier, x, rewrites) -> keras.KerasTensor:
     LayerNorm's sum of squares is a product of the row with itself, and its
     division by the number of channels moves into the dense layer:
     `(x - mean) / sqrt(var + e) = sqrt(C) (x - mean) / sqrt(sum of squares + C e)`.
+    With `rewrites.small_sums` the row is divided before, and the sum a multiple of the variance.
     """
     name = classifier.name
     x = build.add(p.Mean, x, f"{name}_mean", (1, 2))
@@ -187,17 +223,23 @@ def lower_head(build, classifier, x, rewrites) -> keras.KerasTensor:
     channels = x.shape[-1]
     center = build.add(p.Mean, x, f"{name}_channel_mean", (3,))
     x = build.add(p.Subtract, [x, center], f"{name}_centered")
-    squares = build.add(p.MatMul, [x, x], f"{name}_squares_raw", transpose_b=True)
-    epsilon = channels * classifier.head.norm.epsilon
+    # What the sum of squares is of the variance; the dense layer makes up for it.
+    factor = _VARIANCE_SCALE if rewrites.small_sums else channels
+    right = x
+    if rewrites.small_sums:
+        terms = f"{name}_variance_terms"
+        right = build.constant(p.MultiplyConstant, x, factor / channels, terms)
+    squares = build.add(p.MatMul, [x, right], f"{name}_squares_raw", transpose_b=True)
+    epsilon = factor * classifier.head.norm.epsilon
     squares = build.add(p.AddEpsilon, squares, f"{name}_squares", epsilon)
     root = build.add(p.Rsqrt, squares, f"{name}_root")
     x = build.add(p.Multiply, [x, root], f"{name}_normalized")
     heads = [
         fold_layer_norm_into_dense(
-            array(head.dense.kernel) * np.sqrt(channels),
+            array(head.dense.kernel) * np.sqrt(factor),
             array(head.dense.bias),
             array(head.norm.gamma),
-            array(head.norm.beta) / np.sqrt(channels),
+            array(head.norm.beta) / np.sqrt(factor),
         )
         for head in classifier.heads()
     ]

@@ -38,6 +38,10 @@ class Rewrites:
         fold_layer_scale: Into Inter2's projection and a scale of its residual.
             Off by default: the block's sums take as many operations either
             way, and int8 has one more tensor to round.
+        small_sums: Attention's sums over pixels and LayerNorm's over channels as
+            means, whose terms are divided before they are added: half precision
+            holds those. As many operations of TFLite either way. Off by
+            default, on for float files; int8 has steps for numbers of any size.
     """
 
     fold_batch_norm: bool = True
@@ -48,6 +52,7 @@ class Rewrites:
     offset_by_add: bool = False
     division_free: bool = True
     fold_layer_scale: bool = False
+    small_sums: bool = False
 
 
 def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:

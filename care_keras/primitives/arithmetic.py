@@ -90,6 +90,29 @@ class AddOne(Primitive):
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
+class MeanTerm(Primitive):
+    """DEPTHWISE_CONV_2D of one tap: `scale (x + 1) / N`, the term of each of N pixels in a mean.
+
+    Args:
+        scale: Of the mean.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input and output shape: `(batch, height, width, channels)`, `N = height * width`.
+    """
+
+    def __init__(self, scale: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
+
+    def call(self, inputs) -> keras.KerasTensor:
+        _, height, width, _ = ops.shape(inputs)
+        return (inputs + 1.0) * (self.scale / ops.cast(height * width, inputs.dtype))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "scale": self.scale}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
 class AddEpsilon(Primitive):
     """ADD of a constant that keeps a positive number away from 0.
 

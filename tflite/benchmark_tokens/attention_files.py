@@ -5,7 +5,7 @@ import pathlib
 import keras
 import numpy as np
 
-from care_keras.deploy import Rewrites
+from care_keras.convert.conversion import default_rewrites
 from care_keras.deploy.builder import Builder
 from care_keras.deploy.care_layers import lower_attention
 from care_keras.emit.network import emit_tflite
@@ -46,7 +46,7 @@ def attention_file(layer: keras.layers.Layer, height: int, width: int) -> bytes:
     x = keras.Input((height, width, channels), name="images")
     build = Builder()
     if isinstance(layer, LinearAttention):
-        outputs = lower_attention(build, layer, x, "attention", Rewrites())
+        outputs = lower_attention(build, layer, x, "attention", default_rewrites("float32"))
     else:
         outputs = lower_softmax_attention(build, layer, x, "attention")
     return emit_tflite(DeployModel(x, outputs), (height, width))

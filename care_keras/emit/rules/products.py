@@ -5,6 +5,7 @@ import numpy as np
 from care_keras import primitives as p
 from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
+from care_keras.tflite_file.writer import Quantization
 
 # Channels that XNNPACK's int8 depthwise kernels work on at a time.
 _DEPTHWISE_CHANNELS = 16
@@ -112,6 +113,21 @@ def _columns_to_fold(layer, x):
     # Without padding the last pixels would be of another number.
     fits = fits and layer.padding == "same"
     return fold if whole and fits else 1
+
+
+@rule(p.MeanTerm)
+def _mean_term(emit, layer, x):
+    output = emit.output(layer, x)
+    _, height, width, channels = x.shape
+    term = np.full(channels, layer.scale / (height * width))
+    if output.dtype == np.float32:
+        kernel = o.float_constant(emit, layer, term.reshape(1, 1, 1, -1), "kernel")
+        return o.depthwise(emit, [x, kernel, o.float_constant(emit, layer, term, "bias")], output)
+    steps = (term[:1] / 127.0).astype(np.float32)
+    codes = np.full((1, 1, 1, channels), 127, np.int8)
+    kernel = emit.writer.constant(f"{layer.name}/kernel", codes, Quantization(steps))
+    bias = emit.integer_bias(layer.name, term, x, steps)
+    return o.depthwise(emit, [x, kernel, bias], output)
 
 
 @rule(p.ChannelScale)

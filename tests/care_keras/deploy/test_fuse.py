@@ -34,6 +34,8 @@ EVERY_REWRITE = [
     Rewrites(split_strips=False),
     Rewrites(division_free=False),
     Rewrites(fold_layer_scale=True),
+    Rewrites(small_sums=True),
+    Rewrites(small_sums=True, division_free=False, merge_heads=False),
 ]
 
 
@@ -119,6 +121,8 @@ def test_logits_and_features_of_ablations(ablation):
         ("stacked", Rewrites(division_free=False, split_strips=False)),
         ("no_memory", Rewrites(fold_batch_norm=False)),
         ("local_3_5", Rewrites(few_taps=True)),
+        ("stacked", Rewrites(small_sums=True)),
+        ("one_head", Rewrites(small_sums=True)),
     ],
 )
 def test_rewrites_of_ablations(ablation, rewrites):

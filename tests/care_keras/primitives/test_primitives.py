@@ -213,6 +213,9 @@ CASES = {
     "mean of channels": PrimitiveCase(
         p.Mean, [MAP], lambda x: x.mean(3, keepdims=True), {"axes": [3]}
     ),
+    "term of a mean": PrimitiveCase(
+        p.MeanTerm, [MAP], lambda x: 4.0 * (x + 1.0) / PIXELS, {"scale": 4.0}
+    ),
     "multiply": PrimitiveCase(p.Multiply, [ROWS, ROWS], lambda x, y: x * y),
     "multiply every pixel": PrimitiveCase(
         p.Multiply, [MAP, Source(6, averages)], lambda x, y: x * y

@@ -17,7 +17,6 @@ def test_float32(tmp_path):
     assert len(pair.delegation.delegated) == len(pair.file.operators)
     result = compare(pair, open_source("bundled:test").take(range(0, 2400, 100)), 2)
     assert verdict(result, 1.0) is None and result.output.figures.snr_db > 100.0
-    # Every operator of the file is a layer, and is right by itself, but for one: the copy of a
-    # tensor that is multiplied with itself.
-    assert len(result.layers.layers) == len(pair.file.operators) - 1
+    # Every operator of the file is a layer, and is right by itself.
+    assert len(result.layers.layers) == len(pair.file.operators)
     assert min(layer.own.snr_db for layer in result.layers.layers) > 110.0
