@@ -2,32 +2,34 @@
 
 from collections.abc import Mapping
 
-import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.tflite_file.reader import read_graph
-from care_keras.tflite_file.writer import AlignedBuffer, metadata_entry
+from care_keras.tflite_file.writer import add_metadata, pack
 
 
-def with_metadata(content: bytes, entries: Mapping[str, bytes]) -> bytes:
-    """The same file with more metadata; an entry of a name that is there is replaced.
+def with_metadata(content: bytes, entries: Mapping[str, bytes | None]) -> bytes:
+    """The same file with other metadata.
 
     Args:
-        content: A .tflite file, of at most 2 GB, with nothing behind the
-            flatbuffer.
-        entries: By name.
+        content: A .tflite file. What lies behind its flatbuffer, as labels do, is
+            left out.
+        entries: By name; `None` takes one away.
 
     Raises:
-        ValueError: If it is no TFLite model, or is corrupt.
+        ValueError: If it is no TFLite model, is damaged, or is too large to be
+            written anew.
     """
     read_graph(content)
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    model.buffers = [AlignedBuffer.of(buffer.data) for buffer in model.buffers]
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    if any(buffer.offset > 1 for buffer in model.buffers):
+        raise ValueError(
+            "A file whose weights lie behind its tables cannot be written anew. "
+            f"Received: {len(content)} bytes"
+        )
     names = {name.encode() for name in entries}
     model.metadata = [one for one in model.metadata or [] if one.name not in names]
-    model.metadata += [
-        metadata_entry(name, value, model.buffers) for name, value in entries.items()
-    ]
-    builder = flatbuffers.Builder(len(content) + (1 << 16))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    for name, value in entries.items():
+        if value is not None:
+            add_metadata(model, name, value)
+    return pack(model)

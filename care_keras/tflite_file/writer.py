@@ -65,11 +65,17 @@ class AlignedBuffer(schema.BufferT):
     """A buffer whose bytes start at a multiple of 16."""
 
     @classmethod
-    def of(cls, data: np.ndarray | None) -> "AlignedBuffer":
+    @classmethod
+    def of(cls, buffer: schema.BufferT) -> "AlignedBuffer":
+        """A buffer of the same bytes; one that was read from a file packs them at any place."""
+        return cls.holding(buffer.data)
+
+    @classmethod
+    def holding(cls, data: np.ndarray | None) -> "AlignedBuffer":
         """One that holds an array, or nothing."""
-        buffer = cls()
-        buffer.data = data
-        return buffer
+        aligned = cls()
+        aligned.data = data
+        return aligned
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         data = None
@@ -110,7 +116,7 @@ class Writer:
         tensor.buffer = 0
         tensor.quantization = _packed(quantization)
         if data is not None:
-            self._buffers.append(AlignedBuffer.of(np.ascontiguousarray(data, dtype)))
+            self._buffers.append(AlignedBuffer.holding(np.ascontiguousarray(data, dtype)))
             tensor.buffer = len(self._buffers) - 1
         self._tensors.append(tensor)
         return TensorHandle(len(self._tensors) - 1, tuple(shape), dtype, quantization)
@@ -175,14 +181,11 @@ class Writer:
         signature.inputs = self._tensor_maps(inputs)
         signature.outputs = self._tensor_maps(outputs)
         model.signatureDefs = [signature]
-        model.metadata = [
-            metadata_entry(name, content, self._buffers)
-            for name, content in (metadata or {}).items()
-        ]
+        model.metadata = []
         model.buffers = self._buffers
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        for name, content in (metadata or {}).items():
+            add_metadata(model, name, content)
+        return pack(model)
 
     def _leave_out_unused(self, inputs, outputs):
         """Removes operators whose outputs nothing reads, and tensors that are in none."""
@@ -214,12 +217,21 @@ class Writer:
         return maps
 
 
-def metadata_entry(name: str, content: bytes, buffers: list) -> schema.MetadataT:
-    """An entry of a file's metadata, whose content joins the file's buffers."""
-    buffers.append(AlignedBuffer.of(np.frombuffer(content, np.uint8)))
+def add_metadata(model: schema.ModelT, name: str, content: bytes) -> None:
+    """Adds a named content to a model's metadata."""
     entry = schema.MetadataT()
-    entry.name, entry.buffer = name, len(buffers) - 1
-    return entry
+    entry.name = name
+    model.buffers.append(AlignedBuffer.holding(np.frombuffer(content, np.uint8)))
+    entry.buffer = len(model.buffers) - 1
+    model.metadata.append(entry)
+
+
+def pack(model: schema.ModelT) -> bytes:
+    """The file of a model, each buffer aligned."""
+    model.buffers = [AlignedBuffer.of(buffer) for buffer in model.buffers]
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _packed(quantization):
