@@ -121,6 +121,12 @@ _METADATA = flags.DEFINE_bool(
     "Metadata and labels in the file, which MediaPipe Tasks reads (default: of an image classifier "
     "that names its classes).",
 )
+_REDUCED_PRECISION = flags.DEFINE_bool(
+    "reduced_precision",
+    False,
+    "Allow half-precision arithmetic in the file's metadata (reduced_precision_support): XNNPACK "
+    "computes in it where the CPU can, as ARMv8.2's do. Of float32 and float16 files.",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_PRECISION.tflite).")
 
 
@@ -131,6 +137,10 @@ def main() -> None:
         given = flags.FLAGS[name].value
         if given and (precision != "int8" or _CONVERTER.value == "tensorflow"):
             raise cli.UserError(f"--{name} is of care_keras' own int8 files: take --int8")
+    if _REDUCED_PRECISION.value and precision not in ("float32", "float16"):
+        raise cli.UserError(
+            "--reduced_precision is for float files: take --precision=float32 or float16"
+        )
     if _INT8.value and flags.FLAGS["precision"].present and _PRECISION.value != "int8":
         raise cli.UserError(f"--int8 and --precision={_PRECISION.value} contradict each other")
     stem = pathlib.Path(_MODEL.value).stem
@@ -157,6 +167,7 @@ def main() -> None:
         output_type=_OUTPUT_TYPE.value,
         target=_TARGET.value,
         metadata=_METADATA.value,
+        reduced_precision=_REDUCED_PRECISION.value,
         converter=_CONVERTER.value,
     )
     check_name_or_path(_MODEL.value)

@@ -10,6 +10,7 @@ from care_keras.console.progress import progress
 from care_keras.convert.examples import Examples, pair_names
 from care_keras.graph import functional_form, input_structure
 from care_keras.litert.file import LiteRTFile, whole_batches
+from care_keras.litert.ranges import beyond_float16, largest_floats
 from care_keras.metrics import finite_or_none, is_classes, snr_db, top1_agreement, top_k
 
 # Pixels of one batch of the Keras model: 2 images of 224x224. Every intermediate tensor stays in
@@ -220,6 +221,32 @@ def file_outputs(file: LiteRTFile, name: str, input_kind: str, examples: Example
             {key: file.outputs[key].dequantize(codes)[:images] for key, codes in results.items()}
         )
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def beyond_half_precision(
+    path: str | os.PathLike, input_kind: str, examples: Examples
+) -> dict[int, float]:
+    """Tensors of a float file that half precision does not hold, and how large they become.
+
+    Args:
+        path: The file.
+        input_kind: `"float"` or `"rgb_uint8"`, what it takes.
+        examples: What it is run on.
+
+    Returns:
+        Largest magnitudes by the tensor's index.
+    """
+    file = LiteRTFile(path)
+    names = pair_names(list(file.inputs), list(examples.arrays))
+    batch = next(iter(file.inputs.values())).shape[0]
+    # Whole batches, examples in turn.
+    places = np.arange(-(-len(examples) // batch) * batch) % len(examples)
+    values = examples.taken(places).values(raw_pixels=input_kind == "rgb_uint8")
+    samples = {
+        info.index: info.quantize(values[names[own]]).reshape(-1, *info.shape)
+        for own, info in file.inputs.items()
+    }
+    return beyond_float16(largest_floats(path, samples))
 
 
 def _agreement(outputs, reference, file):

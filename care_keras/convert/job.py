@@ -41,6 +41,8 @@ class ConversionJob:
         target: Of an int8 file: `"portable"` or `"xnnpack"`; `None` for portable.
         metadata: Whether the file has metadata and labels for MediaPipe Tasks;
             `None` for classifiers of images that name their classes.
+        reduced_precision: Whether a float file's metadata allow half-precision
+            arithmetic.
         converter: `"care"`, or `"tensorflow"` to leave all to TensorFlow's.
     """
 
@@ -66,6 +68,7 @@ class ConversionJob:
     output_type: str | None = None
     target: str | None = None
     metadata: bool | None = None
+    reduced_precision: bool = False
     converter: str = "care"
 
 

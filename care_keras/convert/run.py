@@ -8,11 +8,14 @@ import resource
 import tempfile
 import time
 
+import numpy as np
+
 from care_keras.console.native_output import captured_native_output
 from care_keras.console.optional import require
 from care_keras.console.progress import progress
 from care_keras.convert.check import (
     CheckResult,
+    beyond_half_precision,
     check_file,
     is_constant,
 )
@@ -51,10 +54,13 @@ from care_keras.tflite_file.integer_audit import (
     summarize,
 )
 from care_keras.tflite_file.reader import read_graph
+from care_keras.tflite_file.reduced_precision import allow_float16
 from care_keras.tflite_file.runtime_version import oldest_runtime
 
 # Images that a report compares layers on.
 _REPORT_IMAGES = 16
+# Examples whose tensors are held to half precision's range.
+_RANGE_EXAMPLES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,9 +176,12 @@ def run_job(job: ConversionJob) -> ConversionResult:
             )
         return check, converted
 
-    def with_labels(converted):
+    def with_all_metadata(converted):
+        content = converted.content
+        if job.reduced_precision:
+            content = allow_float16(content)
         record = converted.preprocessing if is_told else None
-        return _with_metadata(job, converted.content, record, held_out, model, warnings)
+        return _with_metadata(job, content, record, held_out, model, warnings)
 
     checks = []
     if job.precision != "float32" and not is_quantized(model):
@@ -180,9 +189,12 @@ def run_job(job: ConversionJob) -> ConversionResult:
             path = pathlib.Path(folder) / "float32.tflite"
             checks.append(convert_and_check("float32", "float", path)[0])
     with atomic_path(job.output) as written:
-        check, converted = convert_and_check(job.precision, job.input_kind, written, with_labels)
+        check, converted = convert_and_check(
+            job.precision, job.input_kind, written, with_all_metadata
+        )
         checks.append(check)
         graph = read_graph(written)
+        half = _half_precision(job, written, graph, converted, held_out)
         integer_only = float_inside = None
         if job.precision == "int8":
             integer_only, float_inside = _audit(graph, job, warnings)
@@ -207,8 +219,9 @@ def run_job(job: ConversionJob) -> ConversionResult:
             held_out.alike,
         )
         warnings += judgement.warnings
-        if judgement.failures:
-            raise FailedCheckError(f"{'; '.join(judgement.failures)}: no file is left", result)
+        failures = [*judgement.failures, *half]
+        if failures:
+            raise FailedCheckError(f"{'; '.join(failures)}: no file is left", result)
         sidecar = describe(
             written,
             job.output.name,
@@ -374,6 +387,23 @@ def _audit(graph, job, warnings):
     if inside:
         warnings.append(f"the file is not integer-only: {summarize(inside)}")
     return not errors, summarize(inside) if inside else None
+
+
+def _half_precision(job, path, graph, converted, held_out):
+    """What speaks against allowing half precision, as it was asked for."""
+    if not job.reduced_precision:
+        return []
+    examples = held_out.examples.prepared_by(converted.preprocessing)
+    few = examples.taken(np.arange(min(len(examples), _RANGE_EXAMPLES)))
+    beyond = beyond_half_precision(path, job.input_kind, few)
+    if not beyond:
+        return []
+    largest = max(beyond, key=beyond.get)
+    return [
+        f"half precision does not hold {len(beyond)} of the file's tensors, "
+        f"{graph.tensors[largest].name} of {beyond[largest]:.3g} the largest, so that "
+        "--reduced_precision must be left out"
+    ]
 
 
 def _figures(job, calibration, held_out, result):

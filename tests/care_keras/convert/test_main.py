@@ -84,6 +84,7 @@ def test_what_is_not_in_integers_is_named(tmp_path, flag, kind):
         (["--output_type=uint8"], "--output_type is of care_keras' own int8 files"),
         (["--per_tensor_weights"], "are for a float model on its way to care_keras' own int8"),
         (["--target=xnnpack"], "--target is of care_keras' own int8 files"),
+        (["--int8", "--reduced_precision"], "--reduced_precision is for float files: take"),
         (["--calibration=missing.npz"], "The file cannot be read"),
         (["--mean=0.5,0.5"], "--mean must be three numbers R,G,B, or one of grey images"),
         (["--report=folder"], "A report compares the layers of care_keras' own int8"),

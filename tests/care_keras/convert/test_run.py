@@ -10,6 +10,7 @@ from PIL import Image
 from care_keras.convert.conversion import convert_model
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.run import run_job
+from care_keras.convert.verdict import FailedCheckError
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import open_source
 from care_keras.deploy import fuse
@@ -18,6 +19,7 @@ from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import calibrate, quantize
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
+from care_keras.tflite_file.reduced_precision import allows_float16
 from tests.care_keras.helpers import tiny_backbone
 
 
@@ -568,3 +570,24 @@ def test_pixels_as_the_model_has_them(tmp_path):
     for precision, least in (("float32", 100.0), ("int8", 30.0)):
         result = run_job(small_job(tmp_path, model, precision=precision, input_kind=None))
         assert result.checks[-1].snr_db > least and "pixels from" not in str(result.warnings)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_half_precision_is_allowed_on_request(tmp_path, precision):
+    job = small_job(tmp_path, foreign_model(), precision, reduced_precision=True)
+    run_job(job)
+    assert allows_float16(read_graph(job.output))
+    run_job(small_job(tmp_path, None, precision))
+    assert not read_graph(job.output).metadata
+
+
+def test_half_precision_that_does_not_hold_leaves_no_file(tmp_path):
+    model = foreign_model()
+    kernel, bias = model.layers[1].get_weights()
+    model.layers[1].set_weights([kernel * 1e6, bias])
+    job = small_job(tmp_path, model, reduced_precision=True)
+    with pytest.raises(FailedCheckError, match="half precision does not hold .* must be left out"):
+        run_job(job)
+    assert not job.output.exists()
+    run_job(small_job(tmp_path, model))
+    assert job.output.exists()
