@@ -88,7 +88,7 @@ def main() -> None:
 
 def _with_gpu(audit, overrides):
     from tflite.audit.gpu.check import audit_gpu
-    from tflite.audit.gpu.inputs import choose_inputs
+    from tflite.audit.inputs import choose_inputs
 
     inputs = choose_inputs(audit.path, audit.graph, _DATA.value, _SAMPLES.value, overrides)
     gpu = audit_gpu(

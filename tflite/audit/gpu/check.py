@@ -9,9 +9,9 @@ import numpy as np
 from care_keras.metrics import snr_db, top1_agreement
 from care_keras.tflite_file import Graph
 from tflite.audit.gpu.drivers import CHOICES, INSTALL, drivers, vulkan_devices
-from tflite.audit.gpu.inputs import GpuInputs
 from tflite.audit.gpu.records import GpuAudit, GpuDevice, OutputDifference, tolerance_db
 from tflite.audit.gpu.run import Attempt, Job
+from tflite.audit.inputs import AuditInputs
 
 _QUANTIZED = ("int8", "uint8", "int16")
 
@@ -23,7 +23,7 @@ class NoAcceleratorError(ValueError):
 def audit_gpu(
     path: str | os.PathLike,
     graph: Graph,
-    inputs: GpuInputs,
+    inputs: AuditInputs,
     precision: str = "float16",
     timeout_seconds: float = 600,
     runtime_folder: str | os.PathLike | None = None,
@@ -89,7 +89,7 @@ def _check_accelerator(attempt: Attempt) -> None:
     )
 
 
-def _judge(attempt: Attempt, graph: Graph, inputs: GpuInputs, precision: str) -> GpuAudit:
+def _judge(attempt: Attempt, graph: Graph, inputs: AuditInputs, precision: str) -> GpuAudit:
     quantized = _is_quantized(graph)
     device = _device(attempt)
     half = precision == "float16" and (device is None or device.half_precision is not False)

@@ -8,8 +8,8 @@ import time
 import numpy as np
 
 from tflite.audit.gpu import probe
-from tflite.audit.gpu.inputs import GpuInputs
 from tflite.audit.gpu.log import GpuLog, parse_gpu_log
+from tflite.audit.inputs import AuditInputs
 from tflite.child.program import last_line
 from tflite.child.worker import WorkerError, open_worker
 
@@ -54,7 +54,7 @@ class Job:
         self,
         folder: pathlib.Path,
         model: str | os.PathLike,
-        inputs: GpuInputs,
+        inputs: AuditInputs,
         precision: str,
         runtime_folder: str | os.PathLike | None,
     ):

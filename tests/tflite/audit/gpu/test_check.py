@@ -17,8 +17,8 @@ from tests.tflite.tiny_models import tiny_model
 from tflite.audit.gpu import drivers
 from tflite.audit.gpu.check import NoAcceleratorError, audit_gpu, check_no_custom_operators
 from tflite.audit.gpu.drivers import find_swiftshader, vulkan_devices
-from tflite.audit.gpu.inputs import choose_inputs
 from tflite.audit.gpu.text import format_gpu, gpu_cell, gpu_failure
+from tflite.audit.inputs import choose_inputs
 from tflite.inputs.overrides import InputOverrides
 
 FOREIGN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std)

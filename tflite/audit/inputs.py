@@ -1,4 +1,4 @@
-"""What a .tflite file is run on, to compare a GPU with the CPU: real images where it takes them."""
+"""What a .tflite file is run on to look inside, or to compare with: real images if it takes any."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ _SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
-class GpuInputs:
+class AuditInputs:
     """Inputs for some inferences.
 
     Attributes:
@@ -33,7 +33,7 @@ class GpuInputs:
 
 def choose_inputs(
     path: str | os.PathLike, graph: Graph, data: str, samples: int, overrides: InputOverrides
-) -> GpuInputs:
+) -> AuditInputs:
     """Images prepared as the model wants them; random values where nothing says how.
 
     Args:
@@ -77,7 +77,7 @@ def choose_inputs(
         random = _random(graph, others, samples)
         arrays |= random.arrays
         description += f" beside {random.description}"
-    return GpuInputs(arrays, description, True)
+    return AuditInputs(arrays, description, True)
 
 
 def _random(graph, tensors, samples):
@@ -89,7 +89,7 @@ def _random(graph, tensors, samples):
         descriptions[description] = None
     if not arrays:
         raise ValueError(f"The model has no input. Received: {graph.source}")
-    return GpuInputs(arrays, f"{samples} random inputs ({'; '.join(descriptions)})", False)
+    return AuditInputs(arrays, f"{samples} random inputs ({'; '.join(descriptions)})", False)
 
 
 def _random_values(tensor: Tensor, shape, generator):
