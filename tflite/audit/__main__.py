@@ -2,11 +2,13 @@
 
 Operators with their multiply-accumulates and bytes, tensor types, memory, the
 oldest runtime, what XNNPACK runs, and warnings with what to do about each.
-Several `--model` are also set side by side. `--int8` checks that the files
-compute in integers only, `--portable` that no operator is known to give other
-numbers on another runtime or with more threads, `--gpu` that LiteRT's GPU
-accelerator runs all of them and gives the CPU's numbers: exit code 1 if one
-does not.
+Of a file that computes in floats it also says whether half precision, which
+phones' GPU delegates compute in by default, holds its numbers: it runs it on a
+few images. Several `--model` are also set side by side. `--int8` checks that the
+files compute in integers only, `--fp16` that half precision holds all of them,
+`--portable` that no operator is known to give other numbers on another runtime
+or with more threads, `--gpu` that LiteRT's GPU accelerator runs all of them and
+gives the CPU's numbers: exit code 1 if one does not.
 """
 
 import dataclasses
@@ -25,6 +27,9 @@ _MODEL = flags.DEFINE_multi_string(
     "model", None, "A .tflite file; give it several times to compare.", required=True
 )
 _INT8 = flags.DEFINE_bool("int8", False, "Check that the files compute in integers only.")
+_FP16 = flags.DEFINE_bool(
+    "fp16", False, "Check that half precision holds all numbers of the files, which are float."
+)
 _PORTABLE = flags.DEFINE_bool(
     "portable",
     False,
@@ -46,9 +51,11 @@ _GPU_TIMEOUT_SECONDS = flags.DEFINE_integer(
     "gpu_timeout_seconds", 600, "Time for each file on the GPU.", lower_bound=1
 )
 _DATA = flags.DEFINE_string(
-    "data", "bundled", "Images to compare GPU and CPU on: DIR, tfds:NAME[:SPLIT] or bundled."
+    "data",
+    "bundled",
+    "Images to run float files on, and to compare GPU and CPU: DIR, tfds:NAME[:SPLIT] or bundled.",
 )
-_SAMPLES = flags.DEFINE_integer("samples", 8, "How many inferences on the GPU.", lower_bound=1)
+_SAMPLES = flags.DEFINE_integer("samples", 8, "How many inferences on them.", lower_bound=1)
 _OPERATORS = flags.DEFINE_bool("operators", False, "List every operator.")
 _TENSORS = flags.DEFINE_bool("tensors", False, "List every tensor with its quantization.")
 _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write all of it to, as JSON.")
@@ -71,7 +78,7 @@ def main() -> None:
         # Before minutes of work on the other files.
         for path in _MODEL.value:
             check_no_custom_operators(read_graph(path))
-    audits = [audit_file(path) for path in _MODEL.value]
+    audits = [_with_range(audit_file(path), overrides) for path in _MODEL.value]
     if _GPU.value:
         audits = [_with_gpu(audit, overrides) for audit in audits]
     for audit in audits:
@@ -86,11 +93,33 @@ def main() -> None:
         raise cli.CheckError("; ".join(failed))
 
 
-def _with_gpu(audit, overrides):
-    from tflite.audit.gpu.check import audit_gpu
+def _inputs(audit, overrides):
     from tflite.audit.inputs import choose_inputs
 
-    inputs = choose_inputs(audit.path, audit.graph, _DATA.value, _SAMPLES.value, overrides)
+    return choose_inputs(audit.path, audit.graph, _DATA.value, _SAMPLES.value, overrides)
+
+
+def _with_range(audit, overrides):
+    from care_keras.tflite_file.reduced_precision import computes_in_floats
+    from tflite.audit.half_precision.check import check_range
+
+    if not computes_in_floats(audit.graph):
+        return audit
+    try:
+        inputs = _inputs(audit, overrides)
+    except ValueError as error:
+        # Only who has asked for it has made a mistake.
+        if _FP16.value or flags.FLAGS["data"].present:
+            raise
+        inputs = error
+    found = check_range(audit.path, audit.graph, inputs)
+    return dataclasses.replace(audit, half_precision=found)
+
+
+def _with_gpu(audit, overrides):
+    from tflite.audit.gpu.check import audit_gpu
+
+    inputs = _inputs(audit, overrides)
     gpu = audit_gpu(
         audit.path, audit.graph, inputs, _GPU_PRECISION.value, _GPU_TIMEOUT_SECONDS.value
     )
@@ -100,11 +129,14 @@ def _with_gpu(audit, overrides):
 def _failures(audit):
     from care_keras.tflite_file.integer_audit import summarize, summarize_errors
     from tflite.audit.gpu.text import gpu_failure
+    from tflite.audit.half_precision.text import range_failure
     from tflite.audit.warnings import PORTABILITY_RULES
 
     name = pathlib.Path(audit.path).name
     if _INT8.value and not audit.integer_only:
         yield f"{name} is not integer-only: {summarize_errors(audit.integer_findings)}"
+    if _FP16.value and (reason := range_failure(audit.half_precision)):
+        yield f"half precision does not hold {name}: {reason}"
     if _PORTABLE.value:
         found = [finding for finding in audit.warnings if finding.rule in PORTABILITY_RULES]
         if found:

@@ -10,6 +10,7 @@ from care_keras.tflite_file.rules import RULES
 from care_keras.tflite_file.runtime_version import RuntimeRequirement
 from tflite.audit.cost import OperatorCost, operator_cost
 from tflite.audit.gpu.records import GpuAudit
+from tflite.audit.half_precision.check import HalfPrecisionRange
 from tflite.audit.memory import MemoryPlan, plan_memory
 from tflite.audit.warnings import WARNING_RULES, warnings
 from tflite.audit.xnnpack import Delegation, delegation
@@ -28,6 +29,8 @@ class Audit:
         runtime: The oldest runtime able to run it.
         warnings: What makes it slow or fragile.
         integer_findings: What speaks against its being integer-only.
+        half_precision: Whether half precision holds its numbers, `None` where it was not asked
+            or no float is computed.
         gpu: What the GPU accelerator makes of it, `None` where it was not asked.
     """
 
@@ -39,6 +42,7 @@ class Audit:
     runtime: RuntimeRequirement
     warnings: tuple[Finding, ...]
     integer_findings: tuple[Finding, ...]
+    half_precision: HalfPrecisionRange | None = None
     gpu: GpuAudit | None = None
 
     @property
@@ -213,6 +217,7 @@ def to_dict(audit: Audit) -> dict:
                 for name, count, reason in refusals(audit)
             ],
         },
+        "half_precision": audit.half_precision and audit.half_precision.to_dict(),
         "gpu": audit.gpu and audit.gpu.to_dict(),
         "integer_only": audit.integer_only,
         "integer_findings": [_finding(finding) for finding in audit.integer_findings],

@@ -8,6 +8,7 @@ from care_keras.console.table import format_table
 from care_keras.litert.model import runtime_version
 from care_keras.tflite_file import Finding, Tensor
 from tflite.audit.gpu.text import format_gpu, gpu_cell
+from tflite.audit.half_precision.text import format_range
 from tflite.audit.report import (
     Audit,
     operator_totals,
@@ -33,6 +34,8 @@ def format_audit(
         tensors: Whether to list every tensor with its quantization.
     """
     sections = [_head(audit), _operators(audit), _types(audit), _facts(audit), _xnnpack(audit)]
+    if audit.half_precision is not None:
+        sections.append(format_range(audit.half_precision))
     if audit.gpu is not None:
         sections.append(format_gpu(audit.gpu))
     if operators:
@@ -51,7 +54,8 @@ def format_summary(audits: Sequence[Audit]) -> str:
     headers = ["model", "file size", "operators", "MACs", "weights", "arena", "XNNPACK"]
     headers += ["partitions", "integer-only", "warnings", "oldest TFLite"]
     asked_gpu = any(audit.gpu is not None for audit in audits)
-    headers += ["GPU"] * asked_gpu
+    asked_half = any(audit.half_precision is not None for audit in audits)
+    headers += ["half precision"] * asked_half + ["GPU"] * asked_gpu
     rows = []
     for audit in audits:
         asked, count = audit.delegation, len(audit.graph.operators)
@@ -68,6 +72,7 @@ def format_summary(audits: Sequence[Audit]) -> str:
                 audit.integer_only,
                 sum(finding.severity == "warning" for finding in audit.warnings),
                 _runtime(audit),
+                *[audit.half_precision and audit.half_precision.holds] * asked_half,
                 *[gpu_cell(audit.gpu)] * asked_gpu,
             ]
         )

@@ -1,0 +1,1 @@
+"""Whether half precision holds what a float .tflite file computes."""
