@@ -176,7 +176,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
             )
         return check, converted
 
-    def with_all_metadata(converted):
+    def with_metadata(converted):
         content = converted.content
         if job.reduced_precision:
             content = allow_float16(content)
@@ -189,9 +189,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
             path = pathlib.Path(folder) / "float32.tflite"
             checks.append(convert_and_check("float32", "float", path)[0])
     with atomic_path(job.output) as written:
-        check, converted = convert_and_check(
-            job.precision, job.input_kind, written, with_all_metadata
-        )
+        check, converted = convert_and_check(job.precision, job.input_kind, written, with_metadata)
         checks.append(check)
         graph = read_graph(written)
         half = _half_precision(job, written, graph, converted, held_out)

@@ -3,9 +3,10 @@
 Runs the ARM64 build of LiteRT in qemu's user-mode emulation of several core
 types, with one thread and with several, on photos and extreme images, and
 compares with what this machine's LiteRT gives with one: equal, within a few
-codes, or wrong (exit code 1). `--setup` fetches the emulator, an ARM64 Python
-and the runtime into a cache folder. `--count` counts the executed instructions of
+codes, or wrong (exit code 1). `--fp16` runs float files in half precision and
+holds their classes against float32's. `--count` counts the executed instructions of
 one inference instead; with `--compare` exit code 1 where there are more than before.
+`--setup` fetches the emulator, an ARM64 Python and the runtime into a cache folder.
 """
 
 import json
@@ -43,7 +44,11 @@ _CORE = flags.DEFINE_multi_string(
 )
 _THREADS = flags.DEFINE_list("threads", ["1", "2", "4"], "Threads of the kernels, as 1,2,4.")
 _INPUTS = flags.DEFINE_integer(
-    "inputs", 24, "Images: constant, single pixel, noise, photo in turn.", lower_bound=len(FAMILIES)
+    "inputs",
+    None,
+    "Images: constant, single pixel, noise, photo in turn (default: 24); with --fp16 one of each, "
+    "then photos (default: 103).",
+    lower_bound=len(FAMILIES),
 )
 _DATA = flags.DEFINE_string("data", "bundled", "Photos: DIR, tfds:NAME[:SPLIT] or bundled.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
@@ -56,6 +61,13 @@ _TOLERANCE = flags.DEFINE_float(
 _TIMEOUT = flags.DEFINE_float("timeout", 300, "Seconds for one inference.", lower_bound=0.01)
 _OPERATORS = flags.DEFINE_bool(
     "operators", False, "Where outputs are not equal: at which operators they part, on 4 images."
+)
+_FP16 = flags.DEFINE_bool(
+    "fp16",
+    False,
+    "Run float files in half precision: exit code 1 where less than 99 % of the photos keep "
+    "float32's class, or an output is not finite. Cores without such arithmetic are left out, and "
+    "one thread runs, unless --core and --threads are given.",
 )
 _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write the results to.")
 
@@ -74,6 +86,9 @@ def main() -> None:
     overrides = input_overrides()
     for name in _MODEL.value or []:
         check_readable(name)
+    if _FP16.value and (_OPERATORS.value or count):
+        other = "count" if count else "operators"
+        raise cli.UserError(f"--fp16 and --{other} do not go together")
     cache = Cache(folder)
     if _SETUP.value:
         _set_up(cache, count)
@@ -128,11 +143,18 @@ def _count(cache, overrides):
 def _check(cache, threads, overrides, output_json):
     from tflite.arm64.check import CheckSettings, check_file
 
+    cores, images = _CORE.value, _INPUTS.value or 24
+    if _FP16.value:
+        from tflite.arm64.half_precision import check_half_precision as check_file
+
+        images = _INPUTS.value or 103
+        cores = cores if flags.FLAGS["core"].present else pins.HALF_PRECISION_CORES
+        threads = threads if flags.FLAGS["threads"].present else [1]
     settings = CheckSettings(
-        cores=list(dict.fromkeys(_CORE.value)),
+        cores=list(dict.fromkeys(cores)),
         threads=threads,
         data=_DATA.value,
-        images=_INPUTS.value,
+        images=images,
         seed=_SEED.value,
         overrides=overrides,
         max_codes=_MAX_CODES.value,
@@ -149,6 +171,8 @@ def _check(cache, threads, overrides, output_json):
     if output_json:
         write_output(output_json, json.dumps(records, indent=1) + "\n")
     if wrong:
+        if _FP16.value:
+            raise cli.CheckError(f"half precision does not hold: {'; '.join(wrong)}")
         raise cli.CheckError(
             f"ARM64 does not give what the host gives, or fails: {'; '.join(wrong)}"
         )

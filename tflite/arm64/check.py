@@ -13,11 +13,11 @@ from tflite.arm64.compare import compare
 from tflite.arm64.emulator import Emulator, host_command
 from tflite.arm64.operators import expose_tensors, partings, same_outputs
 from tflite.arm64.report import Result, format_partings, format_results, format_versions, to_dict
-from tflite.arm64.run import run_images
+from tflite.arm64.run import Run, run_images
 from tflite.benchmark.machine import cpu_name
 from tflite.inputs.odd_inputs import FAMILIES
 from tflite.inputs.overrides import InputOverrides
-from tflite.inputs.real_and_extreme import make_inputs
+from tflite.inputs.real_and_extreme import Inputs, make_inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +61,13 @@ def check_file(
             for runtime, emulator in emulators.items()
             for core in settings.cores
         }
-        host = _run(host_command(), path, inputs, "host", settings)
+        host = run_with_progress(host_command(), path, inputs, "host", settings)
         if host.error:
             raise ValueError(host.error)
         for ((runtime, core), command), count in itertools.product(
             commands.items(), settings.threads
         ):
-            run = _run(
+            run = run_with_progress(
                 command, path, inputs, f"{runtime}, {core}, threads {count}", settings, count
             )
             comparison = compare(host, run, settings.max_codes, settings.tolerance)
@@ -96,18 +96,28 @@ def _find_partings(path, inputs, host, results, commands, settings):
                 if host_tensors is None:
                     graph = read_graph(path)
                     exposed.write_bytes(expose_tensors(path.read_bytes()))
-                    host_tensors = _run(host_command(), exposed, few, "host", settings)
+                    host_tensors = run_with_progress(host_command(), exposed, few, "host", settings)
                     if not same_outputs(graph, host, host_tensors):
                         print("warning: as all tensors are read, other kernels run on the host")
                 command = commands[result.runtime, result.core]
-                run = _run(command, exposed, few, result.name, settings, result.threads)
+                run = run_with_progress(
+                    command, exposed, few, result.name, settings, result.threads
+                )
                 result = dataclasses.replace(result, partings=partings(graph, host_tensors, run))
                 print(f"\n{format_partings(result, len(few.values))}\n")
             found.append(result)
     return found
 
 
-def _run(command, path, inputs, name, settings, threads=1):
+def run_with_progress(
+    command: Sequence[str],
+    path: pathlib.Path,
+    inputs: Inputs,
+    name: str,
+    settings: CheckSettings,
+    threads: int = 1,
+) -> Run:
+    """`run_images` with a bar that names the run."""
     bar = iter(progress(range(len(inputs.values)), f"running {path.name}, {name}, image"))
     run = run_images(
         command,

@@ -55,6 +55,8 @@ DEFAULT_RUNTIME = "2.3.0"
 # An in-order core of many cheap phones, a fast one of 2018 with dot products, and all that qemu
 # knows of (matrix multiplication, bfloat16, SVE2).
 DEFAULT_CORES = ("cortex-a53", "cortex-a76", "max")
+# Those of them that have half-precision arithmetic.
+HALF_PRECISION_CORES = ("cortex-a76", "max")
 
 # Tags of the wheels above: glibc 2.34 is in every system that has Python 3.11.
 PLATFORMS = tuple(

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 from collections import Counter
+from collections.abc import Callable
 
 from care_keras.console.table import format_table
 from care_keras.metrics import finite_or_none
@@ -96,8 +97,30 @@ def format_versions(host: Run, host_cpu: str, results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def to_dict(inputs: Inputs, host: Run, host_cpu: str, results: list[Result]) -> dict:
-    """All of one file as plain JSON types."""
+def figures(comparison: Comparison) -> dict:
+    """A comparison as plain JSON types."""
+    relative = comparison.largest_relative
+    return {
+        "verdict": comparison.verdict,
+        "images_compared": comparison.images,
+        "values": comparison.values,
+        "equal_values": comparison.equal,
+        "largest_code_difference": comparison.largest_codes,
+        "largest_relative_difference": None if relative is None else finite_or_none(relative),
+        "top1_agreement": comparison.top1_agreement,
+        "worst_output": comparison.worst_output,
+        "failures": {str(image): text for image, text in comparison.failures.items()},
+    }
+
+
+def to_dict(
+    inputs: Inputs,
+    host: Run,
+    host_cpu: str,
+    results: list[Result],
+    to_figures: Callable[..., dict] = figures,
+) -> dict:
+    """All of one file as plain JSON types; `to_figures` makes them of a result's comparison."""
     return {
         "model": str(results[0].model),
         "images": list(inputs.families),
@@ -111,7 +134,7 @@ def to_dict(inputs: Inputs, host: Run, host_cpu: str, results: list[Result]) -> 
                 "threads": result.threads,
                 "cpu_model": result.emulator.cpu_model(result.core),
                 **_counts(result.run),
-                **_figures(result.comparison),
+                **to_figures(result.comparison),
                 "partings": None
                 if result.partings is None
                 else [dataclasses.asdict(one) for one in result.partings],
@@ -182,19 +205,4 @@ def _counts(run):
         "xnnpack_ops": run.delegated_ops,
         "error": run.error,
         "seconds_mean": sum(run.seconds) / len(run.seconds) if run.seconds else None,
-    }
-
-
-def _figures(comparison):
-    relative = comparison.largest_relative
-    return {
-        "verdict": comparison.verdict,
-        "images_compared": comparison.images,
-        "values": comparison.values,
-        "equal_values": comparison.equal,
-        "largest_code_difference": comparison.largest_codes,
-        "largest_relative_difference": None if relative is None else finite_or_none(relative),
-        "top1_agreement": comparison.top1_agreement,
-        "worst_output": comparison.worst_output,
-        "failures": {str(image): text for image, text in comparison.failures.items()},
     }

@@ -11,7 +11,7 @@ from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import read_graph
 from tflite.inputs.model_inputs import image_tensor, read_model_input
 from tflite.inputs.noise import noise_beside
-from tflite.inputs.odd_inputs import odd_input
+from tflite.inputs.odd_inputs import FAMILIES, odd_input
 from tflite.inputs.overrides import InputOverrides
 
 
@@ -38,6 +38,7 @@ def make_inputs(
     count: int,
     seed: int = 0,
     overrides: InputOverrides | None = None,
+    extremes: int | None = None,
 ) -> Inputs:
     """Makes `odd_input(0)` to `odd_input(count - 1)` for a file: a quarter of them are photos.
 
@@ -47,6 +48,7 @@ def make_inputs(
         count: How many images.
         seed: Seed of what is drawn.
         overrides: What the user says of how images are prepared.
+        extremes: How many are no photos, in place of three quarters; they come first.
 
     Raises:
         ValueError: If the file or the photos cannot be read, or nothing says how
@@ -61,9 +63,18 @@ def make_inputs(
     tensor = image_tensor(graph)
     batch = max(1, (tensor.shape_signature or tensor.shape)[0])
     shape = (batch, record.height, record.width, record.channels)
-    families, images = zip(*(odd_input(i, seed, photos) for i in range(count)), strict=True)
+    places = range(count) if extremes is None else _places(count, extremes)
+    families, images = zip(*(odd_input(i, seed, photos) for i in places), strict=True)
     values = model_input.encode(np.stack(images), TensorInfo.of_tensor(tensor))
     others = [TensorInfo.of_tensor(one) for one in graph.inputs if one is not tensor]
     noise = noise_beside(others, batch, range(count), seed)
     by_index = {one.index: array for one, array in zip(others, noise, strict=True)}
     return Inputs(families, values, shape, by_index)
+
+
+def _places(count, extremes):
+    """Of the endless row of odd inputs the first that are no photos, then the first photos."""
+    photo = FAMILIES.index("photo")
+    row = range(count * len(FAMILIES))
+    first = [place for place in row if place % len(FAMILIES) != photo][:extremes]
+    return [*first, *row[photo :: len(FAMILIES)][: count - extremes]]

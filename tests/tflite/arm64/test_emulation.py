@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from care_keras.convert.conversion import convert_model
+from care_keras.loading import load_any
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.writer import Quantization, Writer
 from tests.tflite.commands import run_command
@@ -27,6 +29,17 @@ def foreign_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("foreign") / "mobilenet.tflite"
     path.write_bytes(foreign_tflite("int8"))
     record = {"input": {"kind": "float"}, "preprocessing": PREPROCESSING.to_dict()}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    return path
+
+
+@pytest.fixture(scope="module")
+def float_file(tmp_path_factory):
+    """The bundled model in float32, with the JSON beside it."""
+    path = tmp_path_factory.mktemp("float") / "nano.tflite"
+    model = load_any("care_nano_cifar10")
+    path.write_bytes(convert_model(model, model.preprocessing).content)
+    record = {"input": {"kind": "float"}, "preprocessing": model.preprocessing.to_dict()}
     path.with_suffix(".json").write_text(json.dumps(record))
     return path
 
@@ -163,6 +176,63 @@ def test_several_threads_are_told_from_one(emulator, columns_file, tmp_path):
         "error: columns.tflite is not portable: 1 batch-matmul-threads "
         "(first: int8 BATCH_MATMUL of 24 columns with adj_y False)"
     )
+
+
+def test_half_precision_holds(emulator, float_file, tmp_path):
+    output = tmp_path / "results.json"
+    arguments = ["--fp16", "--inputs=7", f"--output_json={output}", "--data=bundled"]
+    done = command(f"--model={float_file}", "--core=cortex-a76", *arguments)
+    assert done.returncode == 0, done.stderr
+    (record,) = json.loads(output.read_text())
+    assert record["images"] == ["constant", "single pixel", "noise", *["photo"] * 4]
+    (arm64,) = record["emulated"]
+    assert arm64["computed_in_half_precision"] and arm64["verdict"] == "holds"
+    assert (arm64["photos_compared"], arm64["top1_agreement"]) == (4, 1.0)
+    # What rounding to 11 bits leaves: float32 would give more than 100 dB.
+    assert 20.0 < arm64["snr_db"] < 80.0
+
+
+def test_a_core_without_half_precision_is_no_check(emulator, float_file):
+    done = command(f"--model={float_file}", "--core=cortex-a53", "--fp16", "--inputs=4")
+    assert done.returncode == 1
+    assert "the core has no such arithmetic" in done.stdout
+    assert done.stderr.splitlines()[-1].endswith("cortex-a53, 1 thread: computed in float32")
+
+
+def test_numbers_beyond_half_precision_are_seen(emulator, tmp_path):
+    """A network whose sums float32 holds, and float16 does not."""
+    path = tmp_path / "large.tflite"
+    writer = Writer("test")
+    images = writer.tensor("images", (1, 8, 8, 3), np.float32)
+    sizes = writer.constant("factor", np.full((1, 1, 1, 3), 1e6, np.float32))
+    large = writer.tensor("large", (1, 8, 8, 3), np.float32)
+    options = schema.MulOptionsT()
+    writer.operator("MUL", 1, [images, sizes], large, options)
+    small = writer.constant("inverse", np.full((1, 1, 1, 3), 1e-6, np.float32))
+    writer.operator(
+        "MUL",
+        1,
+        [large, small],
+        output := writer.tensor("scores", large.shape, np.float32),
+        options,
+    )
+    path.write_bytes(writer.finish({"images": images}, {"outputs": output}))
+    flags = ["--mean=0,0,0", "--std=1,1,1", "--inputs=5"]
+    done = command(f"--model={path}", "--core=cortex-a76", "--fp16", *flags)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("cortex-a76, 1 thread: not finite")
+    audited = run_command("audit", f"--model={path}", "--fp16", *flags[:2])
+    assert audited.returncode == 1
+    assert audited.stderr.splitlines()[-1] == (
+        "error: half precision does not hold large.tflite: 1 of 2 tensors goes beyond 65,504 "
+        "(large 1e+06)"
+    )
+
+
+def test_half_precision_is_for_floats(emulator, foreign_file):
+    done = command(f"--model={foreign_file}", "--fp16")
+    assert done.returncode == 2
+    assert "error: Half precision is for files that compute in floats." in done.stderr
 
 
 def test_bad_use_is_one_line_and_exit_code_2(tmp_path):
