@@ -20,6 +20,10 @@ from care_keras.tflite_file.task_metadata import (
 class NotAClassifierError(ValueError):
     """A file that cannot be described as a classifier of images."""
 
+    def of(self, model: str) -> ValueError:
+        """The error of who asked for it, with what was converted."""
+        return ValueError(f"Metadata are for a classifier of images: {self}. Received: {model=!r}")
+
 
 def with_task_metadata(
     content: bytes,
@@ -53,11 +57,7 @@ def with_task_metadata(
             "it takes one image to one score for each class, and this file takes "
             f"{list(image.shape)} to {list(scores.shape)}"
         )
-    if labels is None:
-        raise NotAClassifierError(
-            "the model does not name its classes: set `model.labels`, or take a folder of class "
-            "folders for --calibration"
-        )
+    require_labels(labels)
     if len(labels) != scores.shape[1]:
         raise NotAClassifierError(
             f"it has {scores.shape[1]} outputs and {len(labels)} names of classes"
@@ -78,6 +78,15 @@ def with_task_metadata(
     )
     written = with_metadata(content, {ENTRY: described})
     return with_associated_files(written, {LABELS_FILE: "".join(f"{one}\n" for one in labels)})
+
+
+def require_labels(labels: Sequence[str] | None) -> None:
+    """Raises NotAClassifierError for classes without names."""
+    if labels is None:
+        raise NotAClassifierError(
+            "the model does not name its classes: set `model.labels`, or take a folder of class "
+            "folders for --calibration"
+        )
 
 
 def what_mediapipe_refuses(content: bytes, preprocessing: Preprocessing) -> str | None:
