@@ -102,7 +102,9 @@ def test_macs_are_linear_and_quadratic(channels, head_dim):
         heads = channels // head_dim
         # Products of all channels at once, the denominator, and its repetition in each head.
         products = 2 * channels**2 + 2 * heads * channels
-        assert macs["linear"] == tokens * (convolutions + products)
+        # 1 is added to keys, as terms of a mean, by a convolution of one tap.
+        terms = channels
+        assert macs["linear"] == tokens * (convolutions + products + terms)
         assert macs["softmax"] == tokens * convolutions + 2 * tokens**2 * channels
 
 
