@@ -158,11 +158,19 @@ def lower_attention(build, attention, x, name, rewrites) -> keras.KerasTensor:
     key_mean = build.add(p.Mean, key, f"{name}_key_mean", (1,))
     key_sum = build.add(p.SumOverPixels, [key_mean, key], f"{name}_key_sum", head_dim)
     denominator = build.add(p.MatMul, [query, key_sum], f"{name}_denominator_raw", transpose_b=True)
-    denominator = _away_from_zero(
-        build, denominator, attention.epsilon, f"{name}_denominator", rewrites.small_sums
+    epsilon = attention.epsilon * (_MEAN_SCALE if rewrites.small_sums else 1.0)
+    denominator = build.add(
+        p.AddEpsilon,
+        denominator,
+        f"{name}_denominator",
+        epsilon,
+        per_pixel=not rewrites.small_sums,
     )
     if rewrites.division_free:
         root = build.add(p.Rsqrt, denominator, f"{name}_root")
+        if rewrites.small_sums and epsilon < _LEAST_HALF:
+            # In half precision alone a denominator can be 0 after all, and its root infinite.
+            root = build.add(p.Clip, root, f"{name}_root_finite", None, epsilon**-0.5)
         root = build.add(p.RepeatHeads, root, f"{name}_root_repeated", head_dim)
         query = build.add(p.Multiply, [query, root], f"{name}_query_half")
         if rewrites.small_sums:
@@ -179,17 +187,6 @@ def lower_attention(build, attention, x, name, rewrites) -> keras.KerasTensor:
         denominator = build.add(p.RepeatHeads, denominator, f"{name}_divisor", head_dim)
         outputs = build.add(p.Divide, [outputs, denominator], f"{name}_pixels")
     return build.add(p.UnflattenPixels, [outputs, x], f"{name}_output")
-
-
-def _away_from_zero(build, denominator, epsilon, name, small_sums):
-    """A denominator whose root is finite."""
-    if not small_sums:
-        return build.add(p.AddEpsilon, denominator, name, epsilon, per_pixel=True)
-    epsilon *= _MEAN_SCALE
-    if epsilon >= _LEAST_HALF:
-        return build.add(p.AddEpsilon, denominator, name, epsilon)
-    # Where all of a query is 0, its product with an infinite root would be no number.
-    return build.add(p.Clip, denominator, name, _LEAST_HALF)
 
 
 def _feature_map(build, x, kernel, bias, name):

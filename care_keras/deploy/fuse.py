@@ -40,8 +40,9 @@ class Rewrites:
             way, and int8 has one more tensor to round.
         small_sums: Attention's sums over pixels and LayerNorm's over channels as
             means, whose terms are divided before they are added: half precision
-            holds those. As many operations of TFLite either way. Off by
-            default, on for float files; int8 has steps for numbers of any size.
+            holds those. An attention has one operation more, on a number for
+            each head and pixel. Off by default, on for float files; int8 has
+            steps for numbers of any size.
     """
 
     fold_batch_norm: bool = True

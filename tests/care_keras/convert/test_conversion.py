@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from care_keras.convert.conversion import convert_model
+from care_keras.convert.conversion import convert_model, default_rewrites
 from care_keras.data.preprocessing import normalize
-from care_keras.deploy import Rewrites, fuse
+from care_keras.deploy import fuse
 from care_keras.litert.file import LiteRTFile
 from care_keras.litert.model import LiteRTModel
 from care_keras.loading import load_any
@@ -165,7 +165,7 @@ def test_int8_from_the_training_form(small_model, preprocessing, photos, expecte
 
 
 def test_a_deploy_form_converts_as_its_training_form(small_model, preprocessing):
-    deployed = fuse(small_model, Rewrites(few_taps=True))
+    deployed = fuse(small_model, default_rewrites("float32"))
     assert (
         convert_model(deployed, preprocessing).content
         == convert_model(small_model, preprocessing).content
