@@ -73,6 +73,7 @@ def main() -> None:
     from tflite.audit.gpu.check import check_no_custom_operators
     from tflite.audit.report import audit_file, to_dict
     from tflite.audit.text import format_audit, format_summary
+    from tflite.audit.warnings import PER_CHANNEL
 
     if _GPU.value:
         # Before minutes of work on the other files.
@@ -85,6 +86,12 @@ def main() -> None:
         print(f"{format_audit(audit, _INT8.value, _OPERATORS.value, _TENSORS.value)}\n")
     if len(audits) > 1:
         print(f"{format_summary(audits)}\n")
+    if _PORTABLE.value:
+        for audit in audits:
+            for note in PER_CHANNEL.findings(audit.graph):
+                print(
+                    f"note: {pathlib.Path(audit.path).name}: {note.message}; {PER_CHANNEL.reason}"
+                )
     if output_json:
         content = json.dumps([to_dict(audit) for audit in audits], indent=1)
         write_output(output_json, content + "\n")

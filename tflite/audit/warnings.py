@@ -17,6 +17,9 @@ PORTABILITY_RULES = (
     "code-tables",
 )
 
+# No fault, but what a runtime may refuse.
+PER_CHANNEL = RULES["per-channel-weights"]
+
 
 def warnings(graph: Graph) -> list[Finding]:
     """Looks for everything that is known to cost speed or to break at run time."""
@@ -97,7 +100,6 @@ WARNING_RULES = (
     RULES["batch-matmul-zero-point"],
     *(RULES[name] for name in PORTABILITY_RULES),
     RULES["requantize"],
-    RULES["per-channel-weights"],
     Rule(
         "dynamic-shapes",
         "warning",
