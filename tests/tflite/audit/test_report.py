@@ -146,6 +146,15 @@ def test_command_fails_where_the_check_does_not_hold(files, tmp_path):
     assert [entry["integer_only"] for entry in written] == [True, False]
 
 
+def test_command_tells_of_portable_files_what_a_runtime_may_refuse(files):
+    """Steps for each channel are no fault: a note, and only where other runtimes are meant."""
+    done = command(f"--model={files['good']}", "--portable")
+    assert done.returncode == 0
+    (note,) = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
+    assert note.startswith("note: good.tflite: ") and "a step for each channel" in note
+    assert "note: " not in command(f"--model={files['good']}").stdout
+
+
 def test_command_says_in_one_line_what_it_cannot_read(tmp_path):
     done = command(f"--model={tmp_path / 'missing.tflite'}")
     assert done.returncode == 2 and not done.stdout
