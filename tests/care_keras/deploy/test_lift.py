@@ -424,7 +424,8 @@ def test_the_transposed_convolution_of_mediapipe(padding, strides, taps, cut):
     sizes = full[0] - rows, full[1] - columns
     expected = expected[:, top : top + sizes[0], left : left + sizes[1]] + bias
     model = lift(of_mediapipe(padding, strides, kernel, bias, sizes))
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(IMAGES)), expected, rtol=1e-4, atol=1e-4)
+    given = keras.ops.convert_to_numpy(model(IMAGES))
+    np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
