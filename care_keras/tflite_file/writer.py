@@ -61,33 +61,21 @@ class TensorHandle:
     quantization: Quantization | None = None
 
 
-class AlignedBuffer(schema.BufferT):
-    """A buffer whose bytes start at a multiple of 16."""
+class _AlignedBuffer(schema.BufferT):
+    """A buffer whose bytes start at a multiple of 16; one that was read packs them anywhere."""
 
-    @classmethod
-    @classmethod
-    def of(cls, buffer: schema.BufferT) -> "AlignedBuffer":
-        """A buffer of the same bytes; one that was read from a file packs them at any place."""
-        return cls.holding(buffer.data)
-
-    @classmethod
-    def holding(cls, data: np.ndarray | None) -> "AlignedBuffer":
-        """One that holds an array, or nothing."""
-        aligned = cls()
-        aligned.data = data
-        return aligned
+    def __init__(self, buffer: schema.BufferT):
+        super().__init__()
+        self.data = buffer.data
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
-        data = None
-        if self.data is not None:
-            content = self.data.tobytes()
-            builder.StartVector(1, len(content), _BUFFER_ALIGNMENT)
-            builder.head -= len(content)
-            builder.Bytes[builder.head : builder.head + len(content)] = content
-            data = builder.EndVector()
+        content = self.data.tobytes()
+        builder.StartVector(1, len(content), _BUFFER_ALIGNMENT)
+        builder.head -= len(content)
+        builder.Bytes[builder.head : builder.head + len(content)] = content
+        data = builder.EndVector()
         schema.BufferStart(builder)
-        if data is not None:
-            schema.BufferAddData(builder, data)
+        schema.BufferAddData(builder, data)
         return schema.BufferEnd(builder)
 
 
@@ -100,7 +88,7 @@ class Writer:
 
     def __init__(self, description: str):
         self._description = description
-        self._buffers = [AlignedBuffer()]
+        self._buffers = [schema.BufferT()]
         self._tensors = []
         self._operators = []
         self._codes = {}
@@ -116,7 +104,7 @@ class Writer:
         tensor.buffer = 0
         tensor.quantization = _packed(quantization)
         if data is not None:
-            self._buffers.append(AlignedBuffer.holding(np.ascontiguousarray(data, dtype)))
+            self._buffers.append(_buffer(np.ascontiguousarray(data, dtype)))
             tensor.buffer = len(self._buffers) - 1
         self._tensors.append(tensor)
         return TensorHandle(len(self._tensors) - 1, tuple(shape), dtype, quantization)
@@ -217,18 +205,24 @@ class Writer:
         return maps
 
 
+def _buffer(data):
+    buffer = schema.BufferT()
+    buffer.data = data
+    return buffer
+
+
 def add_metadata(model: schema.ModelT, name: str, content: bytes) -> None:
     """Adds a named content to a model's metadata."""
     entry = schema.MetadataT()
     entry.name = name
-    model.buffers.append(AlignedBuffer.holding(np.frombuffer(content, np.uint8)))
+    model.buffers.append(_buffer(np.frombuffer(content, np.uint8)))
     entry.buffer = len(model.buffers) - 1
     model.metadata.append(entry)
 
 
 def pack(model: schema.ModelT) -> bytes:
     """The file of a model, each buffer aligned."""
-    model.buffers = [AlignedBuffer.of(buffer) for buffer in model.buffers]
+    model.buffers = [x if x.data is None else _AlignedBuffer(x) for x in model.buffers]
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())

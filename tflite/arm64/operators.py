@@ -2,12 +2,12 @@
 
 import dataclasses
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.metrics import Difference, equal_values
 from care_keras.tflite_file import Graph, read_graph
+from care_keras.tflite_file.writer import pack
 from tflite.arm64.run import Run
 
 
@@ -50,13 +50,6 @@ def expose_tensors(content: bytes) -> bytes:
     model.subgraphs[0].outputs = tensors
     model.signatureDefs = []
     return pack(model)
-
-
-def pack(model: schema.ModelT) -> bytes:
-    """The bytes of a .tflite file."""
-    builder = flatbuffers.Builder(2**20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 def same_outputs(graph: Graph, plain: Run, exposed: Run) -> bool:

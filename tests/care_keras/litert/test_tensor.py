@@ -1,6 +1,5 @@
 """One description of a file's ends, from the runtime and from the file itself."""
 
-import flatbuffers
 import numpy as np
 import pytest
 
@@ -11,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from care_keras.litert.file import LiteRTFile
 from care_keras.litert.tensor import TensorInfo, by_name, inputs_of, outputs_of
 from care_keras.tflite_file import read_graph
+from care_keras.tflite_file.writer import pack
 from tests.tflite.several_ends import keras_file, several_ends
 from tests.tflite.tiny_classifiers import tiny_classifier
 from tests.tflite.tiny_models import tiny_model
@@ -19,9 +19,7 @@ from tests.tflite.tiny_models import tiny_model
 def without_signatures(content):
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     model.signatureDefs = []
-    builder = flatbuffers.Builder(len(content) + 2**20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack(model)
 
 
 FILES = {

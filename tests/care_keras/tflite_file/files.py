@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable
 
-import flatbuffers
 import keras
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from care_keras.console.native_output import captured_native_output
 from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.loading import load_any
+from care_keras.tflite_file.writer import pack
 
 FILES = ("nano_float32", "nano_int8", "mobilenet_int8")
 
@@ -130,9 +130,7 @@ def edited(content: bytes, edit: Callable[[schema.ModelT], None]) -> bytes:
     """A file after a change to the tables in it."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
     edit(model)
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return pack(model)
 
 
 def add_code(model: schema.ModelT, name: str) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.tflite_file import Operator, Subgraph, read_graph
-from tflite.arm64.operators import pack
+from care_keras.tflite_file.writer import pack
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
