@@ -7,17 +7,16 @@ import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from care_keras.console.progress import progress
 from care_keras.tflite_file import read_graph
 from tflite.arm64.compare import compare
 from tflite.arm64.emulator import Emulator, host_command
 from tflite.arm64.operators import expose_tensors, partings, same_outputs
 from tflite.arm64.report import Result, format_partings, format_results, format_versions, to_dict
-from tflite.arm64.run import Run, run_images
+from tflite.arm64.run import run_with_progress
 from tflite.benchmark.machine import cpu_name
 from tflite.inputs.odd_inputs import FAMILIES
 from tflite.inputs.overrides import InputOverrides
-from tflite.inputs.real_and_extreme import Inputs, make_inputs
+from tflite.inputs.real_and_extreme import make_inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +60,15 @@ def check_file(
             for runtime, emulator in emulators.items()
             for core in settings.cores
         }
-        host = run_with_progress(host_command(), path, inputs, "host", settings)
+        limit = settings.timeout_seconds
+        host = run_with_progress(host_command(), path, inputs, "host", limit)
         if host.error:
             raise ValueError(host.error)
         for ((runtime, core), command), count in itertools.product(
             commands.items(), settings.threads
         ):
-            run = run_with_progress(
-                command, path, inputs, f"{runtime}, {core}, threads {count}", settings, count
-            )
+            name = f"{runtime}, {core}, threads {count}"
+            run = run_with_progress(command, path, inputs, name, limit, count)
             comparison = compare(host, run, settings.max_codes, settings.tolerance)
             results.append(Result(path, runtime, core, count, emulators[runtime], run, comparison))
         print(f"\n{path}, {format_results(inputs, host, results)}\n")
@@ -88,7 +87,7 @@ def _find_partings(path, inputs, host, results, commands, settings):
     """The results, those that are not equal with their partings, which it prints."""
     # One image of each family: all their tensors are held in memory.
     few = dataclasses.replace(inputs, values=inputs.values[: len(FAMILIES)])
-    host_tensors, found = None, []
+    host_tensors, found, limit = None, [], settings.timeout_seconds
     with tempfile.TemporaryDirectory(prefix="care_keras_arm64-") as folder:
         exposed = pathlib.Path(folder) / f"all tensors of {path.name}"
         for result in results:
@@ -96,38 +95,12 @@ def _find_partings(path, inputs, host, results, commands, settings):
                 if host_tensors is None:
                     graph = read_graph(path)
                     exposed.write_bytes(expose_tensors(path.read_bytes()))
-                    host_tensors = run_with_progress(host_command(), exposed, few, "host", settings)
+                    host_tensors = run_with_progress(host_command(), exposed, few, "host", limit)
                     if not same_outputs(graph, host, host_tensors):
                         print("warning: as all tensors are read, other kernels run on the host")
                 command = commands[result.runtime, result.core]
-                run = run_with_progress(
-                    command, exposed, few, result.name, settings, result.threads
-                )
+                run = run_with_progress(command, exposed, few, result.name, limit, result.threads)
                 result = dataclasses.replace(result, partings=partings(graph, host_tensors, run))
                 print(f"\n{format_partings(result, len(few.values))}\n")
             found.append(result)
     return found
-
-
-def run_with_progress(
-    command: Sequence[str],
-    path: pathlib.Path,
-    inputs: Inputs,
-    name: str,
-    settings: CheckSettings,
-    threads: int = 1,
-) -> Run:
-    """`run_images` with a bar that names the run."""
-    bar = iter(progress(range(len(inputs.values)), f"running {path.name}, {name}, image"))
-    run = run_images(
-        command,
-        path,
-        inputs.values,
-        inputs.shape,
-        settings.timeout_seconds,
-        lambda: next(bar, None),
-        threads,
-        others=inputs.others,
-    )
-    next(bar, None)
-    return run

@@ -22,10 +22,10 @@ from care_keras.tflite_file.reduced_precision import (
     computes_in_floats,
     forbid_float16,
 )
-from tflite.arm64.check import CheckSettings, run_with_progress
+from tflite.arm64.check import CheckSettings
 from tflite.arm64.emulator import Emulator, host_command
 from tflite.arm64.report import Result, format_versions, to_dict
-from tflite.arm64.run import Run
+from tflite.arm64.run import Run, run_with_progress
 from tflite.benchmark.machine import cpu_name
 from tflite.inputs.odd_inputs import FAMILIES
 from tflite.inputs.real_and_extreme import make_inputs
@@ -134,14 +134,15 @@ def check_half_precision(
         content = path.read_bytes()
         full.write_bytes(forbid_float16(content))
         half.write_bytes(allow_float16(content))
-        host = run_with_progress(host_command(), full, inputs, "host", settings)
+        limit = settings.timeout_seconds
+        host = run_with_progress(host_command(), full, inputs, "host", limit)
         if host.error:
             raise ValueError(host.error)
         for (runtime, core), command in commands.items():
-            plain = run_with_progress(command, full, first, f"{runtime}, {core}, float32", settings)
+            plain = run_with_progress(command, full, first, f"{runtime}, {core}, float32", limit)
             for threads in settings.threads:
                 name = f"{runtime}, {core}, threads {threads}"
-                run = run_with_progress(command, half, inputs, name, settings, threads)
+                run = run_with_progress(command, half, inputs, name, limit, threads)
                 comparison = compare_half_precision(host, run, plain, inputs.families)
                 found.append(comparison)
                 emulator = emulators[runtime]

@@ -5,11 +5,16 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from care_keras.console.progress import progress
 from tflite.arm64 import worker
 from tflite.child.worker import WorkerError, open_worker
+
+if TYPE_CHECKING:
+    from tflite.inputs.real_and_extreme import Inputs
 
 # Imports alone take half a minute where an emulator runs on a busy machine.
 START_SECONDS = 300
@@ -108,6 +113,39 @@ def run_images(
                         result.failures[image] = f"not run after {deaths} such ends: {error}"
                         on_image()
     return result
+
+
+def run_with_progress(
+    command: Sequence[str],
+    path: pathlib.Path,
+    inputs: "Inputs",
+    name: str,
+    timeout_seconds: float,
+    threads: int = 1,
+) -> Run:
+    """`run_images` with a bar that names the run.
+
+    Args:
+        command: A Python with the runtime, to which arguments are added.
+        path: The file.
+        inputs: What it is run on.
+        name: Of what runs it, for the bar.
+        timeout_seconds: For one inference.
+        threads: Of the kernels.
+    """
+    bar = iter(progress(range(len(inputs.values)), f"running {path.name}, {name}, image"))
+    run = run_images(
+        command,
+        path,
+        inputs.values,
+        inputs.shape,
+        timeout_seconds,
+        lambda: next(bar, None),
+        threads,
+        others=inputs.others,
+    )
+    next(bar, None)
+    return run
 
 
 def _run_on(result, command, request, images, limit_seconds, on_image):

@@ -18,13 +18,12 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.outputs import output_file, write_output
-from care_keras.console.progress import progress
 from care_keras.console.table import format_table
 from care_keras.files import check_readable
 from care_keras.metrics import finite_or_none
 from tflite.arm64.compare import Comparison, compare
 from tflite.arm64.emulator import command_of, host_command
-from tflite.arm64.run import Run, run_images
+from tflite.arm64.run import Run, run_with_progress
 from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
@@ -92,15 +91,15 @@ def main() -> None:
         check_readable(path)
     from tflite.inputs.real_and_extreme import make_inputs
 
-    results = []
+    results, limit = [], _TIMEOUT.value
     for path in paths:
         inputs = make_inputs(path, _DATA.value, _INPUTS.value, _SEED.value, overrides)
-        here = _run(host_command(), path, inputs, "this environment")
+        here = run_with_progress(host_command(), path, inputs, "this environment", limit)
         if here.error:
             raise ValueError(here.error)
         results.append(_result(path, inputs, here, here))
         for python in pythons:
-            run = _run(command_of(python), path, inputs, python)
+            run = run_with_progress(command_of(python), path, inputs, python, limit)
             results.append(_result(path, inputs, here, run))
     print(f"\n{_table(results)}\n\nagainst the first row of each file, on {_INPUTS.value} images")
     if output_json:
@@ -120,21 +119,6 @@ def _python(name):
         raise cli.UserError(f"--python: there is no program {name}")
     # Through links, an environment's Python would be another one.
     return os.path.abspath(found)
-
-
-def _run(command, path, inputs, name):
-    bar = iter(progress(range(len(inputs.values)), f"running {path.name}, {name}, image"))
-    run = run_images(
-        command,
-        path,
-        inputs.values,
-        inputs.shape,
-        _TIMEOUT.value,
-        lambda: next(bar, None),
-        others=inputs.others,
-    )
-    next(bar, None)
-    return run
 
 
 def _result(path, inputs, reference, run):
