@@ -11,6 +11,8 @@ from collections import Counter
 
 import pytest
 
+from tests.needed import give_up
+
 # Tiny models spend their time in XLA's compiler, not in what it compiles.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # PyTorch's threads wait for one another by spinning: on busy cores ten times the work of one.
@@ -24,10 +26,7 @@ def _data_folder(name: str) -> pathlib.Path:
     root = os.environ.get("CARE_KERAS_TEST_DATA")
     if root and pathlib.Path(root, name).is_dir():
         return pathlib.Path(root, name)
-    reason = f"needs the folder {name}/ in CARE_KERAS_TEST_DATA={root or ''}"
-    if os.environ.get("CARE_KERAS_REQUIRE_DATA") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    give_up(f"needs the folder {name}/ in CARE_KERAS_TEST_DATA={root or ''}")
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
 """What `python -m tflite.arm64 --setup` has put in place; tests skip without it."""
 
-import os
-
 import pytest
 
 from care_keras.files import user_cache
+from tests.needed import give_up
 from tflite.arm64.cache import Cache
 from tflite.arm64.emulator import find_emulator
 from tflite.arm64.pins import DEFAULT_RUNTIME
@@ -26,6 +25,4 @@ def _find(find):
     try:
         return find(Cache(user_cache("arm64")))
     except ValueError as error:
-        if os.environ.get("CARE_KERAS_REQUIRE_DATA") == "1":
-            pytest.fail(str(error))
-        pytest.skip(f"python -m tflite.arm64 --setup has not been run: {error}")
+        give_up(f"python -m tflite.arm64 --setup has not been run: {error}")

@@ -1,10 +1,8 @@
 """Our files in MediaPipe Tasks: what `python -m tflite.mediapipe` finds."""
 
-import importlib.util
-import os
-
 import pytest
 
+from tests.needed import need_package
 from tests.tflite.commands import run_here, run_process
 
 _SMALL = ["--samples=16", "--check_samples=64"]
@@ -22,10 +20,7 @@ _FILES = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The bundled model in files that MediaPipe takes, and in others."""
-    if importlib.util.find_spec("mediapipe") is None:
-        if os.environ.get("CARE_KERAS_REQUIRE_DATA") == "1":
-            pytest.fail("mediapipe is not installed")
-        pytest.skip("mediapipe is not installed: pip install '.[mediapipe]'")
+    need_package("mediapipe", "mediapipe")
     folder = tmp_path_factory.mktemp("mediapipe")
     for name, flags in _FILES.items():
         done = run_here(

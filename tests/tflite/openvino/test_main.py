@@ -1,8 +1,6 @@
 """OpenVINO's reading of our int8 files: what `python -m tflite.openvino` finds."""
 
-import importlib.util
 import json
-import os
 
 import numpy as np
 import pytest
@@ -11,16 +9,14 @@ from ai_edge_litert import schema_py_generated as schema
 from care_keras.emit.network import emit_tflite
 from care_keras.models import load_preset
 from tests.care_keras.tflite_file.files import edited
+from tests.needed import need_package
 from tests.tflite.commands import run_command
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The bundled int8 model, and the same with roots that are tables of cast codes."""
-    if importlib.util.find_spec("openvino") is None:
-        if os.environ.get("CARE_KERAS_REQUIRE_DATA") == "1":
-            pytest.fail("openvino is not installed")
-        pytest.skip("openvino is not installed: pip install '.[openvino]'")
+    need_package("openvino", "openvino")
     folder = tmp_path_factory.mktemp("openvino")
     model = load_preset("care_nano_cifar10_qat")
     content = emit_tflite(model, (32, 32), input_kind="rgb_uint8")
