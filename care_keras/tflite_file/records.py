@@ -174,6 +174,20 @@ class Subgraph:
                 readers[index] = (*readers.get(index, ()), operator)
         return readers
 
+    @functools.cached_property
+    def constants(self) -> frozenset[int]:
+        """Tensors that the file holds, and those that operators make of them alone.
+
+        Runtimes compute the latter before the first inference, if at all: a kernel may read the
+        weights as they are stored.
+        """
+        known = {tensor.index for tensor in self.tensors if tensor.is_constant}
+        for operator in self.operators:
+            read = [index for index in operator.inputs if index >= 0]
+            if read and known.issuperset(read):
+                known.update(operator.outputs)
+        return frozenset(known)
+
 
 @dataclasses.dataclass(frozen=True)
 class Signature:

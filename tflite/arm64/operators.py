@@ -27,10 +27,10 @@ class Parting(Difference):
 
 
 def readable_tensors(graph: Graph) -> list[int]:
-    """The tensors that the operators of the main graph write, if NumPy has their type."""
+    """The tensors that an inference writes in the main graph, if NumPy has their type."""
     return sorted(
         tensor
-        for tensor in graph.main.producers
+        for tensor in graph.main.producers.keys() - graph.main.constants
         if graph.tensors[tensor].dtype.startswith(("int", "uint", "float", "bool"))
     )
 

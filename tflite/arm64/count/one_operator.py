@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.tflite_file import Operator, Subgraph, read_graph
-from care_keras.tflite_file.writer import pack
+from care_keras.tflite_file.cutting import cut
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,16 +43,17 @@ def one_operator_files(content: bytes, values: Mapping[int, np.ndarray]) -> Iter
     """
     graph = read_graph(content).main
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    constant = {tensor.index for tensor in graph.tensors if tensor.is_constant}
+    constant = graph.constants
     for operator in graph.operators:
         inputs = _given(operator.inputs)
         if inputs and constant.issuperset(inputs):
-            constant.update(_given(operator.outputs))
-        elif reason := _obstacle(graph, inputs, constant, values):
+            continue
+        if reason := _obstacle(graph, inputs, constant, values):
             yield OneOperator(operator.label, None, {}, reason)
         else:
             variable = sorted(set(inputs) - constant)
-            file, place = _cut(model, _with_constants(graph, operator, constant), variable)
+            operators = [one.index for one in _with_constants(graph, operator, constant)]
+            file, place = cut(model, operators, variable, _given(operator.outputs))
             given = {place[index]: values[index] for index in variable}
             yield OneOperator(operator.label, file, given)
 
@@ -72,50 +73,8 @@ def _obstacle(graph, inputs, constant, values):
     return None
 
 
-def _with_constants(graph: Subgraph, operator: Operator, constant: set[int]) -> list[Operator]:
+def _with_constants(graph: Subgraph, operator: Operator, constant: frozenset[int]) -> list[Operator]:
     """The operator, after those that make its constants."""
     makers = [graph.producers.get(index) for index in operator.inputs if index in constant]
     before = [one for maker in makers if maker for one in _with_constants(graph, maker, constant)]
     return [*dict.fromkeys(before), operator]
-
-
-def _cut(
-    model: schema.ModelT, operators: list[Operator], inputs: list[int]
-) -> tuple[bytes, dict[int, int]]:
-    """A file of some operators, of which the last one counts; and where their tensors are in it."""
-    graph = model.subgraphs[0]
-    used = {i for one in operators for i in (*_given(one.inputs), *_given(one.outputs))}
-    place = {index: place for place, index in enumerate(sorted(used))}
-    cut, buffers = schema.ModelT(), [schema.BufferT()]
-    cut.version, cut.operatorCodes, cut.buffers = model.version, model.operatorCodes, buffers
-    one = schema.SubGraphT()
-    one.tensors = [_tensor(graph.tensors[index], model.buffers, buffers) for index in place]
-    one.operators = [_operator(graph.operators[operator.index], place) for operator in operators]
-    one.inputs = [place[index] for index in inputs]
-    one.outputs = [place[index] for index in _given(operators[-1].outputs)]
-    cut.subgraphs = [one]
-    return pack(cut), place
-
-
-def _tensor(tensor, all_buffers, buffers):
-    copied = _copy(tensor)
-    copied.buffer = 0
-    if (data := all_buffers[tensor.buffer].data) is not None and len(data):
-        buffer = schema.BufferT()
-        buffer.data = data
-        buffers.append(buffer)
-        copied.buffer = len(buffers) - 1
-    return copied
-
-
-def _operator(operator, place):
-    copied = _copy(operator)
-    for name in ("inputs", "outputs"):
-        setattr(copied, name, [place.get(index, -1) for index in getattr(operator, name)])
-    return copied
-
-
-def _copy(one):
-    copied = type(one)()
-    vars(copied).update(vars(one))
-    return copied

@@ -6,25 +6,9 @@ import pytest
 from care_keras.litert.file import LiteRTFile
 from care_keras.tflite_file import read_graph
 from tests.tflite.foreign_models import foreign_tflite
+from tests.tflite.tensor_values import random_inputs, values_of
 from tests.tflite.tiny_models import tiny_model
 from tflite.arm64.count.one_operator import one_operator_files
-from tflite.arm64.operators import expose_tensors, readable_tensors
-
-
-def values_of(content, inputs):
-    """What all tensors hold, by index."""
-    exposed = LiteRTFile(expose_tensors(content))
-    exposed.feed({name: inputs[tensor.index] for name, tensor in exposed.inputs.items()})
-    exposed.invoke()
-    return {**inputs, **{i: exposed.tensor(i) for i in readable_tensors(read_graph(content))}}
-
-
-def random_inputs(content):
-    rng = np.random.default_rng(0)
-    return {
-        one.index: rng.integers(0, 8, one.shape).astype(one.dtype)
-        for one in read_graph(content).inputs
-    }
 
 
 @pytest.mark.parametrize(
