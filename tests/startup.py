@@ -33,6 +33,7 @@ MISSING = {
     "tflite.benchmark_tokens": ["--picture=no/such/folder/x.png"],
     "tflite.compare": ["--keras=no.keras", "--model=no.tflite"],
     "tflite.evaluate": ["--model=no.keras"],
+    "tflite.npu": ["--model=no.tflite"],
     "tflite.openvino": ["--model=no.tflite", "--data=no/such/folder"],
     "tflite.mediapipe": ["--model=no.tflite", "--data=no/such/folder"],
     "tflite.runtimes": ["--model=no.tflite", "--python=no/such/python"],

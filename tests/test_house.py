@@ -49,6 +49,7 @@ ORDER = [
     "tflite.benchmark",
     "tflite.audit",
     "tflite.arm64",
+    "tflite.npu",
     "tflite.runtimes",
     "tflite.evaluate",
     "tflite.compare",

@@ -64,6 +64,7 @@ def run_images(
     threads: int = 1,
     deaths: int = 3,
     others: Mapping[int, np.ndarray] | None = None,
+    worker_file: str = worker.__file__,
 ) -> Run:
     """Runs a file on every image.
 
@@ -79,6 +80,7 @@ def run_images(
         deaths: Of the worker, after which it is not started again.
         others: What the file's further inputs are given beside each image, likewise, by the
             tensor's index.
+        worker_file: What runs it, if not LiteRT: a worker of the same protocol.
 
     Raises:
         ValueError: If the worker cannot be started.
@@ -100,7 +102,7 @@ def run_images(
         }
         while result.through < len(inputs) and result.error is None:
             try:
-                _run_on(result, command, request, len(inputs), limit_seconds, on_image)
+                _run_on(result, command, worker_file, request, len(inputs), limit_seconds, on_image)
             except WorkerError as error:
                 if not result.runtime:
                     raise ValueError(f"The runtime cannot be started. Received: {error}") from error
@@ -122,6 +124,7 @@ def run_with_progress(
     name: str,
     timeout_seconds: float,
     threads: int = 1,
+    worker_file: str = worker.__file__,
 ) -> Run:
     """`run_images` with a bar that names the run.
 
@@ -132,6 +135,7 @@ def run_with_progress(
         name: Of what runs it, for the bar.
         timeout_seconds: For one inference.
         threads: Of the kernels.
+        worker_file: As of `run_images`.
     """
     bar = iter(progress(range(len(inputs.values)), f"running {path.name}, {name}, image"))
     run = run_images(
@@ -143,18 +147,19 @@ def run_with_progress(
         lambda: next(bar, None),
         threads,
         others=inputs.others,
+        worker_file=worker_file,
     )
     next(bar, None)
     return run
 
 
-def _run_on(result, command, request, images, limit_seconds, on_image):
+def _run_on(result, command, worker_file, request, images, limit_seconds, on_image):
     """Runs those images that are not through yet, if the worker lives."""
     request = request | {"start": result.through}
     limit = START_SECONDS
     with (
         open(request["outputs"], "w+b") as outputs,
-        open_worker(worker.__file__, request, command) as running,
+        open_worker(worker_file, request, command) as running,
     ):
         while (image := result.through) < images:
             answer = running.next(limit)

@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from care_keras.convert.images import read_pixels
-from care_keras.data.sources import open_source
+from care_keras.data.sources import Source, open_source
 from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import read_graph
 from tflite.inputs.model_inputs import image_tensor, read_model_input
@@ -58,18 +58,49 @@ def make_inputs(
     record = model_input.preprocessing
     source = open_source(data, "test").sample(count, seed)
     photos = read_pixels(source, record, f"reading {source.name}")[0]
+    places = range(count) if extremes is None else _places(count, extremes)
+    families, images = zip(*(odd_input(i, seed, photos) for i in places), strict=True)
+    return _inputs(path, model_input, families, np.stack(images), seed)
+
+
+def make_photos(
+    path: str | os.PathLike,
+    source: Source,
+    seed: int = 0,
+    overrides: InputOverrides | None = None,
+) -> tuple[Inputs, np.ndarray | None]:
+    """All images of a source for a file.
+
+    Args:
+        path: The file.
+        source: The images.
+        seed: Seed of what further inputs are given.
+        overrides: What the user says of how images are prepared.
+
+    Returns:
+        The images, and their classes, `None` where those are not the model's.
+
+    Raises:
+        ValueError: As `make_inputs`.
+    """
+    model_input = read_model_input(path, overrides)
+    pixels, labels = read_pixels(source, model_input.preprocessing, f"reading {source.name}")
+    inputs = _inputs(path, model_input, ("photo",) * len(pixels), pixels, seed)
+    return inputs, labels if model_input.labels == source.class_names else None
+
+
+def _inputs(path, model_input, families, pixels, seed):
+    record = model_input.preprocessing
     # Read from the file, not asked of an interpreter, which a damaged one can take down.
     graph = read_graph(path)
     tensor = image_tensor(graph)
     batch = max(1, (tensor.shape_signature or tensor.shape)[0])
     shape = (batch, record.height, record.width, record.channels)
-    places = range(count) if extremes is None else _places(count, extremes)
-    families, images = zip(*(odd_input(i, seed, photos) for i in places), strict=True)
-    values = model_input.encode(np.stack(images), TensorInfo.of_tensor(tensor))
+    values = model_input.encode(pixels, TensorInfo.of_tensor(tensor))
     others = [TensorInfo.of_tensor(one) for one in graph.inputs if one is not tensor]
-    noise = noise_beside(others, batch, range(count), seed)
+    noise = noise_beside(others, batch, range(len(pixels)), seed)
     by_index = {one.index: array for one, array in zip(others, noise, strict=True)}
-    return Inputs(families, values, shape, by_index)
+    return Inputs(tuple(families), values, shape, by_index)
 
 
 def _places(count, extremes):

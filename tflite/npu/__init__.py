@@ -1,0 +1,1 @@
+"""A .tflite file on Qualcomm's NPU, compiled and emulated here: `python -m tflite.npu`."""
