@@ -96,6 +96,7 @@ def run(
     timeout_seconds: float,
     stdin: str = "",
     fresh_rusage: bool = False,
+    name: str | None = None,
 ) -> Finished:
     """Runs a program to its end, and all that it started with it.
 
@@ -106,12 +107,13 @@ def run(
         fresh_rusage: Whether it looks at its own `ru_maxrss`. Linux keeps that
             figure across `exec`, so a child of this process starts with this
             process's peak; one that is started by a small process does not.
+        name: What messages call it, by default the name of its file.
 
     Raises:
         ValueError: If it cannot be started or takes too long; the message
             holds the last line it printed.
     """
-    program = os.path.basename(arguments[0])
+    program = name or os.path.basename(arguments[0])
     if fresh_rusage and sys.platform == "linux":
         # The `exit` keeps the shell from becoming the program instead of starting it; what the
         # shell has to say of a crash is kept out of the program's own stderr.
