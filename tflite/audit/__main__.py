@@ -8,7 +8,9 @@ few images. Several `--model` are also set side by side. `--int8` checks that th
 files compute in integers only, `--fp16` that half precision holds all of them,
 `--portable` that no operator is known to give other numbers on another runtime
 or with more threads, `--gpu` that LiteRT's GPU accelerator runs all of them and
-gives the CPU's numbers: exit code 1 if one does not.
+gives the CPU's numbers: exit code 1 if one does not. `--ethos_u` compiles them for
+Arm's Ethos-U NPUs with Arm's Vela (needs the extra `ethos_u`), and checks that the
+NPU runs nearly all of them.
 """
 
 import dataclasses
@@ -50,6 +52,23 @@ _ALLOW_PARTIAL = flags.DEFINE_bool(
 _GPU_TIMEOUT_SECONDS = flags.DEFINE_integer(
     "gpu_timeout_seconds", 600, "Time for each file on the GPU.", lower_bound=1
 )
+_ETHOS_U = flags.DEFINE_list(
+    "ethos_u",
+    None,
+    "Ethos-U NPUs to compile the files for with Arm's Vela, as ethos-u65-256,ethos-u85-256: what "
+    "runs on the NPU, and Vela's estimate of its cycles. Exit code 1 if on one of them less than "
+    "--ethos_u_min_share runs, or if Vela fails.",
+)
+_ETHOS_U_MIN_SHARE = flags.DEFINE_float(
+    "ethos_u_min_share",
+    0.95,
+    "Share of a file's operators, and of its MACs, that --ethos_u must find on the NPU.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+_ETHOS_U_TIMEOUT_SECONDS = flags.DEFINE_float(
+    "ethos_u_timeout_seconds", 600, "Time for each file and NPU.", lower_bound=0.1
+)
 _DATA = flags.DEFINE_string(
     "data",
     "bundled",
@@ -69,19 +88,28 @@ def main() -> None:
     overrides = input_overrides()
     for path in _MODEL.value:
         check_readable(path)
+    if _ETHOS_U.value is not None:
+        from tflite.audit.ethos_u.vela import check_accelerators
+
+        check_accelerators(_ETHOS_U.value)
     from care_keras.tflite_file import read_graph
+    from tflite.audit.ethos_u.check import check_compilable
     from tflite.audit.gpu.check import check_no_custom_operators
     from tflite.audit.report import audit_file, to_dict
     from tflite.audit.text import format_audit, format_summary
     from tflite.audit.warnings import PER_CHANNEL
 
-    if _GPU.value:
-        # Before minutes of work on the other files.
-        for path in _MODEL.value:
+    # Before minutes of work on the other files.
+    for path in _MODEL.value:
+        if _GPU.value:
             check_no_custom_operators(read_graph(path))
+        if _ETHOS_U.value is not None:
+            check_compilable(read_graph(path))
     audits = [_with_range(audit_file(path), overrides) for path in _MODEL.value]
     if _GPU.value:
         audits = [_with_gpu(audit, overrides) for audit in audits]
+    if _ETHOS_U.value is not None:
+        audits = [_with_ethos_u(audit) for audit in audits]
     for audit in audits:
         print(f"{format_audit(audit, _INT8.value, _OPERATORS.value, _TENSORS.value)}\n")
     if len(audits) > 1:
@@ -133,8 +161,19 @@ def _with_gpu(audit, overrides):
     return dataclasses.replace(audit, gpu=gpu)
 
 
+def _with_ethos_u(audit):
+    from tflite.audit.ethos_u.check import audit_ethos_u
+
+    macs = [cost.macs for cost in audit.costs]
+    found = audit_ethos_u(
+        audit.path, audit.graph, macs, _ETHOS_U.value, _ETHOS_U_TIMEOUT_SECONDS.value
+    )
+    return dataclasses.replace(audit, ethos_u=found)
+
+
 def _failures(audit):
     from care_keras.tflite_file.integer_audit import summarize, summarize_errors
+    from tflite.audit.ethos_u.text import ethos_u_failures
     from tflite.audit.gpu.text import gpu_failure
     from tflite.audit.half_precision.text import range_failure
     from tflite.audit.warnings import PORTABILITY_RULES
@@ -150,6 +189,8 @@ def _failures(audit):
             yield f"{name} is not portable: {summarize(found)}"
     if audit.gpu is not None and not audit.gpu.passed(_ALLOW_PARTIAL.value):
         yield f"{name} on the GPU: {gpu_failure(audit.gpu, _ALLOW_PARTIAL.value)}"
+    for reason in ethos_u_failures(audit.ethos_u, _ETHOS_U_MIN_SHARE.value):
+        yield f"{name} on {reason}"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from care_keras.tflite_file import Finding, Graph, audit_integer_only, oldest_ru
 from care_keras.tflite_file.rules import RULES
 from care_keras.tflite_file.runtime_version import RuntimeRequirement
 from tflite.audit.cost import OperatorCost, operator_cost
+from tflite.audit.ethos_u.records import EthosUAudit
 from tflite.audit.gpu.records import GpuAudit
 from tflite.audit.half_precision.check import HalfPrecisionRange
 from tflite.audit.memory import MemoryPlan, plan_memory
@@ -32,6 +33,7 @@ class Audit:
         half_precision: Whether half precision holds its numbers, `None` where it was not asked
             or no float is computed.
         gpu: What the GPU accelerator makes of it, `None` where it was not asked.
+        ethos_u: What Vela makes of it for Ethos-U NPUs, likewise.
     """
 
     path: str
@@ -44,6 +46,7 @@ class Audit:
     integer_findings: tuple[Finding, ...]
     half_precision: HalfPrecisionRange | None = None
     gpu: GpuAudit | None = None
+    ethos_u: EthosUAudit | None = None
 
     @property
     def macs(self) -> int:
@@ -219,6 +222,7 @@ def to_dict(audit: Audit) -> dict:
         },
         "half_precision": audit.half_precision and audit.half_precision.to_dict(),
         "gpu": audit.gpu and audit.gpu.to_dict(),
+        "ethos_u": audit.ethos_u and audit.ethos_u.to_dict(),
         "integer_only": audit.integer_only,
         "integer_findings": [_finding(finding) for finding in audit.integer_findings],
         "warnings": [_finding(finding) for finding in audit.warnings],

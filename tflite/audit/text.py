@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from care_keras.console.table import format_table
 from care_keras.litert.model import runtime_version
 from care_keras.tflite_file import Finding, Tensor
+from tflite.audit.ethos_u.text import ethos_u_cell, format_ethos_u
 from tflite.audit.gpu.text import format_gpu, gpu_cell
 from tflite.audit.half_precision.text import format_range
 from tflite.audit.report import (
@@ -38,6 +39,8 @@ def format_audit(
         sections.append(format_range(audit.half_precision))
     if audit.gpu is not None:
         sections.append(format_gpu(audit.gpu))
+    if audit.ethos_u is not None:
+        sections.append(format_ethos_u(audit.ethos_u))
     if operators:
         sections.append(_every_operator(audit))
     if tensors:
@@ -55,7 +58,15 @@ def format_summary(audits: Sequence[Audit]) -> str:
     headers += ["partitions", "integer-only", "warnings", "oldest TFLite"]
     asked_gpu = any(audit.gpu is not None for audit in audits)
     asked_half = any(audit.half_precision is not None for audit in audits)
-    headers += ["half precision"] * asked_half + ["GPU"] * asked_gpu
+    accelerators = list(
+        dict.fromkeys(
+            one.accelerator
+            for audit in audits
+            if audit.ethos_u is not None
+            for one in audit.ethos_u.compilations
+        )
+    )
+    headers += ["half precision"] * asked_half + ["GPU"] * asked_gpu + accelerators
     rows = []
     for audit in audits:
         asked, count = audit.delegation, len(audit.graph.operators)
@@ -74,6 +85,7 @@ def format_summary(audits: Sequence[Audit]) -> str:
                 _runtime(audit),
                 *[audit.half_precision and audit.half_precision.holds] * asked_half,
                 *[gpu_cell(audit.gpu)] * asked_gpu,
+                *[ethos_u_cell(audit.ethos_u, name) for name in accelerators],
             ]
         )
     return format_table(headers, rows)
