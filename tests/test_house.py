@@ -48,6 +48,7 @@ ORDER = [
     "tflite.inputs",
     "tflite.benchmark",
     "tflite.audit",
+    "tflite.runs",
     "tflite.arm64",
     "tflite.npu",
     "tflite.runtimes",

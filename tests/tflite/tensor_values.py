@@ -6,7 +6,7 @@ import numpy as np
 
 from care_keras.litert.file import LiteRTFile
 from care_keras.tflite_file import read_graph
-from tflite.arm64.operators import expose_tensors, readable_tensors
+from tflite.runs.tensors import expose_tensors, readable_tensors
 
 
 def values_of(content: bytes, inputs: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:

@@ -8,15 +8,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 from care_keras.tflite_file import read_graph
-from tflite.arm64.compare import compare
-from tflite.arm64.emulator import Emulator, host_command
-from tflite.arm64.operators import expose_tensors, partings, same_outputs
+from tflite.arm64.emulator import Emulator
 from tflite.arm64.report import Result, format_partings, format_results, format_versions, to_dict
-from tflite.arm64.run import run_with_progress
 from tflite.benchmark.machine import cpu_name
 from tflite.inputs.odd_inputs import FAMILIES
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
+from tflite.runs.compare import compare
+from tflite.runs.python import host_command
+from tflite.runs.run import run_with_progress
+from tflite.runs.tensors import expose_tensors, partings, same_outputs
 
 
 @dataclasses.dataclass(frozen=True)

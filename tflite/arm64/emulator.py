@@ -5,7 +5,6 @@ import dataclasses
 import os
 import pathlib
 import re
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
@@ -88,17 +87,6 @@ class Emulator:
                 f"Received: {last_line(done.stderr)} (qemu-aarch64 -cpu help lists its cores)"
             )
         return int(done.stdout)
-
-
-def host_command() -> list[str]:
-    """The command that runs this Python, with the repository on its path."""
-    return command_of(sys.executable, os.environ.get("PYTHONPATH"))
-
-
-def command_of(python: str, path: str | None = None) -> list[str]:
-    """The command that runs a Python, with the repository on its path, and more if given."""
-    path = os.pathsep.join(filter(None, (os.fspath(_ROOT), path)))
-    return ["/usr/bin/env", f"PYTHONPATH={path}", python]
 
 
 def find_emulator(cache: Cache, runtime: str, path: str | None = None) -> Emulator:

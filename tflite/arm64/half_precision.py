@@ -23,12 +23,13 @@ from care_keras.tflite_file.reduced_precision import (
     forbid_float16,
 )
 from tflite.arm64.check import CheckSettings
-from tflite.arm64.emulator import Emulator, host_command
+from tflite.arm64.emulator import Emulator
 from tflite.arm64.report import Result, format_versions, to_dict
-from tflite.arm64.run import Run, run_with_progress
 from tflite.benchmark.machine import cpu_name
 from tflite.inputs.odd_inputs import FAMILIES
 from tflite.inputs.real_and_extreme import make_inputs
+from tflite.runs.python import host_command
+from tflite.runs.run import Run, run_with_progress
 
 # Share of the photos that keep their class, at least.
 MIN_AGREEMENT = 0.99

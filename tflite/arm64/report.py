@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from care_keras.console.table import format_table
 from care_keras.metrics import finite_or_none
-from tflite.arm64.compare import Comparison
 from tflite.arm64.emulator import Emulator
-from tflite.arm64.operators import Parting
-from tflite.arm64.run import Run
 from tflite.inputs.real_and_extreme import Inputs
+from tflite.runs.compare import Comparison
+from tflite.runs.run import Run
+from tflite.runs.tensors import Parting
 
 # Failures that are told in words.
 _MESSAGES = 3

@@ -5,7 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.cutting import copy_of
 from care_keras.tflite_file.writer import pack
-from tflite.arm64.operators import readable_tensors
+from tflite.runs.tensors import readable_tensors
 
 
 def operators_alone(content: bytes) -> tuple[bytes, list[int]]:

@@ -12,13 +12,13 @@ from care_keras.data.sources import Source
 from care_keras.litert.tensor import TensorInfo
 from care_keras.metrics import snr_db, top1_agreement
 from care_keras.tflite_file import Graph, read_graph
-from tflite.arm64.emulator import host_command
-from tflite.arm64.run import Run, run_with_progress
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import Inputs, make_photos
 from tflite.npu import emulator
 from tflite.npu.compiled import Compiled, NotCompiledError, compile_file
 from tflite.npu.layers import OperatorResult, operator_results
+from tflite.runs.python import host_command
+from tflite.runs.run import Run, run_with_progress
 
 # Images on which each operator is looked at: all its tensors are held in memory.
 _OPERATOR_IMAGES = 2

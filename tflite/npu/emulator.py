@@ -1,6 +1,6 @@
 """Runs a compiled .tflite file in the emulator of Qualcomm's NPU.
 
-For `tflite.child.worker`, by the protocol of `tflite.arm64.worker`. What the NPU took runs in
+For `tflite.child.worker`, by the protocol of `tflite.runs.worker`. What the NPU took runs in
 libQnnHtp's emulation, by ONNX Runtime's QNN provider of the package onnxruntime-qnn; what it left
 runs in LiteRT on the CPU, as on a phone.
 """

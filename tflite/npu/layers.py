@@ -9,10 +9,10 @@ import numpy as np
 from care_keras.litert.tensor import TensorInfo
 from care_keras.metrics import Difference, snr_db
 from care_keras.tflite_file import Graph, read_graph
-from tflite.arm64.operators import expose_tensors, readable_tensors
-from tflite.arm64.run import Run
 from tflite.inputs.real_and_extreme import Inputs
 from tflite.npu.alone import operators_alone
+from tflite.runs.run import Run
+from tflite.runs.tensors import expose_tensors, readable_tensors
 
 # Rounding: NPUs multiply with other integers than LiteRT, and compute floats in half precision.
 _ROUNDING_CODES, _ROUNDING = 1, 0.01

@@ -21,10 +21,10 @@ from care_keras.console.outputs import output_file, write_output
 from care_keras.console.table import format_table
 from care_keras.files import check_readable
 from care_keras.metrics import finite_or_none
-from tflite.arm64.compare import Comparison, compare
-from tflite.arm64.emulator import command_of, host_command
-from tflite.arm64.run import Run, run_with_progress
 from tflite.inputs.flags import input_overrides
+from tflite.runs.compare import Comparison, compare
+from tflite.runs.python import command_of, host_command
+from tflite.runs.run import Run, run_with_progress
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
 _PYTHON = flags.DEFINE_multi_string(

@@ -9,11 +9,11 @@ from care_keras.console.native_output import captured_native_output
 from care_keras.console.progress import progress
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
-from tflite.arm64.emulator import host_command
-from tflite.arm64.run import run_images
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import read_model_input
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
+from tflite.runs.python import host_command
+from tflite.runs.run import run_images
 
 # Photos that are read, at most; then they come again, brighter or darker.
 _PHOTOS = 500

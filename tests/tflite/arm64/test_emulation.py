@@ -16,11 +16,11 @@ from tests.tflite.commands import run_command
 from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite
 from tests.tflite.tiny_models import tiny_model
 from tflite.arm64 import core_id
-from tflite.arm64.emulator import host_command
-from tflite.arm64.operators import expose_tensors, partings, readable_tensors, same_outputs
 from tflite.arm64.pins import DEFAULT_RUNTIME
-from tflite.arm64.run import Run, run_images
 from tflite.child.program import run
+from tflite.runs.python import host_command
+from tflite.runs.run import Run, run_images
+from tflite.runs.tensors import expose_tensors, partings, readable_tensors, same_outputs
 
 
 @pytest.fixture(scope="module")

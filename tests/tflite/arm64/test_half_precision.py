@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tflite.arm64.half_precision import compare_half_precision
-from tflite.arm64.run import Run
+from tflite.runs.run import Run
 
 FAMILIES = ("constant", *["photo"] * 100)
 SCORES = np.float32([[3.0, 1.0, 2.0]])

@@ -13,9 +13,9 @@ from care_keras.tflite_file.cutting import cut
 from tests.tflite.foreign_models import foreign_tflite
 from tests.tflite.tensor_values import random_inputs, values_of
 from tests.tflite.tiny_models import tiny_model
-from tflite.arm64.operators import readable_tensors
 from tflite.npu.alone import operators_alone
 from tflite.npu.partitions import DISPATCH, partitions_of
+from tflite.runs.tensors import readable_tensors
 
 CONTENTS = [
     pytest.param(lambda: tiny_model("mixed"), id="mixed"),

@@ -12,9 +12,9 @@ from tests.care_keras.quantization.samples import RECORD, photos
 from tests.tflite import tiny_classifiers
 from tests.tflite.picking_models import write_picking
 from tests.tflite.several_ends import write_several_ends
-from tflite.arm64 import worker
 from tflite.benchmark_forms import both_forms
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
+from tflite.runs import worker
 from tflite.stress import run
 
 

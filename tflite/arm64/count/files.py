@@ -15,13 +15,14 @@ from tflite.arm64.count.measure import Counted, Job, count
 from tflite.arm64.count.one_operator import OneOperator, one_operator_files
 from tflite.arm64.count.records import OperatorCounts, Record
 from tflite.arm64.count.setup import Counter
-from tflite.arm64.emulator import Emulator, host_command
-from tflite.arm64.operators import expose_tensors, readable_tensors
-from tflite.arm64.run import run_images
+from tflite.arm64.emulator import Emulator
 from tflite.inputs.model_inputs import image_tensor
 from tflite.inputs.odd_inputs import FAMILIES
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
+from tflite.runs.python import host_command
+from tflite.runs.run import run_images
+from tflite.runs.tensors import expose_tensors, readable_tensors
 
 # One for each inference that counts.
 _PHOTOS = 3

@@ -12,8 +12,8 @@ from tflite.arm64.count import worker
 from tflite.arm64.count.instructions import Counts
 from tflite.arm64.count.setup import Counter
 from tflite.arm64.emulator import Emulator
-from tflite.arm64.run import START_SECONDS
 from tflite.child.worker import open_worker
+from tflite.runs.run import START_SECONDS
 
 # The first inference of a file also does what is done once; of the others the middle one counts.
 _INFERENCES = 4

@@ -73,7 +73,9 @@ def _obstacle(graph, inputs, constant, values):
     return None
 
 
-def _with_constants(graph: Subgraph, operator: Operator, constant: frozenset[int]) -> list[Operator]:
+def _with_constants(
+    graph: Subgraph, operator: Operator, constant: frozenset[int]
+) -> list[Operator]:
     """The operator, after those that make its constants."""
     makers = [graph.producers.get(index) for index in operator.inputs if index in constant]
     before = [one for maker in makers if maker for one in _with_constants(graph, maker, constant)]

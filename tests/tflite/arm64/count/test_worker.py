@@ -8,8 +8,8 @@ import pytest
 from care_keras.tflite_file import read_graph
 from tests.tflite.tiny_models import tiny_model
 from tflite.arm64.count import worker
-from tflite.arm64.emulator import host_command
 from tflite.child.worker import open_worker
+from tflite.runs.python import host_command
 
 
 def job(folder, kind, *inputs):

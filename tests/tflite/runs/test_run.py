@@ -8,8 +8,8 @@ import pytest
 
 from care_keras.litert.model import LiteRTModel
 from tests.tflite.tiny_models import tiny_model
-from tflite.arm64.emulator import host_command
-from tflite.arm64.run import run_images
+from tflite.runs.python import host_command
+from tflite.runs.run import run_images
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from care_keras.console.progress import progress
-from tflite.arm64 import worker
+from tflite.runs import worker
 from tflite.child.worker import WorkerError, open_worker
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run_images(
         ValueError: If the worker cannot be started.
     """
     result = Run()
-    with tempfile.TemporaryDirectory(prefix="care_keras_arm64-") as name:
+    with tempfile.TemporaryDirectory(prefix="care_keras_run-") as name:
         folder = pathlib.Path(name)
         np.save(folder / "inputs.npy", inputs, allow_pickle=False)
         np.savez(

@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 from care_keras.metrics import Difference, equal_values
 from care_keras.tflite_file import Graph, read_graph
 from care_keras.tflite_file.writer import pack
-from tflite.arm64.run import Run
+from tflite.runs.run import Run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tflite.arm64.compare import compare
-from tflite.arm64.run import Run
+from tflite.runs.compare import compare
+from tflite.runs.run import Run
 
 HOST = [np.array([[3, -7, 100]], np.int8), np.array([[-128, 127, 0]], np.int8)]
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from care_keras.metrics import Difference
-from tflite.arm64.run import Run
+from tflite.runs.run import Run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
