@@ -64,7 +64,7 @@ def run_images(
     threads: int = 1,
     deaths: int = 3,
     others: Mapping[int, np.ndarray] | None = None,
-    worker_file: str = worker.__file__,
+    worker_file: str | None = None,
 ) -> Run:
     """Runs a file on every image.
 
@@ -124,7 +124,7 @@ def run_with_progress(
     name: str,
     timeout_seconds: float,
     threads: int = 1,
-    worker_file: str = worker.__file__,
+    worker_file: str | None = None,
 ) -> Run:
     """`run_images` with a bar that names the run.
 
@@ -159,7 +159,7 @@ def _run_on(result, command, worker_file, request, images, limit_seconds, on_ima
     limit = START_SECONDS
     with (
         open(request["outputs"], "w+b") as outputs,
-        open_worker(worker_file, request, command) as running,
+        open_worker(worker_file or worker.__file__, request, command) as running,
     ):
         while (image := result.through) < images:
             answer = running.next(limit)
