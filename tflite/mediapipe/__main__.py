@@ -15,16 +15,15 @@ import numpy as np
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.native_output import captured_native_output
 from care_keras.console.optional import require_installed
 from care_keras.console.table import format_table
-from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
-from care_keras.litert.model import LiteRTModel, runtime_version
+from care_keras.litert.model import runtime_version
 from care_keras.metrics import top1_agreement
 from tflite.child.worker import ask
 from tflite.inputs.flags import input_overrides
 from tflite.inputs.model_inputs import read_model_input
+from tflite.inputs.on_images import run_on_images
 from tflite.mediapipe import worker
 
 _MODEL = flags.DEFINE_multi_string(
@@ -112,22 +111,18 @@ def _table(found):
 
 def _compare(path, source, overrides):
     model_input = read_model_input(path, overrides)
-    record = model_input.preprocessing
-    if record.channels != 3:
+    if model_input.preprocessing.channels != 3:
         raise ValueError(f"MediaPipe takes RGB images. Received: a model of grey ones, {path}")
-    pixels, labels = read_pixels(source, record, f"reading {source.name}")
-    with captured_native_output():
-        shape = (1, record.height, record.width, record.channels)
-        litert = LiteRTModel(path, input_shape=shape)
-    inputs = model_input.encode(pixels, litert.input)
-    expected = np.concatenate([litert.output.dequantize(litert.run(x[None])) for x in inputs])
-    if expected.ndim != 2:
+    # MediaPipe gives the file one image at a time.
+    litert = run_on_images(path, model_input, source, batch=1)
+    if litert.outputs.ndim != 3:
         raise ValueError(
             "The model must give a score for each class, (1, classes). "
             f"Received: an output of {list(litert.output.shape)} in {path}"
         )
+    expected = litert.output.dequantize(np.concatenate(litert.outputs))
     try:
-        given, answer = _classify(path, pixels)
+        given, answer = _classify(path, litert.pixels)
     except ValueError as error:
         raise _RefusedError(f"{error}{_way_out(litert.output, model_input)}") from error
     if given.shape != expected.shape:
@@ -135,12 +130,12 @@ def _compare(path, source, overrides):
             f"MediaPipe gives {given.shape[1]} scores and LiteRT {expected.shape[1]}. "
             f"Received: {path}"
         )
-    fits = labels is not None and model_input.labels == source.class_names
-    right = tuple(float(np.mean(one.argmax(1) == labels)) for one in (given, expected))
+    fits = litert.labels is not None and model_input.labels == source.class_names
+    right = tuple(float(np.mean(one.argmax(1) == litert.labels)) for one in (given, expected))
     return (
         _Comparison(
             name=path.name,
-            images=len(pixels),
+            images=len(litert.pixels),
             same_class=top1_agreement(given, expected),
             difference=float(np.abs(given - expected).max() / np.abs(expected).max()),
             right=right if fits else None,

@@ -16,18 +16,16 @@ import numpy as np
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.native_output import captured_native_output
 from care_keras.console.optional import require_installed
 from care_keras.console.table import format_table
-from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
-from care_keras.litert.model import LiteRTModel, runtime_version
+from care_keras.litert.model import runtime_version
 from care_keras.metrics import snr_db, top1_agreement
-from care_keras.tflite_file import read_graph
 from tflite.benchmark.machine import cpu_flags
 from tflite.child.worker import ask
 from tflite.inputs.flags import input_overrides
 from tflite.inputs.model_inputs import read_model_input
+from tflite.inputs.on_images import run_on_images
 from tflite.openvino import worker
 
 _MODEL = flags.DEFINE_multi_string(
@@ -113,26 +111,20 @@ def main() -> None:
 
 
 def _compare(path, source, overrides):
-    model_input = read_model_input(path, overrides)
-    record = model_input.preprocessing
-    pixels, _ = read_pixels(source, record, f"reading {source.name}")
-    shape = (read_graph(path).inputs[0].shape[0], record.height, record.width, record.channels)
-    with captured_native_output():
-        litert = LiteRTModel(path, input_shape=shape)
-    inputs = model_input.encode(pixels, litert.input)
-    expected = np.stack([litert.run(np.broadcast_to(image, shape))[0] for image in inputs])
-    if expected.ndim != 2 or expected.shape[1] < 2:
+    litert = run_on_images(path, read_model_input(path, overrides), source)
+    if litert.outputs.ndim != 3 or litert.outputs.shape[2] < 2:
         raise ValueError(
             "The model must give a score for each class, (batch, classes). "
-            f"Received: an output of {expected.shape[1:]} in {path}"
+            f"Received: an output of {litert.outputs.shape[2:]} in {path}"
         )
-    outputs, about = _run_openvino(path, inputs, shape)
+    expected = litert.outputs[:, 0]
+    outputs, about = _run_openvino(path, litert.inputs, litert.input.shape)
     quantized = litert.output.scale > 0
     return [
         _Agreement(
             name=path.name,
             mode=mode,
-            images=len(pixels),
+            images=len(expected),
             agreement=top1_agreement(given, expected),
             snr_db=snr_db(litert.output.dequantize(given), litert.output.dequantize(expected)),
             equal=float(np.mean(given == expected)),

@@ -1,0 +1,60 @@
+"""What LiteRT makes of images, for another runtime to be held against."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from care_keras.console.native_output import captured_native_output
+from care_keras.convert.images import read_pixels
+from care_keras.data.sources import Source
+from care_keras.litert.model import LiteRTModel
+from care_keras.litert.tensor import TensorInfo
+from care_keras.tflite_file import read_graph
+from tflite.inputs.records import ModelInput
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OnImages:
+    """A file's inputs and outputs on the images of a source.
+
+    Attributes:
+        pixels: uint8 `(images, height, width, channels)`: the images that can be read.
+        labels: Their classes, `None` if the source does not say them.
+        inputs: The same as the file takes them, in its input's type.
+        outputs: `(images, *output.shape)` in its output's type.
+        input: The input, of the shape that it was opened with.
+        output: The output.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray | None
+    inputs: np.ndarray
+    outputs: np.ndarray
+    input: TensorInfo
+    output: TensorInfo
+
+
+def run_on_images(
+    path: str | os.PathLike, model_input: ModelInput, source: Source, batch: int | None = None
+) -> OnImages:
+    """Reads images and runs a file of one input and one output on them, in LiteRT.
+
+    Args:
+        path: The file.
+        model_input: How images are prepared for it.
+        source: The images.
+        batch: Images per inference, by default the file's. Each image fills a batch.
+
+    Raises:
+        ValueError: If no image can be read, or LiteRT cannot open or run the file.
+    """
+    record = model_input.preprocessing
+    pixels, labels = read_pixels(source, record, f"reading {source.name}")
+    batch = batch or read_graph(path).inputs[0].shape[0]
+    shape = (batch, record.height, record.width, record.channels)
+    with captured_native_output():
+        litert = LiteRTModel(path, input_shape=shape)
+    inputs = model_input.encode(pixels, litert.input)
+    outputs = np.stack([litert.run(np.broadcast_to(image, shape)) for image in inputs])
+    return OnImages(pixels, labels, inputs, outputs, litert.input, litert.output)
