@@ -16,6 +16,8 @@ _MOST_OF_BIAS = 2.0**30
 class KernelSteps:
     """Base: weights of int8 codes from -127 to 127.
 
+    A subclass says the channels' steps, `_kernel_steps()`, in a shape that divides the kernel.
+
     Args:
         per_tensor: Whether all channels have one step, for runtimes that refuse
             a step for each.
@@ -28,6 +30,18 @@ class KernelSteps:
 
     def get_config(self) -> dict:
         return {**super().get_config(), "per_tensor": self.per_tensor}
+
+    def kernel_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """`(codes, steps)`: int8 in the kernel's layout, float32 for each channel."""
+        steps = ops.convert_to_numpy(self._kernel_steps()).astype(np.float32)
+        codes = np.rint(ops.convert_to_numpy(self.kernel) / steps).astype(np.int8)
+        return codes, steps.reshape(-1)
+
+    def _rounded_kernel(self):
+        """What the codes stand for; gradients pass as if nothing was rounded."""
+        steps = self._kernel_steps()
+        rounded = ops.round(self.kernel / steps) * steps
+        return self.kernel + ops.stop_gradient(rounded - self.kernel)
 
     def _of_channels(self, steps):
         """Steps of channels as the file has them: of one step the largest, for each channel."""
@@ -67,11 +81,7 @@ class QuantizedKernel(KernelSteps):
     def forward_kernel(self) -> keras.KerasTensor:
         if self._rounded:
             return self._rounded[0]
-        if not self.rounds:
-            return self.kernel
-        steps = self._kernel_steps()
-        rounded = ops.round(self.kernel / steps) * steps
-        return self.kernel + ops.stop_gradient(rounded - self.kernel)
+        return self._rounded_kernel() if self.rounds else self.kernel
 
     def forward_bias(self) -> keras.KerasTensor:
         if self._rounded:
@@ -96,12 +106,6 @@ class QuantizedKernel(KernelSteps):
         codes_of_bias = _MOST_OF_BIAS * ops.maximum(self.input_step, 1e-30)
         steps = ops.where(self.input_step > 0.0, ops.maximum(steps, bias / codes_of_bias), steps)
         return self._of_channels(steps)
-
-    def kernel_codes(self) -> tuple[np.ndarray, np.ndarray]:
-        """`(codes, steps)`: int8 in the kernel's layout, float32 for each channel."""
-        steps = ops.convert_to_numpy(self._kernel_steps()).astype(np.float32)
-        codes = np.rint(ops.convert_to_numpy(self.kernel) / steps).astype(np.int8)
-        return codes, steps.reshape(-1)
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -131,20 +135,11 @@ class QuantizedChannelScale(
 
     def forward_kernel(self) -> keras.KerasTensor:
         # Of steps of their own factors are exact.
-        if not self.per_tensor:
-            return self.kernel
-        steps = self._kernel_steps()
-        rounded = ops.round(self.kernel / steps) * steps
-        return self.kernel + ops.stop_gradient(rounded - self.kernel)
+        return self._rounded_kernel() if self.per_tensor else self.kernel
 
     def _kernel_steps(self):
         largest = ops.abs(ops.stop_gradient(ops.convert_to_tensor(self.kernel)))
         return self._of_channels(ops.where(largest > 0.0, largest, 1.0) / 127.0)
-
-    def kernel_codes(self) -> tuple[np.ndarray, np.ndarray]:
-        """`(codes, steps)`: int8, 127, -127 or 0 of own steps; float32 for each channel."""
-        steps = ops.convert_to_numpy(self._kernel_steps()).astype(np.float32)
-        return np.rint(ops.convert_to_numpy(self.kernel) / steps).astype(np.int8), steps
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
