@@ -14,7 +14,6 @@ import pathlib
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.optional import require_installed
 from care_keras.console.outputs import output_file, write_output
 from care_keras.data.sources import open_source
 from care_keras.files import check_readable
@@ -46,20 +45,20 @@ _TIMEOUT = flags.DEFINE_float(
     "timeout", 600, "Seconds for compiling, and for one inference.", lower_bound=0.1
 )
 
-# What the child processes import.
-_PACKAGES = ("onnxruntime_qnn", "onnxruntime", "onnx")
-
 
 def main() -> None:
     """The command."""
-    for package in _PACKAGES:
-        require_installed(package, "npu")
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
     overrides = input_overrides()
     paths = [pathlib.Path(name) for name in dict.fromkeys(_MODEL.value)]
     for path in paths:
         check_readable(path)
-    socs = _socs()
+    from tflite.npu.compiled import check_soc, require_packages
+
+    require_packages()
+    socs = list(dict.fromkeys(_SOC.value))
+    for soc in socs:
+        check_soc(soc)
     folder = pathlib.Path(_OUTPUT_DIR.value) if _OUTPUT_DIR.value else None
     if folder:
         if folder.exists() and not folder.is_dir():
@@ -93,17 +92,6 @@ def main() -> None:
     failed = [_told(one, report) for one in results if not one.passed]
     if failed:
         raise cli.CheckError(f"the NPU does not give what the CPU gives: {'; '.join(failed)}")
-
-
-def _socs():
-    from tflite.npu.compiled import known_socs
-
-    known = known_socs()
-    asked = list(dict.fromkeys(_SOC.value))
-    for soc in asked:
-        if soc not in known:
-            raise cli.UserError(f"--soc={soc}: LiteRT compiles for {', '.join(known)}")
-    return asked
 
 
 def _told(result, report):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import sys
 import tempfile
 
 import numpy as np
@@ -13,12 +12,11 @@ from care_keras.litert.tensor import TensorInfo
 from care_keras.metrics import snr_db, top1_agreement
 from care_keras.tflite_file import Graph, read_graph
 from tflite.inputs.overrides import InputOverrides
-from tflite.inputs.real_and_extreme import Inputs, make_photos
-from tflite.npu import emulator
-from tflite.npu.compiled import Compiled, NotCompiledError, compile_file
+from tflite.inputs.real_and_extreme import make_photos
+from tflite.npu.compiled import Compiled, NotCompiledError
 from tflite.npu.layers import OperatorResult, operator_results
-from tflite.runs.python import host_command
-from tflite.runs.run import Run, run_with_progress
+from tflite.npu.run import Runner
+from tflite.runs.run import Run
 
 # Images on which each operator is looked at: all its tensors are held in memory.
 _OPERATOR_IMAGES = 2
@@ -107,13 +105,13 @@ def check_file(path: pathlib.Path, source: Source, settings: CheckSettings) -> R
         )
     inputs, labels = make_photos(path, source, settings.seed, settings.overrides)
     with tempfile.TemporaryDirectory(prefix="care_keras_npu-") as name:
-        files = _Files(pathlib.Path(name), settings)
-        cpu = files.on_cpu(path, inputs, "the CPU")
+        runner = Runner(pathlib.Path(name), settings.soc, settings.timeout_seconds)
+        cpu = runner.on_cpu(path, inputs)
         if cpu.error or cpu.failures:
             raise ValueError(cpu.error or next(iter(cpu.failures.values())))
         result = Result(path, settings.soc, len(inputs.values), cpu, settings)
         try:
-            compiled = files.compile(path)
+            compiled = runner.compile(path)
         except NotCompiledError as error:
             return dataclasses.replace(result, failure=str(error))
         result = dataclasses.replace(
@@ -121,7 +119,7 @@ def check_file(path: pathlib.Path, source: Source, settings: CheckSettings) -> R
         )
         if settings.output_dir:
             write_output(settings.output_dir / compiled.path.name, compiled.path.read_bytes())
-        npu = files.run_compiled(compiled, path, inputs, "the emulated NPU")
+        npu = runner.run_compiled(compiled, path, inputs)
         if npu.error or npu.failures:
             failure = npu.error or next(iter(npu.failures.values()))
             return dataclasses.replace(result, npu=npu, failure=failure)
@@ -132,7 +130,7 @@ def check_file(path: pathlib.Path, source: Source, settings: CheckSettings) -> R
                 families=inputs.families[:_OPERATOR_IMAGES],
                 values=inputs.values[:_OPERATOR_IMAGES],
             )
-            operators = operator_results(path, few, files.folder, files.on_cpu, files.on_npu)
+            operators = operator_results(path, few, runner)
             result = dataclasses.replace(result, operators=operators)
         return result
 
@@ -155,44 +153,3 @@ def _comparison(graph: Graph, cpu: Run, npu: Run, labels: np.ndarray | None) -> 
     if labels is not None and labels.max() < first.shape[1]:
         right = tuple(float(np.mean(one.argmax(1) == labels)) for one in (first, second))
     return {"snr_db": snr, "agreement": top1_agreement(second, first), "top1": right}
-
-
-class _Files:
-    """Runs files in a folder for what is written on the way."""
-
-    def __init__(self, folder: pathlib.Path, settings: CheckSettings):
-        self.folder, self._settings, self._compiled = folder, settings, 0
-
-    def on_cpu(self, path: pathlib.Path, inputs: Inputs, name: str) -> Run:
-        return self._run(path, inputs, name)
-
-    def on_npu(self, path: pathlib.Path, inputs: Inputs, name: str) -> Run:
-        return self.run_compiled(self.compile(path), path, inputs, name)
-
-    def compile(self, path: pathlib.Path) -> Compiled:
-        print(f"compiling {path.name} for {self._settings.soc}", file=sys.stderr, flush=True)
-        self._compiled += 1
-        return compile_file(
-            path,
-            self._settings.soc,
-            self.folder / f"compiled {self._compiled}",
-            self._settings.timeout_seconds,
-        )
-
-    def run_compiled(
-        self, compiled: Compiled, path: pathlib.Path, inputs: Inputs, name: str
-    ) -> Run:
-        """The compiled file has the inputs of the file in the same order, under other indices."""
-        before, after = read_graph(path).inputs, read_graph(compiled.path).inputs
-        others = {
-            new.index: inputs.others[old.index]
-            for old, new in zip(before, after, strict=True)
-            if old.index in inputs.others
-        }
-        inputs = dataclasses.replace(inputs, others=others)
-        return self._run(compiled.path, inputs, name, worker_file=emulator.__file__)
-
-    def _run(self, file, inputs, name, **worker):
-        return run_with_progress(
-            host_command(), file, inputs, name, self._settings.timeout_seconds, **worker
-        )

@@ -3,11 +3,14 @@
 import dataclasses
 import pathlib
 
-from care_keras.console.optional import require
+from care_keras.console.optional import require, require_installed
 from care_keras.tflite_file import read_graph
 from tflite.child.worker import ask
 from tflite.npu import compiler
 from tflite.npu.partitions import DISPATCH
+
+# What the child processes import.
+_PACKAGES = ("onnxruntime_qnn", "onnxruntime", "onnx")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,12 @@ class NotCompiledError(ValueError):
     """The compiler fails on a file."""
 
 
+def require_packages() -> None:
+    """Raises MissingDependencyError where a package of the extra `npu` is not installed."""
+    for package in _PACKAGES:
+        require_installed(package, "npu")
+
+
 def known_socs() -> tuple[str, ...]:
     """Qualcomm's SoCs that this LiteRT compiles for.
 
@@ -41,6 +50,12 @@ def known_socs() -> tuple[str, ...]:
     """
     target = require("ai_edge_litert.aot.vendors.qualcomm.target", "npu")
     return tuple(one.value for one in target.SocModel if one is not target.SocModel.ALL)
+
+
+def check_soc(soc: str) -> None:
+    """Raises ValueError unless this LiteRT compiles for a SoC."""
+    if soc not in (known := known_socs()):
+        raise ValueError(f"LiteRT compiles for {', '.join(known)}. Received: SoC {soc}")
 
 
 def compile_file(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from care_keras.metrics import Difference, snr_db
 from care_keras.tflite_file import Graph, read_graph
 from tflite.inputs.real_and_extreme import Inputs
 from tflite.npu.alone import operators_alone
+from tflite.npu.run import Runner
 from tflite.runs.run import Run
 from tflite.runs.tensors import expose_tensors, readable_tensors
 
@@ -44,35 +44,27 @@ class OperatorResult(Difference):
         )
 
 
-def operator_results(
-    path: pathlib.Path,
-    inputs: Inputs,
-    folder: pathlib.Path,
-    on_cpu: Callable[[pathlib.Path, Inputs, str], Run],
-    on_npu: Callable[[pathlib.Path, Inputs, str], Run],
-) -> list[OperatorResult]:
+def operator_results(path: pathlib.Path, inputs: Inputs, runner: Runner) -> list[OperatorResult]:
     """Runs each operator, the worst first.
 
     Args:
         path: The file.
         inputs: Some images.
-        folder: Where to write files.
-        on_cpu: Runs a file there; the last argument says what it is, for people.
-        on_npu: Compiles and runs a file.
+        runner: What runs files.
 
     Raises:
         ValueError: If one of the runs fails.
     """
     content, graph = path.read_bytes(), read_graph(path)
-    exposed = folder / f"all tensors of {path.name}"
+    exposed = runner.folder / f"all tensors of {path.name}"
     exposed.write_bytes(expose_tensors(content))
-    reference = _complete(on_cpu(exposed, inputs, "the CPU"))
-    in_file = _complete(on_npu(exposed, inputs, "the emulated NPU"))
-    apart = folder / f"operators of {path.name}"
+    reference = _complete(runner.on_cpu(exposed, inputs))
+    in_file = _complete(runner.on_npu(exposed, inputs))
+    apart = runner.folder / f"operators of {path.name}"
     changed, sources = operators_alone(content)
     apart.write_bytes(changed)
     given = _given(graph, inputs, reference, read_graph(changed), sources)
-    alone = _complete(on_npu(apart, given, "the emulated NPU"))
+    alone = _complete(runner.on_npu(apart, given))
     place = {tensor: index for index, tensor in enumerate(readable_tensors(graph))}
     results = [
         _result(graph, operator, tensor, [_values(run, place[tensor]) for run in runs])

@@ -7,10 +7,7 @@ something else there shows. Needs the extra `openvino`.
 """
 
 import dataclasses
-import os
 import pathlib
-import sys
-import tempfile
 
 import numpy as np
 from absl import flags
@@ -22,11 +19,10 @@ from care_keras.data.sources import open_source
 from care_keras.litert.model import runtime_version
 from care_keras.metrics import snr_db, top1_agreement
 from tflite.benchmark.machine import cpu_flags
-from tflite.child.worker import ask
 from tflite.inputs.flags import input_overrides
 from tflite.inputs.model_inputs import read_model_input
 from tflite.inputs.on_images import run_on_images
-from tflite.openvino import worker
+from tflite.openvino.run import MODES, run_in_openvino
 
 _MODEL = flags.DEFINE_multi_string(
     "model", None, "A classifier's .tflite file; give several.", required=True
@@ -43,8 +39,6 @@ _MIN_AGREEMENT = flags.DEFINE_float(
 )
 _TIMEOUT = flags.DEFINE_float("timeout", 600, "Seconds for each file.", lower_bound=0.1)
 
-# The real numbers that codes stand for, and kernels that work on codes.
-_MODES = ("real numbers", "int8 kernels")
 # Without it sums of two products saturate at 16 bits (oneDNN's developer guide, "Nuances of int8
 # Computations"), which OpenVINO computes with.
 _VNNI = {"avx512_vnni", "avx_vnni"}
@@ -118,7 +112,7 @@ def _compare(path, source, overrides):
             f"Received: an output of {litert.outputs.shape[2:]} in {path}"
         )
     expected = litert.outputs[:, 0]
-    outputs, about = _run_openvino(path, litert.inputs, litert.input.shape)
+    outputs, about = run_in_openvino(path, litert.inputs, litert.input.shape, MODES, _TIMEOUT.value)
     quantized = litert.output.scale > 0
     return [
         _Agreement(
@@ -128,35 +122,12 @@ def _compare(path, source, overrides):
             agreement=top1_agreement(given, expected),
             snr_db=snr_db(litert.output.dequantize(given), litert.output.dequantize(expected)),
             equal=float(np.mean(given == expected)),
-            judged=mode == _MODES[0] or bool(cpu_flags() & _VNNI),
+            judged=mode == MODES[0] or bool(cpu_flags() & _VNNI),
         )
         for mode, given in outputs.items()
         # A float file is computed in float in either mode.
-        if quantized or mode == _MODES[0]
-    ], about
-
-
-def _run_openvino(path, inputs, shape):
-    """Outputs by mode, and what ran."""
-    with tempfile.TemporaryDirectory(prefix="care_keras_openvino-") as name:
-        folder = pathlib.Path(name)
-        np.save(folder / "inputs.npy", inputs, allow_pickle=False)
-        request = {
-            "model": os.fspath(path),
-            "inputs": os.fspath(folder / "inputs.npy"),
-            "input_shape": [int(size) for size in shape],
-            "outputs": os.fspath(folder / "outputs of "),
-            "modes": _MODES,
-        }
-        print(f"running {path.name} in OpenVINO", file=sys.stderr, flush=True)
-        answer = ask("OpenVINO", worker.__file__, request, _TIMEOUT.value)
-        outputs = {
-            mode: np.load(folder / f"outputs of {mode}.npy", allow_pickle=False) for mode in _MODES
-        }
-    return outputs, (
-        f"OpenVINO {answer['version']} on {answer['device'].strip()}, "
-        f"against LiteRT {runtime_version()}"
-    )
+        if quantized or mode == MODES[0]
+    ], f"{about}, against LiteRT {runtime_version()}"
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def test_a_compiler_that_hangs_is_ended(folder):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--model=good.tflite", "--soc=SM1"], "--soc=SM1: LiteRT compiles for SA8255, SA8295, "),
+        (["--model=good.tflite", "--soc=SM1"], "LiteRT compiles for SA8255, SA8295, "),
         (["--model=bad.tflite"], "The file is no TFLite model"),
         (["--model=open.tflite", "--size=8", *_NORMALIZED], "An NPU takes files of fixed sizes"),
         (["--model=good.tflite", "--output_dir=bad.tflite"], "--output_dir: bad.tflite is no "),

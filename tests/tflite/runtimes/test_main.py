@@ -8,8 +8,13 @@ import sys
 import pytest
 
 from care_keras.emit.network import emit_tflite
+from care_keras.files import user_cache
 from care_keras.models import load_preset
+from tests.needed import give_up, need_package
+from tests.tflite.cast_codes import write_good_and_cast
 from tests.tflite.commands import run_here
+from tflite.arm64.cache import Cache
+from tflite.arm64.emulator import find_emulator
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +66,47 @@ def test_a_python_that_is_not_there(folder):
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"error: --python: there is no program {missing}"
+
+
+def test_nothing_to_compare_with(folder):
+    done = run_here("tflite.runtimes", "--model=portable.tflite", folder=folder)
+    assert done.returncode == 2
+    assert "give --python=PYTHON, or --on=arm64" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "name"),
+    [
+        ("npu", "onnxruntime_qnn", "Qualcomm SM8650, emulated"),
+        ("openvino", "openvino", "OpenVINO, CPU"),
+    ],
+)
+def test_runtimes_that_are_no_litert(tmp_path, kind, package, name):
+    """They round otherwise, and read cast codes as the numbers that they stand for."""
+    need_package(package, kind)
+    write_good_and_cast(tmp_path)
+    flags = ["--model=good.tflite", "--model=cast.tflite", "--inputs=40", "--output_json=r.json"]
+    done = run_here("tflite.runtimes", *flags, f"--on={kind}", folder=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: cast.tflite in {name}: wrong"
+    here, good, _, cast = json.loads((tmp_path / "r.json").read_text())
+    assert (here["verdict"], good["side"], cast["verdict"]) == ("equal", name, "wrong")
+    assert good["verdict"].startswith("within ") and good["photos_snr_db"] > 14
+    assert cast["photos_snr_db"] < 8
+    # An emulator's time is nobody's.
+    assert here["median_ms"] > 0 and good["median_ms"] is None
+
+
+def test_emulated_cores(folder, tmp_path):
+    try:
+        find_emulator(Cache(user_cache("arm64")), "2.3.0")
+    except ValueError as error:
+        give_up(str(error))
+    flags = ["--model=portable.tflite", "--inputs=4", f"--output_json={tmp_path / 'r.json'}"]
+    done = run_here(
+        "tflite.runtimes", *flags, "--on=arm64", "--core=max", "--threads=1,2", folder=folder
+    )
+    assert done.returncode == 0, done.stderr
+    records = json.loads((tmp_path / "r.json").read_text())
+    assert [one["side"] for one in records] == [None, "max, 1 thread", "max, 2 threads"]
+    assert {one["verdict"] for one in records} == {"equal"}

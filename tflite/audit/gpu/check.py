@@ -45,14 +45,30 @@ def audit_gpu(
         ValueError: If the file has operators of the user's own.
     """
     check_no_custom_operators(graph)
+    attempt = attempt_on_gpu(path, inputs, precision, timeout_seconds, runtime_folder)
+    return _judge(attempt, graph, inputs, precision)
+
+
+def attempt_on_gpu(
+    path: str | os.PathLike,
+    inputs: AuditInputs,
+    precision: str,
+    timeout_seconds: float,
+    runtime_folder: str | os.PathLike | None = None,
+) -> Attempt:
+    """The run of `audit_gpu`, with one driver after another until one has a device.
+
+    Raises:
+        NoAcceleratorError: If there is no accelerator, or no device for it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         job = Job(pathlib.Path(folder), path, inputs, precision, runtime_folder)
         for icd in drivers(folder):
             attempt = job.run(icd, timeout_seconds)
             if attempt.log.no_adapter is None:
                 break
-        _check_accelerator(attempt)
-        return _judge(attempt, graph, inputs, precision)
+    _check_accelerator(attempt)
+    return attempt
 
 
 def check_no_custom_operators(graph: Graph) -> None:
@@ -94,7 +110,7 @@ def _judge(attempt: Attempt, graph: Graph, inputs: AuditInputs, precision: str) 
     device = _device(attempt)
     half = precision == "float16" and (device is None or device.half_precision is not False)
     arithmetic = "float16" if half else "float32"
-    acceleration, message = _acceleration(attempt, graph)
+    word, message = acceleration(attempt, graph)
     outputs = _differences(attempt.results, graph, inputs.are_images)
     ranges = attempt.facts.get("ranges", {})
     beyond = sorted(
@@ -104,9 +120,9 @@ def _judge(attempt: Attempt, graph: Graph, inputs: AuditInputs, precision: str) 
     return GpuAudit(
         device=device,
         arithmetic=arithmetic,
-        acceleration=acceleration,
+        acceleration=word,
         operators=len(graph.operators),
-        on_gpu=len(graph.operators) if acceleration == "full" else attempt.log.on_gpu,
+        on_gpu=len(graph.operators) if word == "full" else attempt.log.on_gpu,
         refused=attempt.log.refused,
         message=message,
         quantized=quantized,
@@ -158,7 +174,7 @@ _STAGES = {
 }
 
 
-def _acceleration(attempt, graph):
+def acceleration(attempt: Attempt, graph: Graph) -> tuple[str, str | None]:
     """One word for how much runs on the GPU, and what went wrong."""
     log, facts = attempt.log, attempt.facts
     if attempt.hung:
