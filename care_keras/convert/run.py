@@ -32,6 +32,7 @@ from care_keras.convert.task_metadata import (
 from care_keras.convert.verdict import FailedCheckError, judge
 from care_keras.data.sidecar import sidecar_path
 from care_keras.deploy.pixels import pixel_records
+from care_keras.emit.network import input_names
 from care_keras.files import atomic_path, write_atomically
 from care_keras.litert.layer_runner import LayerDifference
 from care_keras.quantization import is_quantized
@@ -228,7 +229,7 @@ def _report(job, converted, graph, held_out):
     print(f"comparing layers on {len(examples)} examples", flush=True)
     # Of several inputs the form of raw pixels says which of them are.
     is_of_pixels = len(form.inputs) > 1 and bool(pixel_records(form))
-    names = ["images"] if len(form.inputs) == 1 else [tensor.name for tensor in form.inputs]
+    names = input_names(form)
     arrays = in_order(names, examples.values(is_of_pixels))
     record = form.preprocessing
     return write_report(

@@ -71,6 +71,13 @@ def emit_tflite(
     return emitter.emit(all_tensors)
 
 
+def input_names(model: DeployModel) -> list[str]:
+    """Names that the inputs of a model have in its file's signature, in the model's order."""
+    if len(model.inputs) == 1:
+        return ["images"]
+    return [tensor.name for tensor in model.inputs]
+
+
 class Emitter:
     """One file in the making; the rules call its methods.
 
@@ -119,18 +126,12 @@ class Emitter:
                 return source
             return layer.name
 
-        unfold(self._model).run(self._input_names(), follow)
+        unfold(self._model).run(input_names(self._model), follow)
         return found
-
-    def _input_names(self):
-        """Names of the inputs in the file's signature."""
-        if len(self._model.inputs) == 1:
-            return ["images"]
-        return [tensor.name for tensor in self._model.inputs]
 
     def emit(self, all_tensors) -> bytes:
         tensors, fed = [], {}
-        inputs = zip(self._model.inputs, self._input_names(), self._shapes, strict=True)
+        inputs = zip(self._model.inputs, input_names(self._model), self._shapes, strict=True)
         for image, name, shape in inputs:
             record = self._records.get(image.name)
             tensor, fed[name] = self._open_input(name, shape, record is not None)
