@@ -137,6 +137,20 @@ class LiteRTFile:
         """The third part of `run`."""
         return {name: self.tensor(output.index) for name, output in self.outputs.items()}
 
+    def inferences(self, samples: Mapping[int, np.ndarray]) -> Iterator[None]:
+        """Runs the model on one sample after the other; after each, `tensor` reads what it gave.
+
+        Args:
+            samples: Arrays `(samples, *shape)` for each input, by the tensor's index.
+
+        Raises:
+            ValueError: As `run`.
+        """
+        for number in range(len(next(iter(samples.values())))):
+            self.feed({name: samples[one.index][number] for name, one in self.inputs.items()})
+            self.invoke()
+            yield
+
     def tensor(self, index: int) -> np.ndarray:
         """What a tensor of the main graph holds; of those inside only with `keep_all`.
 

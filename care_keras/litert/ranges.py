@@ -37,9 +37,7 @@ def largest_floats(
     largest = dict.fromkeys(floats, 0.0)
     if not floats:
         return {}
-    for number in range(len(next(iter(samples.values())))):
-        file.feed({name: samples[one.index][number] for name, one in file.inputs.items()})
-        file.invoke()
+    for _ in file.inferences(samples):
         for index in floats:
             values = file.tensor(index)
             finite = np.abs(values[np.isfinite(values)])

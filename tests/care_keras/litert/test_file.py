@@ -48,6 +48,17 @@ def test_each_input_is_where_it_belongs():
     np.testing.assert_allclose(plain["box"], 2 * plain["scores"][:, :2], rtol=1e-5)
 
 
+def test_one_sample_after_the_other():
+    file = LiteRTFile(several_ends("both"))
+    rows = [inputs_for(file, seed) for seed in range(3)]
+    samples = {
+        tensor.index: np.stack([one[name] for one in rows]) for name, tensor in file.inputs.items()
+    }
+    found = [file.results()["scores"] for _ in file.inferences(samples)]
+    np.testing.assert_array_equal(found, [file.run(one)["scores"] for one in rows])
+    assert not np.array_equal(found[0], found[2])
+
+
 def test_inputs_that_do_not_fit():
     file = LiteRTFile(several_ends("both"))
     inputs = inputs_for(file)

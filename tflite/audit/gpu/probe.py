@@ -57,17 +57,10 @@ def _on_cpu(model, samples):
     """The outputs by index, as an app gets them: through XNNPACK."""
     file = LiteRTFile(model)
     results = {output.index: [] for output in file.outputs.values()}
-    for _ in _inferences(file, samples):
+    for _ in file.inferences(samples):
         for index in results:
             results[index].append(file.tensor(index))
     return {index: np.stack(arrays) for index, arrays in results.items()}
-
-
-def _inferences(file, samples):
-    for number in range(len(next(iter(samples.values())))):
-        file.feed({name: samples[one.index][number] for name, one in file.inputs.items()})
-        file.invoke()
-        yield
 
 
 def _compile(model, precision, folder):
