@@ -1,4 +1,4 @@
-"""A progress line that suits a terminal and a log file alike."""
+"""A progress line on stderr that suits a terminal and a log file alike."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ def progress(items: Iterable[_T], label: str, total: int | None = None) -> Itera
         total: Number of items; `len(items)` if not given.
     """
     total = len(items) if total is None else total  # type: ignore[arg-type]
-    terminal = sys.stdout.isatty()
+    terminal = sys.stderr.isatty()
     started = shown = time.monotonic()
     next_quarter = 1
     done = 0
@@ -44,5 +44,5 @@ def _line(label, done, total, seconds):
 
 
 def _show(text):
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from care_keras.console.progress import progress
-from tflite.runs import worker
 from tflite.child.worker import WorkerError, open_worker
+from tflite.runs import worker
 
 if TYPE_CHECKING:
     from tflite.inputs.real_and_extreme import Inputs

@@ -3,7 +3,7 @@ from care_keras.console.progress import progress
 
 def test_items_pass_through_and_a_log_gets_a_line_per_quarter(capsys):
     assert list(progress(range(100), "reading")) == list(range(100))
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert [line.split(" (")[0] for line in lines] == [
         "reading 25/100",
         "reading 50/100",
@@ -15,4 +15,4 @@ def test_items_pass_through_and_a_log_gets_a_line_per_quarter(capsys):
 def test_fewer_items_than_quarters_and_none(capsys):
     assert list(progress([7, 8], "reading")) == [7, 8]
     assert list(progress([], "nothing")) == []
-    assert capsys.readouterr().out.splitlines()[-1].startswith("reading 2/2")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("reading 2/2")

@@ -17,6 +17,7 @@ from care_keras.tflite_file.task_metadata import (
     with_associated_files,
 )
 from care_keras.tflite_file.writer import Writer
+from tests.needed import need_package
 
 LABELS = ("cat", "dog", "Österreich", "a b")
 
@@ -86,10 +87,9 @@ def test_content_that_is_no_model():
 
 @pytest.mark.parametrize("channels", [3, 1])
 def test_mediapipe_reads_what_was_meant(channels):
-    schema = pytest.importorskip(
-        "mediapipe.tasks.metadata.metadata_schema_py_generated",
-        reason="mediapipe is not installed: pip install '.[mediapipe]'",
-    )
+    need_package("mediapipe", "mediapipe")
+    from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
+
     mean, std = [127.5, 100.0, 90.0][:channels], [50.0, 60.0, 70.0][:channels]
     table = classifier_metadata(classifier(channels, mean=mean, std=std))
     assert table[4:8] == b"M001"

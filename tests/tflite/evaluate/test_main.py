@@ -51,7 +51,7 @@ def test_two_files_with_flags_for_what_nothing_describes(folder):
     assert content["images"] == np.sum(first["confusion"]) == 50
     lines = done.stdout.splitlines()
     assert f"{first['top1']:.2%}" in next(line for line in lines if line.startswith("float32"))
-    assert "evaluating, image 50/50" in done.stdout and lines[-1] == "wrote figures.json"
+    assert "evaluating, image 50/50" in done.stderr and lines[-1] == "wrote figures.json"
 
 
 def test_a_bad_image_leaves_nothing_half_written(folder):

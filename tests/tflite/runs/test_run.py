@@ -8,10 +8,10 @@ import pytest
 
 from care_keras.litert.model import LiteRTModel
 from tests.tflite.tiny_models import tiny_model
-from tflite.runs.python import host_command
-from tflite.runs.run import run_images
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
+from tflite.runs.python import host_command
+from tflite.runs.run import run_images
 
 PLAIN = InputOverrides(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
