@@ -14,7 +14,8 @@ from android_bench.run.delegation import (
     refusal,
 )
 from android_bench.run.plan import PROBE, Cell
-from tflite.benchmark_tool.log import BenchmarkLog, failure_reason, parse_log
+from tflite.benchmark_tool.log import BenchmarkLog, parse_log
+from tflite.benchmark_tool.messages import failure_reason
 from tflite.child.program import Finished
 
 _KEPT_OUTPUT = 20_000

@@ -11,7 +11,8 @@ import dataclasses
 
 from android_bench.phone.connection import Phone
 from android_bench.phone.errors import PhoneError
-from tflite.benchmark_tool.log import RunStatistics, parse_log
+from tflite.benchmark_tool.log import parse_log
+from tflite.benchmark_tool.runs import RunStatistics
 
 # Of which the least, the greatest and the average say each.
 RUNS = 3

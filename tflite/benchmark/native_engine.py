@@ -11,7 +11,8 @@ import numpy as np
 from care_keras.data.noise import random_input
 from tflite.benchmark.engine import ONE_RUN, DelegateSummary, ModelRun, Round, RoundPlan
 from tflite.benchmark.litert_engine import LiteRTEngine
-from tflite.benchmark_tool.log import BenchmarkLog, failure_reason, parse_log
+from tflite.benchmark_tool.log import BenchmarkLog, parse_log
+from tflite.benchmark_tool.messages import failure_reason
 from tflite.benchmark_tool.profile import OpProfile
 from tflite.child import program
 

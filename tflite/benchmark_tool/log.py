@@ -7,15 +7,22 @@ be there and agree with itself, so that a log cut short is an error, not a figur
 """
 
 import dataclasses
-import math
 import re
 
 from tflite.benchmark_tool.delegates import DelegateUse, parse_delegation
-from tflite.benchmark_tool.profile import OpProfile, message_lines, parse_profile
+from tflite.benchmark_tool.messages import (
+    ERRORS,
+    FAILED,
+    WARNINGS,
+    damaged,
+    failure_reason,
+    message_lines,
+    messages,
+)
+from tflite.benchmark_tool.profile import OpProfile, parse_profile
+from tflite.benchmark_tool.runs import RunStatistics, read_runs
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
-_STATISTICS = re.compile(r"(?<![\w=])count=\d+.*")
-_FIELD = re.compile(rf"(\w+)=({_NUMBER})")
 _TIMINGS = re.compile(r"nference timings in us: (.*)")
 _TIMING = re.compile(rf"([A-Za-z][A-Za-z ()]*): ({_NUMBER})")
 _MEMORY = re.compile(rf"\(MB\): init=({_NUMBER}) overall=({_NUMBER})")
@@ -24,26 +31,6 @@ _PEAK = re.compile(rf"Overall peak memory footprint \(MB\) via periodic monitori
 _GRAPH = re.compile(r"Graph: \[(.*)\]")
 _SIZE = re.compile(rf"The input model file size \(MB\): ({_NUMBER})")
 _THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference): \[(-?\d+)\]")
-_LEVEL = re.compile(r"\b(WARN|WARNING|ERROR|FATAL): ?|[ \]]([WEF])[/ ](?:tflite|native)\b")
-_WARNING_LEVELS, _ERROR_LEVELS = ("WARN", "WARNING", "W"), ("ERROR", "FATAL", "E", "F")
-_FAILED = "Benchmarking failed"
-_QUOTED = 300
-
-
-@dataclasses.dataclass(frozen=True)
-class RunStatistics:
-    """A `count=` line. What the release does not print, or no run gave, is `None`."""
-
-    count: int
-    first_us: float | None = None
-    last_us: float | None = None
-    min_us: float | None = None
-    max_us: float | None = None
-    avg_us: float | None = None
-    std_us: float | None = None
-    p5_us: float | None = None
-    median_us: float | None = None
-    p95_us: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,14 +86,14 @@ def parse_log(text: str, exit_code: int = 0) -> BenchmarkLog:
             or is none of benchmark_model's. The message quotes the output.
     """
     lines = message_lines(text)
-    if exit_code != 0 or any(_FAILED in line for line in lines):
+    if exit_code != 0 or any(FAILED in line for line in lines):
         code = f" with exit code {exit_code}" if exit_code else ""
         raise ValueError(f"benchmark_model failed{code}. Received: {failure_reason(text)!r}")
     timings = _timings(lines, text)
     warmup, regular = _statistics(lines, timings, text)
     memory = _search(_MEMORY, lines)
     if memory is None and any(_MEMORY_NOTE in line for line in lines):
-        raise _damaged("ends before its memory figures", text)
+        raise damaged("ends before its memory figures", text)
     peak, size, threads, graph = (
         _search(pattern, lines) for pattern in (_PEAK, _SIZE, _THREADS, _GRAPH)
     )
@@ -126,96 +113,43 @@ def parse_log(text: str, exit_code: int = 0) -> BenchmarkLog:
         delegates=delegation.delegates,
         unapplied_delegates=delegation.unapplied,
         unconsumed_flags=delegation.unconsumed_flags,
-        warnings=_messages(text, _WARNING_LEVELS),
-        errors=_messages(text, _ERROR_LEVELS),
+        warnings=messages(text, WARNINGS),
+        errors=messages(text, ERRORS),
         profile=parse_profile(text),
     )
-
-
-def failure_reason(text: str) -> str:
-    """Why a run failed, in one line: its error messages, or else its last line."""
-    errors = [line for line in _messages(text, _ERROR_LEVELS) if _FAILED not in line]
-    # The list of all flags may follow what is wrong with one of them.
-    telling = [line for line in errors if not line.startswith("usage:")]
-    return " ".join(telling or errors)[:_QUOTED] or _tail(text)
 
 
 def _timings(lines, text):
     """The line that closes a run, by its lower-case names; figures in microseconds."""
     found = list(dict.fromkeys(hit[1] for line in lines if (hit := _TIMINGS.search(line))))
     if not found:
-        raise _damaged("has no line 'Inference timings in us'", text)
+        raise damaged("has no line 'Inference timings in us'", text)
     if len(found) > 1:
-        raise _damaged(f"holds {len(found)} runs; give one at a time", text)
+        raise damaged(f"holds {len(found)} runs; give one at a time", text)
     timings = {name.strip().lower(): float(value) for name, value in _TIMING.findall(found[0])}
     # Names of the average in releases up to 1.14, up to 2.1, and since.
     for name in ("no stats", "inference", "inference (avg)"):
         if name in timings:
             timings["average"] = timings[name]
     if "init" not in timings or "average" not in timings:
-        raise _damaged("has a cut line 'Inference timings in us'", text)
+        raise damaged("has a cut line 'Inference timings in us'", text)
     return timings
 
 
 def _statistics(lines, timings, text):
     """The warm-up's and the regular runs' figures."""
-    found = [
-        hit[0]
-        for line in lines
-        if (hit := _STATISTICS.search(line))
-        # A profile's summary has such figures, too.
-        and "(microseconds):" not in line
-        and "(bytes):" not in line
-    ]
-    if not found:
-        raise _damaged("has no 'count=' line", text)
-    if len(found) > 2:
-        raise _damaged(f"has {len(found)} 'count=' lines, of more than one run", text)
-    statistics = [_run_statistics(line, text) for line in found]
+    statistics = read_runs(lines, text)
+    if not statistics:
+        raise damaged("has no 'count=' line", text)
     regular = statistics[-1]
     # One and the same number, printed twice with six digits.
     if regular.count and _six_digits(regular.avg_us) != _six_digits(timings["average"]):
-        raise _damaged(
+        raise damaged(
             f"is cut or damaged: its regular runs took {regular.avg_us:g} us on average by one "
             f"line and {timings['average']:g} us by another",
             text,
         )
     return (statistics[0] if len(statistics) == 2 else None), regular
-
-
-def _run_statistics(line, text):
-    values = {name: float(value) for name, value in _FIELD.findall(line)}
-    count = int(values["count"])
-    if count == 0:
-        # A dry run prints percentiles of 0.
-        return RunStatistics(count=0)
-    if "avg" not in values and (count == 1 or "(all same)" in line) and "curr" in values:
-        values = {"std": 0.0} | values
-        for name in ("first", "min", "max", "avg"):
-            values[name] = values["curr"]
-    low, average, high = (values.get(name, math.nan) for name in ("min", "avg", "max"))
-    ordered = [low, *(values[name] for name in ("p5", "median", "p95") if name in values), high]
-    # An average of six digits may lie outside by its rounding.
-    inside = low * (1 - 1e-5) <= average <= high * (1 + 1e-5)
-    if not inside or ordered != sorted(ordered):
-        raise _damaged(f"has a cut or damaged line {line!r}", text)
-    return RunStatistics(
-        count=count,
-        **{
-            f"{field}_us": values.get(name)
-            for name, field in (
-                ("first", "first"),
-                ("curr", "last"),
-                ("min", "min"),
-                ("max", "max"),
-                ("avg", "avg"),
-                ("std", "std"),
-                ("p5", "p5"),
-                ("median", "median"),
-                ("p95", "p95"),
-            )
-        },
-    )
 
 
 def _six_digits(value):
@@ -224,26 +158,3 @@ def _six_digits(value):
 
 def _search(pattern, lines):
     return next((found for line in lines if (found := pattern.search(line))), None)
-
-
-def _messages(text, levels):
-    """Messages of some levels, named by the tool or by logcat's letter."""
-    raw = text.replace("\r", "").split("\n")
-    return tuple(
-        message.strip()
-        for line, message in zip(raw, message_lines(text), strict=True)
-        if (found := _LEVEL.search(line))
-        and (found[1] or found[2]) in levels
-        # The Android app logs its result as an error, to have it seen.
-        and not _TIMINGS.search(line)
-    )
-
-
-def _damaged(what, text):
-    return ValueError(f"The output of benchmark_model {what}. Received: {_tail(text)!r}")
-
-
-def _tail(text):
-    """The end of an output as one line that is fit to be shown."""
-    lines = [line.strip() for line in text.replace("\r", "").split("\n") if line.strip()]
-    return " | ".join(lines[-3:])[-_QUOTED:] if lines else "no output"

@@ -9,6 +9,8 @@ import dataclasses
 import math
 import re
 
+from tflite.benchmark_tool.messages import message_lines
+
 _PHASES = {
     "Profiling Info for Benchmark Initialization": "initialization",
     "Operator-wise Profiling Info for Regular Benchmark Runs": "regular",
@@ -22,15 +24,6 @@ _END = re.compile(r"^(?:Subgraph .*\) )?\d+ nodes observed")
 _AVERAGE = re.compile(
     rf"Timings \(microseconds\): .*?(?:avg=({_NUMBER})|curr=({_NUMBER})(?:\(all same\)|\s*$))"
 )
-
-# What comes before the message in a line of logcat, of glog, of Xcode, or of the tool itself.
-_PREFIX = re.compile(
-    r"^(?:\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +(?:\d+ +\d+ +)?[VDIWEF](?:/| )[^:]*?: ?"
-    r"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* (?:[IWEF] )?\S+\] "
-    r"|[IWEF]\d{4} +\S+ +\d+ \S+\] )?"
-    r"(?:(?:VERBOSE|INFO|WARN|WARNING|ERROR|FATAL): ?)?"
-)
-_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +83,6 @@ class OpProfile:
             for name, (nodes, time_ms) in totals.items()
         ]
         return sorted(rows, key=lambda row: -row[2])
-
-
-def message_lines(text: str) -> list[str]:
-    """The lines of an output without what logcat, glog or the tool put before the message."""
-    # `adb shell` ends lines with any number of carriage returns, a terminal leaves its codes.
-    plain = _TERMINAL_CODES.sub("", text.replace("\r", ""))
-    return [_PREFIX.sub("", line, count=1) for line in plain.split("\n")]
 
 
 def parse_profile(text: str) -> tuple[OpProfile, ...]:

@@ -10,7 +10,8 @@ from android_bench.run.folder import WORK_FOLDER
 from android_bench.run.single_runs import RUNS, single_flags, times_of
 from tests.android_bench.sessions import make_request, run_session
 from tests.tflite.benchmark_tool.test_log import LOGS
-from tflite.benchmark_tool.log import RunStatistics, parse_log
+from tflite.benchmark_tool.log import parse_log
+from tflite.benchmark_tool.runs import RunStatistics
 
 ODD_FOLDER = "/data/local/tmp/it's a; $(reboot) ä folder"
 

@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from tflite.benchmark_tool.delegates import DelegateUse, parse_delegation
-from tflite.benchmark_tool.profile import message_lines
+from tflite.benchmark_tool.messages import message_lines
 
 LOGS = pathlib.Path(__file__).parents[1] / "benchmark_model_logs"
 
