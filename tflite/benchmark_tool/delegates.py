@@ -20,6 +20,13 @@ _REPLACING = re.compile(
     r"Replacing (\d+)(?: out of (\d+))? node\(s\) with delegate \((.+?)\) node, "
     r"yielding (\d+) partitions(?: for (.+?)\.?$)?"
 )
+# What a compiler plugin took from the graph before the runtime saw it: then the runtime counts
+# one operation for each part. LiteRT 2.2.0, litert/compiler/plugin/compiler_plugin.cc.
+_COMPILED = re.compile(
+    r"Partitioned subgraph<(\d+)>, selected (\d+) ops, from a total of (\d+) ops"
+)
+# LiteRT's program prints it for --use_npu alone.
+_NPU_REQUESTED = re.compile(r"^dispatch_library_path: ")
 _CREATED = re.compile(r"Created TensorFlow Lite (?:(.+?) )?delegate for ([\w ]+)")
 _PROVIDED = re.compile(r"^(\w+) delegate created\.")
 _REQUESTED = re.compile(
@@ -39,9 +46,9 @@ class DelegateUse:
     """A delegate, and how much of the graph it runs. `None` is what the output does not say.
 
     Attributes:
-        name: `"XNNPACK"`, `"GPU"`, `"NNAPI"`, ...
+        name: `"XNNPACK"`, `"GPU"`, `"NNAPI"`, `"NPU"`, ...
         explicit: Whether benchmark_model applied it, for a flag; otherwise the runtime
-            did by itself, as it does with XNNPACK.
+            did by itself, as it does with XNNPACK, and LiteRT's with all of them.
         coverage: `"all"`, `"part"` or `"none"` of the graph.
         kernels: Delegate kernels, each one part of the graph.
         delegated_nodes: Nodes it took over.
@@ -79,6 +86,7 @@ def parse_delegation(lines: list[str]) -> Delegation:
     requested: list[str] = []
     unconsumed: list[str] = []
     replaced: dict[tuple[str, str], tuple[int, int | None, int]] = {}
+    compiled: dict[str, tuple[int, int]] = {}
     dump = _StateDump()
 
     def note(name, **fields):
@@ -97,6 +105,10 @@ def parse_delegation(lines: list[str]) -> Delegation:
             # A graph that is prepared anew says it again: the last word counts.
             replaced[_canonical(found[3]), found[5] or ""] = (int(found[1]), nodes, int(found[4]))
             note(_canonical(found[3]))
+        elif found := _COMPILED.search(line):
+            compiled[found[1]] = (int(found[2]), int(found[3]))
+        elif _NPU_REQUESTED.search(line):
+            requested.append("NPU")
         elif found := _CREATED.search(line):
             note(_created_name(found))
         elif found := _PROVIDED.search(line):
@@ -116,6 +128,8 @@ def parse_delegation(lines: list[str]) -> Delegation:
         elif flag.startswith("--external_delegate_path="):
             requested.append("EXTERNAL")
     for name, counts in _sum_over_subgraphs(replaced).items():
+        if name == "NPU":
+            counts = _before_compilation(counts, compiled)
         note(name, **{**counts, **uses[name]})
     for name, counts in dump.counts().items():
         note(name, **{**counts, **uses.get(name, {})})
@@ -182,6 +196,22 @@ def _sum_over_subgraphs(replaced):
     }
 
 
+def _before_compilation(counts, compiled):
+    """What an NPU runs, in operations of the file instead of the parts they were compiled to."""
+    nodes = sum(total for _, total in compiled.values())
+    if not nodes or counts["coverage"] == "none":
+        return counts
+    taken = sum(selected for selected, _ in compiled.values())
+    complete = counts["coverage"] == "all" and taken == nodes
+    return {
+        "delegated_nodes": taken,
+        "nodes": nodes,
+        "partitions": counts["partitions"],
+        "kernels": counts["delegated_nodes"],
+        "coverage": "all" if complete else "part",
+    }
+
+
 def _coverage(delegated, nodes, partitions):
     if delegated == 0:
         return "none"
@@ -200,4 +230,10 @@ def _created_name(found):
 
 def _canonical(node_name):
     """`"TfLiteGpuDelegateV2"` -> `"GPU"`."""
+    # LiteRT's accelerators: `kDelegateName` in 2.2.0's litert/runtime/dispatch/
+    # dispatch_delegate.cc, and LITERT_CL, LITERT_OPENGL by the GPU's backend.
+    if node_name == "DispatchDelegate":
+        return "NPU"
+    if node_name.startswith("LITERT_"):
+        return "GPU"
     return re.sub(r"^TfLite|Delegate(V\d+)?$", "", node_name).upper() or node_name

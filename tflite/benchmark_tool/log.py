@@ -1,7 +1,8 @@
-"""What TFLite's benchmark_model prints, old releases and new, as a record.
+"""What benchmark_model prints, of either family and of any release, as a record.
 
-The formats were taken from real logs and from the tool's sources
-(`tflite/tools/benchmark` in LiteRT, before that `tensorflow/lite/tools/benchmark`).
+The formats were taken from real logs and from the sources of the two programs: TensorFlow
+Lite's (`tflite/tools/benchmark` in LiteRT, before that `tensorflow/lite/tools/benchmark`) and
+LiteRT's own (`litert/tools/benchmark_litert_model.*`, releases 2.0.2 to 2.2.0).
 Lines that are not known are passed over. What a result cannot be without has to
 be there and agree with itself, so that a log cut short is an error, not a figure.
 """
@@ -9,7 +10,9 @@ be there and agree with itself, so that a log cut short is an error, not a figur
 import dataclasses
 import re
 
+from tflite.benchmark_tool.closing import read_closing
 from tflite.benchmark_tool.delegates import DelegateUse, parse_delegation
+from tflite.benchmark_tool.family import LITERT
 from tflite.benchmark_tool.messages import (
     ERRORS,
     FAILED,
@@ -23,12 +26,8 @@ from tflite.benchmark_tool.profile import OpProfile, parse_profile
 from tflite.benchmark_tool.runs import RunStatistics, read_runs
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
-_TIMINGS = re.compile(r"nference timings in us: (.*)")
-_TIMING = re.compile(rf"([A-Za-z][A-Za-z ()]*): ({_NUMBER})")
-_MEMORY = re.compile(rf"\(MB\): init=({_NUMBER}) overall=({_NUMBER})")
-_MEMORY_NOTE = "the following is only APPROXIMATE to the actual memory footprint"
-_PEAK = re.compile(rf"Overall peak memory footprint \(MB\) via periodic monitoring: ({_NUMBER})")
-_GRAPH = re.compile(r"Graph: \[(.*)\]")
+# LiteRT's program names the file in other words.
+_GRAPH = re.compile(r"Graph: \[(.*)\]|^Loading model from: (.*)")
 _SIZE = re.compile(rf"The input model file size \(MB\): ({_NUMBER})")
 _THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference): \[(-?\d+)\]")
 
@@ -38,6 +37,7 @@ class BenchmarkLog:
     """One run of benchmark_model. `None` is what the output does not say.
 
     Attributes:
+        family: `"tensorflow"` or `"litert"`, whose program it is (`family.Family.key`).
         model: The file, as it was named to the tool.
         model_size_mb: Its size in units of 1,000,000 bytes.
         threads: Threads asked for; -1 leaves it to the runtime.
@@ -56,6 +56,7 @@ class BenchmarkLog:
         profile: Per-op profiles; a profiled run's latency is inflated.
     """
 
+    family: str
     model: str | None
     model_size_mb: float | None
     threads: int | None
@@ -89,27 +90,25 @@ def parse_log(text: str, exit_code: int = 0) -> BenchmarkLog:
     if exit_code != 0 or any(FAILED in line for line in lines):
         code = f" with exit code {exit_code}" if exit_code else ""
         raise ValueError(f"benchmark_model failed{code}. Received: {failure_reason(text)!r}")
-    timings = _timings(lines, text)
-    warmup, regular = _statistics(lines, timings, text)
-    memory = _search(_MEMORY, lines)
-    if memory is None and any(_MEMORY_NOTE in line for line in lines):
-        raise damaged("ends before its memory figures", text)
-    peak, size, threads, graph = (
-        _search(pattern, lines) for pattern in (_PEAK, _SIZE, _THREADS, _GRAPH)
-    )
+    closing = read_closing(lines, text)
+    warmup, regular = _statistics(lines, closing, text)
+    size, threads, graph = (_search(pattern, lines) for pattern in (_SIZE, _THREADS, _GRAPH))
     delegation = parse_delegation(lines)
-    first_us = timings.get("first inference", warmup.first_us if warmup else None)
+    first_us = closing.first_inference_us
+    if warmup is not None and (first_us is None or closing.family is LITERT):
+        first_us = warmup.first_us
     return BenchmarkLog(
-        model=graph and graph[1],
+        family=closing.family.key,
+        model=graph and (graph[1] or graph[2]).strip(),
         model_size_mb=size and float(size[1]),
         threads=threads and int(threads[1]),
-        init_us=timings["init"],
+        init_us=closing.init_us,
         first_inference_us=first_us if warmup is None or warmup.count else None,
         warmup=warmup,
         regular=regular,
-        memory_init_mib=memory and float(memory[1]),
-        memory_overall_mib=memory and float(memory[2]),
-        peak_memory_mib=peak and float(peak[1]),
+        memory_init_mib=closing.memory_init_mib,
+        memory_overall_mib=closing.memory_overall_mib,
+        peak_memory_mib=closing.peak_memory_mib,
         delegates=delegation.delegates,
         unapplied_delegates=delegation.unapplied,
         unconsumed_flags=delegation.unconsumed_flags,
@@ -119,37 +118,40 @@ def parse_log(text: str, exit_code: int = 0) -> BenchmarkLog:
     )
 
 
-def _timings(lines, text):
-    """The line that closes a run, by its lower-case names; figures in microseconds."""
-    found = list(dict.fromkeys(hit[1] for line in lines if (hit := _TIMINGS.search(line))))
-    if not found:
-        raise damaged("has no line 'Inference timings in us'", text)
-    if len(found) > 1:
-        raise damaged(f"holds {len(found)} runs; give one at a time", text)
-    timings = {name.strip().lower(): float(value) for name, value in _TIMING.findall(found[0])}
-    # Names of the average in releases up to 1.14, up to 2.1, and since.
-    for name in ("no stats", "inference", "inference (avg)"):
-        if name in timings:
-            timings["average"] = timings[name]
-    if "init" not in timings or "average" not in timings:
-        raise damaged("has a cut line 'Inference timings in us'", text)
-    return timings
-
-
-def _statistics(lines, timings, text):
+def _statistics(lines, closing, text):
     """The warm-up's and the regular runs' figures."""
     statistics = read_runs(lines, text)
     if not statistics:
-        raise damaged("has no 'count=' line", text)
+        return _coarse_statistics(closing, text)
     regular = statistics[-1]
-    # One and the same number, printed twice with six digits.
-    if regular.count and _six_digits(regular.avg_us) != _six_digits(timings["average"]):
+    if closing.runs not in (None, regular.count):
+        raise damaged(
+            f"is cut or damaged: it counts {regular.count} regular runs by one line and "
+            f"{closing.runs} by another",
+            text,
+        )
+    # One and the same number, printed twice.
+    if regular.count and not _same(regular.avg_us, closing.average_us, closing.average_step_us):
         raise damaged(
             f"is cut or damaged: its regular runs took {regular.avg_us:g} us on average by one "
-            f"line and {timings['average']:g} us by another",
+            f"line and {closing.average_us:g} us by another",
             text,
         )
     return (statistics[0] if len(statistics) == 2 else None), regular
+
+
+def _coarse_statistics(closing, text):
+    """Of LiteRT's table alone, as logcat filtered by its tag gives it."""
+    regular = closing.regular
+    if regular is None:
+        raise damaged("has no 'count=' line", text)
+    if regular.count and not (regular.avg_us and regular.min_us and regular.max_us):
+        raise damaged("has no 'count=' line, and its table is cut or too coarse", text)
+    return closing.warmup, regular
+
+
+def _same(one, other, step):
+    return abs(one - other) <= step if step else _six_digits(one) == _six_digits(other)
 
 
 def _six_digits(value):

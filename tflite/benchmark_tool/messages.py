@@ -3,18 +3,28 @@
 import re
 from collections.abc import Sequence
 
-# What comes before the message in a line of logcat, of glog, of Xcode, or of the tool itself.
+# What comes before the message in a line of logcat (threadtime, brief, Android Studio's), of
+# Xcode, of glog, of the tool itself, and of LiteRT's logger, which names the place in its source
+# (`LITERT_LOG` in LiteRT 2.2.0's litert/c/internal/litert_logging.h).
 _PREFIX = re.compile(
     r"^(?:\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +(?:\d+ +\d+ +)?[VDIWEF](?:/| )[^:]*?: ?"
+    r"|[VDIWEF]/[\w.]+ *\( *\d+\): ?"
+    r"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ +\d+-\d+ +\S+ +\S+ +[VDIWEF] +"
     r"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* (?:[IWEF] )?\S+\] "
     r"|[IWEF]\d{4} +\S+ +\d+ \S+\] )?"
     r"(?:(?:VERBOSE|INFO|WARN|WARNING|ERROR|FATAL): ?)?"
+    r"(?:\[[^\s\]]+:\d+\] ?)?"
 )
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_LEVEL = re.compile(r"\b(WARN|WARNING|ERROR|FATAL): ?|[ \]]([WEF])[/ ](?:tflite|native)\b")
+_LEVEL = re.compile(
+    r"\b(?P<name>WARN|WARNING|ERROR|FATAL): ?"
+    r"|(?:^|[ \]])(?P<letter>[WEF])[/ ](?:tflite|litert|native)\b"
+    r"|^\d{4}-\S+ \S+ +\d+-\d+ +(?:tflite|litert|native) +\S+ +(?P<studio>[WEF]) "
+)
 WARNINGS, ERRORS = ("WARN", "WARNING", "W"), ("ERROR", "FATAL", "E", "F")
 _RESULT = re.compile(r"nference timings in us: ")
 FAILED = "Benchmarking failed"
+_BEFORE_LOG = "All log messages before absl::InitializeLog"
 _QUOTED = 300
 
 
@@ -26,11 +36,13 @@ def message_lines(text: str) -> list[str]:
 
 
 def failure_reason(text: str) -> str:
-    """Why a run failed, in one line: its error messages, or else its last line."""
+    """Why a run failed, in one line: its errors, or else its warnings, or else its last line."""
     errors = [line for line in messages(text, ERRORS) if FAILED not in line]
     # The list of all flags may follow what is wrong with one of them.
     telling = [line for line in errors if not line.startswith("usage:")]
-    return " ".join(telling or errors)[:_QUOTED] or tail(text)
+    # LiteRT's program, built for use, warns of what it could not load and then just fails.
+    warnings = [line for line in messages(text, WARNINGS) if _BEFORE_LOG not in line]
+    return " ".join(telling or errors or warnings)[:_QUOTED] or tail(text)
 
 
 def messages(text: str, levels: Sequence[str]) -> tuple[str, ...]:
@@ -40,7 +52,7 @@ def messages(text: str, levels: Sequence[str]) -> tuple[str, ...]:
         message.strip()
         for line, message in zip(raw, message_lines(text), strict=True)
         if (found := _LEVEL.search(line))
-        and (found[1] or found[2]) in levels
+        and found[found.lastgroup] in levels
         # The Android app logs its result as an error, to have it seen.
         and not _RESULT.search(line)
     )

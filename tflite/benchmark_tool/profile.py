@@ -16,7 +16,8 @@ _PHASES = {
     "Operator-wise Profiling Info for Regular Benchmark Runs": "regular",
 }
 _PART = re.compile(r"(Delegate internal|(?:Primary graph|Subgraph) \(.*?\)(?= profile)).*:\s*$")
-_TABLE = re.compile(r"={5,} (.+?) ={5,}")
+# Not the head of LiteRT's results.
+_TABLE = re.compile(r"={5,} (?!BENCHMARK RESULTS)(.+?) ={5,}")
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
 _NODES = re.compile(r"Number of nodes executed: (\d+)")
 _END = re.compile(r"^(?:Subgraph .*\) )?\d+ nodes observed")

@@ -47,6 +47,9 @@ def read_runs(lines: list[str], text: str) -> list[RunStatistics]:
     ]
     if len(found) > 2:
         raise damaged(f"has {len(found)} 'count=' lines, of more than one run", text)
+    if found and _STATISTICS.search(lines[-1]):
+        # LiteRT's closing is on another stream, and may stand before it.
+        raise damaged("ends within a 'count=' line", text)
     return [_read(line, text) for line in found]
 
 
