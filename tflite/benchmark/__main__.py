@@ -43,10 +43,12 @@ _ENGINE = flags.DEFINE_enum(
     "engine",
     None,
     ["litert", "benchmark_model"],
-    "What runs the files: LiteRT in Python, or TFLite's benchmark_model (default: the latter if "
-    "--benchmark_binary names it, it is on PATH, or Bazel built it).",
+    "What runs the files: LiteRT in Python, or benchmark_model, TensorFlow Lite's or LiteRT's own "
+    "(default: the latter if --benchmark_binary names it, it is on PATH, or Bazel built it).",
 )
-_BINARY = flags.DEFINE_string("benchmark_binary", None, "The benchmark_model program.")
+_BINARY = flags.DEFINE_string(
+    "benchmark_binary", None, "benchmark_model, of either family: it is asked."
+)
 _XNNPACK = flags.DEFINE_bool("xnnpack", True, "Run what it can take through XNNPACK.")
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds; a process per file in each.", lower_bound=3)
 _RUNS = flags.DEFINE_integer("runs", 20, "Inferences of a round, at least.", lower_bound=1)

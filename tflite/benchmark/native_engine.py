@@ -1,4 +1,4 @@
-"""TFLite's benchmark_model as an engine."""
+"""benchmark_model as an engine, TensorFlow Lite's or LiteRT's."""
 
 import hashlib
 import os
@@ -11,6 +11,7 @@ import numpy as np
 from care_keras.data.noise import random_input
 from tflite.benchmark.engine import ONE_RUN, DelegateSummary, ModelRun, Round, RoundPlan
 from tflite.benchmark.litert_engine import LiteRTEngine
+from tflite.benchmark_tool.family import ask
 from tflite.benchmark_tool.log import BenchmarkLog, parse_log
 from tflite.benchmark_tool.messages import failure_reason
 from tflite.benchmark_tool.profile import OpProfile
@@ -18,19 +19,18 @@ from tflite.child import program
 
 
 class BenchmarkModelEngine:
-    """TFLite's benchmark_model. The files are looked at by LiteRT in Python first.
+    """benchmark_model, which is asked what it is. LiteRT in Python looks at the files first.
 
     Args:
-        binary: The program.
+        binary: The program, of either family.
         xnnpack: Whether XNNPACK is applied.
         seed: Seed of the random inputs, which it is given as files.
         timeout_seconds: Time after which a process is stopped.
 
     Raises:
-        ValueError: If there is no such program.
+        ValueError: If there is no such program, it is no benchmark_model, or one that
+            cannot switch XNNPACK off where it shall be.
     """
-
-    name = "benchmark_model"
 
     def __init__(
         self,
@@ -42,18 +42,26 @@ class BenchmarkModelEngine:
         found = shutil.which(os.fspath(binary))
         if found is None:
             raise ValueError(f"There is no such program that can be run. Received: {binary}")
-        program.check_program(found)
         self._binary = pathlib.Path(found).absolute()
-        self._xnnpack = xnnpack
+        self._program = ask(self._binary, timeout_seconds)
+        # Explicitly, as TensorFlow Lite's then says how much of the graph XNNPACK runs.
+        self._kernels = self._program.delegate_flags("xnnpack" if xnnpack else "cpu", {})
         self._seed = seed
         self._timeout_seconds = timeout_seconds
         self._inspector = LiteRTEngine(xnnpack, seed, timeout_seconds)
         self._tensors: dict[pathlib.Path, dict] = {}
 
+    @property
+    def name(self) -> str:
+        """`"benchmark_model"`, or `"litert_benchmark_model"`: times of one are not the other's."""
+        return {"tensorflow": "benchmark_model", "litert": "litert_benchmark_model"}[
+            self._program.family.key
+        ]
+
     def versions(self) -> dict[str, str]:
         # It does not say its version; the sum tells two builds apart.
         digest = hashlib.sha256(self._binary.read_bytes()).hexdigest()
-        return {"benchmark_model": f"sha256 {digest}"}
+        return {"benchmark_model": f"sha256 {digest}", "program": self._program.describe()}
 
     def check(self, model: ModelRun) -> Round:
         # Watching the peak takes a thread of its own: not in a timed round.
@@ -85,6 +93,8 @@ class BenchmarkModelEngine:
         )
 
     def outputs(self, model: ModelRun) -> list[np.ndarray] | None:
+        if not self._program.family.feeds:
+            return None
         tensors = self._inspect(model)["outputs"]
         dtypes = [np.dtype(tensor["dtype"]) for tensor in tensors]
         # A scalar input is one that it fills by itself, each time with other values.
@@ -107,7 +117,7 @@ class BenchmarkModelEngine:
         ]
 
     def profile(self, model: ModelRun) -> OpProfile | None:
-        log = self._run(model, "--enable_op_profiling=true")
+        log = self._run(model, self._program.family.profile)
         regular = [part for part in log.profile if part.phase == "regular"]
         return regular[0] if regular else None
 
@@ -119,8 +129,7 @@ class BenchmarkModelEngine:
                     self._binary,
                     f"--graph={model.path}",
                     f"--num_threads={model.threads}",
-                    # Explicitly, as it then says how much of the graph XNNPACK runs.
-                    f"--use_xnnpack={'true' if self._xnnpack else 'false'}",
+                    *self._kernels,
                     *self._input_flags(inputs, pathlib.Path(folder)),
                     *flags,
                 ],
@@ -146,7 +155,7 @@ class BenchmarkModelEngine:
 
     def _input_flags(self, inputs, folder):
         """Flags that give it the values that LiteRT in Python gets for this seed."""
-        if not all(tensor["shape"] for tensor in inputs):
+        if not self._program.family.feeds or not all(tensor["shape"] for tensor in inputs):
             # There is no way to write a scalar's shape: it fills the inputs by itself.
             return []
         generator = np.random.default_rng(self._seed)

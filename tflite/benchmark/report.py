@@ -172,7 +172,7 @@ def runtime(content: dict) -> str:
     """What ran, of a report: `"ai-edge-litert 2.3.0"`."""
     # The first characters of a sum are enough to tell two builds apart.
     return ", ".join(
-        f"{name} {version[:19]}"
+        f"{name} {version[:19] if version.startswith('sha256 ') else version}"
         for name, version in content["versions"].items()
         if name not in ("python", "numpy")
     )

@@ -142,8 +142,11 @@ class Program:
             needs = string.Template(template).get_identifiers()
             if all(values.get(name) is not None for name in needs):
                 flags.append(string.Template(template).substitute(values))
-        name = flags[0].removeprefix("--").partition("=")[0]
+        name, _, value = flags[0].removeprefix("--").partition("=")
         if name not in self.flags:
+            if value == "false":
+                # What it was built without needs no switching off.
+                return []
             raise ValueError(
                 f"This {family.title} was built without {delegate} (its --help lacks --{name}): "
                 f"take a build that has it. Received: {delegate}"

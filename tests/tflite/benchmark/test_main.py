@@ -2,8 +2,9 @@
 
 import json
 
+from tests.tflite import litert_program
 from tests.tflite.commands import run_command, run_here
-from tests.tflite.fake_benchmark_model import write_fake
+from tests.tflite.fake_benchmark_model import write_fake, write_litert_fake
 from tests.tflite.latencies import made_up
 from tests.tflite.tiny_models import tiny_model
 from tflite.benchmark.engine import RoundPlan
@@ -70,3 +71,25 @@ def test_bad_use_is_one_line_and_leaves_nothing(tmp_path):
     assert "LiteRT cannot open the model. Received: half.tflite" in errors[0]
     assert "Traceback" not in result.stderr
     assert set(tmp_path.iterdir()) - before <= {tmp_path / "calls.txt"}
+
+
+def test_litert_s_own_program_is_named_in_the_report(tmp_path):
+    """And its times are not held against those of TensorFlow Lite's."""
+    (tmp_path / "conv.tflite").write_bytes(tiny_model("conv"))
+    program = write_litert_fake(tmp_path, litert_program.outputs())
+    arguments = ["--model=conv.tflite", f"--benchmark_binary={program}", "--rounds=3"]
+    result = run_here("tflite.benchmark", *arguments, "--output_json=new.json", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "program LiteRT's benchmark_model (CompiledModel), 2.2.0 or newer" in result.stdout
+    new = json.loads((tmp_path / "new.json").read_text())
+    assert new["settings"]["engine"] == "litert_benchmark_model"
+    assert len(new["versions"]["benchmark_model"]) == len("sha256 ") + 64
+    write_fake(tmp_path)
+    result = run_here("tflite.benchmark", *arguments, "--compare=new.json", folder=tmp_path)
+    assert result.returncode == 2
+    assert "The old report is of another engine" in result.stderr.splitlines()[-1]
+    write_litert_fake(tmp_path, litert_program.outputs())
+    result = run_here("tflite.benchmark", *arguments, "--noxnnpack", folder=tmp_path)
+    assert result.returncode == 2
+    (error,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "LiteRT's benchmark_model (CompiledModel) has no delegate cpu" in error

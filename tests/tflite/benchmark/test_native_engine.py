@@ -4,7 +4,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from tests.tflite.fake_benchmark_model import write_fake
+from tests.tflite import litert_program
+from tests.tflite.benchmark_tool.test_litert_log import PROFILE
+from tests.tflite.fake_benchmark_model import write_fake, write_litert_fake
 from tests.tflite.tiny_models import tiny_model
 from tflite.benchmark.engine import ModelRun, RoundPlan
 from tflite.benchmark.native_engine import BenchmarkModelEngine
@@ -121,8 +123,7 @@ def test_a_binary_that_fails_or_prints_garbage(two, tmp_path, options, message):
 
 def test_a_binary_that_hangs(two, tmp_path):
     program = tmp_path / "benchmark_model"
-    program.write_text("#!/bin/sh\necho Loading\nsleep 60\n")
-    program.chmod(0o755)
+    write_fake(tmp_path, before="import time; print('Loading', flush=True); time.sleep(60)")
     engine = BenchmarkModelEngine(program, timeout_seconds=2)
     engine._tensors[two.path] = {"inputs": []}
     message = "benchmark_model was stopped after 2 s. Received: last line 'Loading'"
@@ -149,6 +150,8 @@ def test_what_is_no_program(tmp_path):
     text.chmod(0o755)
     with pytest.raises(ValueError, match="cannot be started. Received: .*notes.txt"):
         BenchmarkModelEngine(text)
+    with pytest.raises(ValueError, match="no benchmark_model that is known: its --help lists"):
+        BenchmarkModelEngine("/bin/echo")
 
 
 def test_two_builds_are_told_apart(tmp_path):
@@ -158,3 +161,41 @@ def test_two_builds_are_told_apart(tmp_path):
         folder.mkdir()
         sums.append(BenchmarkModelEngine(write_fake(folder)).versions()["benchmark_model"])
     assert sums[0] != sums[1] and len(sums[0]) == len("sha256 ") + 64
+
+
+def test_litert_s_own_program(two, tmp_path):
+    run = litert_program.outputs(peak_mib=35.2)
+    engine = BenchmarkModelEngine(write_litert_fake(tmp_path, run, profile=PROFILE))
+    assert engine.name == "litert_benchmark_model"
+    release = "LiteRT's benchmark_model (CompiledModel), 2.2.0 or newer"
+    assert engine.versions()["program"] == release
+    taken = engine.run_round(two, PLAN)
+    assert (taken.load_ms, taken.first_inference_ms, taken.inferences) == (4.478, 1.033, 5)
+    assert (taken.latency_median_ms, taken.latency_p95_ms) == (0.461, 0.979)
+    assert taken.memory_increase_mib == 11.51
+    # On a computer it says that XNNPACK was made, and not what it runs.
+    assert taken.delegate.coverage is None
+    (flags,) = calls(tmp_path)
+    assert flags["--use_cpu"] == "true" and flags["--num_threads"] == "2"
+    assert (flags["--num_runs"], flags["--warmup_min_secs"]) == ("30", "0.25")
+    assert not {"--use_xnnpack", "--input_layer"} & flags.keys()
+    assert engine.check(two).peak_memory_mib == 35.2
+    # It writes no outputs, so that nothing can be said of them.
+    assert engine.outputs(two) is None
+    assert [op.node_type for op in engine.profile(two).ops] == ["AllocateTensors", "Conv (F32)"]
+    assert calls(tmp_path)[-1]["--use_profiler"] == "true"
+
+
+def test_litert_s_own_program_cannot_do_without_xnnpack(tmp_path):
+    program = write_litert_fake(tmp_path, ("", ""))
+    with pytest.raises(
+        ValueError, match="LiteRT's .* no delegate cpu: it cannot switch XNNPACK off"
+    ):
+        BenchmarkModelEngine(program, xnnpack=False)
+
+
+def test_litert_s_own_program_that_fails(two, tmp_path):
+    run = ("INFO: STARTING!\n", "ERROR: [x.cc:1] No such model\nERROR: Benchmarking failed.\n")
+    engine = BenchmarkModelEngine(write_litert_fake(tmp_path, run, exit_code=1))
+    with pytest.raises(ValueError, match=r"exit code 1. Received: .*two.tflite \(No such model\)"):
+        engine.check(two)
