@@ -10,6 +10,7 @@ from android_bench.phone.device import describe
 from android_bench.phone.errors import PhoneError
 from android_bench.phone.state import read_state
 from android_bench.run.binary import check_abi, find_binary
+from android_bench.run.identify import ask_on_phone
 from care_keras.console.optional import MissingDependencyError
 
 WORK_PARENT = "/data/local/tmp"
@@ -92,7 +93,9 @@ def _examine_phone(phone: Phone, program: pathlib.Path | None) -> list[Finding]:
     if program is not None:
         try:
             abi = check_abi(program, device.abis)
-            findings.append(Finding(phone.serial, "benchmark_model", "ok", f"for {abi}"))
+            asked = ask_on_phone(phone, program, device.abis)
+            message = f"for {abi}, {asked.describe()}"
+            findings.append(Finding(phone.serial, "benchmark_model", "ok", message))
         except PhoneError as error:
             findings.append(Finding(phone.serial, "benchmark_model", "missing", str(error)))
     return findings + _condition(phone, device)

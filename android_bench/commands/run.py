@@ -6,11 +6,14 @@ run that was broken off. Exit code 1 if a measurement or a verification failed.
 
 import dataclasses
 import pathlib
+import sys
+import time
+import uuid
 
 from absl import flags
 
 from android_bench.commands.verification_flags import verification
-from android_bench.phone.errors import NotReadyError, PhoneError, PhoneLostError
+from android_bench.phone.errors import LockedError, NotReadyError, PhoneError, PhoneLostError
 from android_bench.run.folder import WORK_FOLDER, check_folder
 from android_bench.run.plan import DELEGATES, read_models
 from care_keras.console import cli
@@ -21,7 +24,10 @@ _RESUME = flags.DEFINE_bool("resume", False, "Do only what is missing in --outpu
 _PORT = flags.DEFINE_integer("adb_port", None, "Port of the adb server (default: adb's own).")
 _DEVICE = flags.DEFINE_string("device", None, "Serial number, or all (default: the only one).")
 _BINARY = flags.DEFINE_string(
-    "benchmark_binary", None, "benchmark_model for the phone (default: what Bazel built here)."
+    "benchmark_binary",
+    None,
+    "benchmark_model for the phone, TensorFlow Lite's or LiteRT's own: it is asked (default: what "
+    "Bazel built here).",
 )
 _URL = flags.DEFINE_string("benchmark_url", None, "Where to download benchmark_model.")
 _SHA256 = flags.DEFINE_string("benchmark_sha256", None, "SHA-256 that the download must have.")
@@ -29,7 +35,8 @@ _DELEGATE = flags.DEFINE_multi_enum(
     "delegate",
     ["xnnpack"],
     DELEGATES,
-    "What runs the graph; may be repeated. cpu: TFLite's own kernels.",
+    "What runs the graph; may be repeated. cpu: TFLite's own kernels. TensorFlow Lite's "
+    "benchmark_model has all but npu, LiteRT's has xnnpack, gpu and npu.",
 )
 _THREADS = flags.DEFINE_multi_integer("threads", [1], "Threads; may be repeated.", lower_bound=1)
 _CORES = flags.DEFINE_multi_string(
@@ -65,13 +72,27 @@ _PARTIAL = flags.DEFINE_list(
 _FALLBACK = flags.DEFINE_bool(
     "allow_fallback", False, "Whether a delegate may take nothing, so that the CPU runs the graph."
 )
-_ACCELERATOR = flags.DEFINE_string("npu_accelerator", None, "NNAPI's accelerator for npu.")
+_ACCELERATOR = flags.DEFINE_string(
+    "nnapi_accelerator", None, "NNAPI's name of the accelerator for nnapi (default: its choice)."
+)
+_NPU = flags.DEFINE_multi_string(
+    "npu_library",
+    [],
+    "Library for npu, or a folder of them; may be repeated: the vendor's libLiteRtDispatch_*.so, "
+    "its libLiteRtCompilerPlugin_*.so for files that are compiled on the phone, what they load.",
+)
 _EXTERNAL = flags.DEFINE_string("external_delegate", None, "Library (.so) of the external one.")
 _EXTERNAL_OPTIONS = flags.DEFINE_string("external_options", None, "key:value,... for it.")
 _PROFILE = flags.DEFINE_bool("profile", False, "Measure the time of each operation at the end.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the order.")
 _FOLDER = flags.DEFINE_string("work_folder", WORK_FOLDER, "Folder on the phone.")
 _KEEP = flags.DEFINE_bool("keep", False, "Leave the folder on the phone.")
+
+
+NNAPI_NOTE = (
+    "note: Android 15 deprecated NNAPI; the way to an NPU is --delegate=npu, with LiteRT's "
+    "benchmark_model"
+)
 
 
 def main() -> None:
@@ -91,23 +112,44 @@ def main() -> None:
     devices = [describe(phone) for phone in phones]
     for device in devices:
         check_request(device, request)
+    name = uuid.uuid4().hex
+    request = dataclasses.replace(request, program=_ask(phones[0], devices[0], request, name))
+    for device in devices:
+        check_request(device, request)
+    if "nnapi" in request.delegates:
+        print(NNAPI_NOTE, file=sys.stderr)
     output = pathlib.Path(_OUTPUT.value)
     file, done = open_file(output, _RESUME.value, head(request))
     problems = []
     with file:
         for phone, device in zip(phones, devices, strict=True):
-            problems += _measure(phone, device, request, file, done)
+            problems += _measure(phone, device, request, file, done, name)
     print(f"\nrecords in {output}; python -m android_bench report {output}")
     if problems:
         raise cli.CheckError("; ".join(problems))
 
 
-def _measure(phone, device, request, file, done):
+def _ask(phone, device, request, name):
+    """What benchmark_model is; not while another run measures on the phone."""
+    from android_bench.phone.lock import patient_lock
+    from android_bench.run.identify import ask_on_phone
+    from android_bench.run.prepare import LOCK
+
+    try:
+        with patient_lock(phone, LOCK, name, request.reconnect_seconds, time.sleep):
+            program = ask_on_phone(phone, request.luggage.binary, device.abis)
+    except (LockedError, PhoneLostError) as error:
+        raise cli.CheckError(f"{phone.serial}: {error}") from error
+    _say(f"{request.luggage.binary}: {program.describe()}")
+    return program
+
+
+def _measure(phone, device, request, file, done, name):
     """Measures on one phone; what went wrong, in words."""
     print(f"{phone.serial}: {device.manufacturer} {device.model}, Android {device.android}")
     from android_bench.run.session import Session
 
-    session = Session(phone, device, request, file, done, _say)
+    session = Session(phone, device, request, file, done, _say, name=name)
     file.append("device", serial=phone.serial, device=dataclasses.asdict(device))
     try:
         failed = session.run()
@@ -126,6 +168,7 @@ def _request(models):
     from android_bench.phone.readiness import Limits
     from android_bench.run.binary import find_binary
     from android_bench.run.delegation import DelegateOptions
+    from android_bench.run.npu import find_libraries
     from android_bench.run.one_cell import RunLength
     from android_bench.run.prepare import Luggage
     from android_bench.run.request import Request
@@ -133,6 +176,7 @@ def _request(models):
     unknown = set(_PARTIAL.value) - set(DELEGATES)
     if unknown:
         raise ValueError(f"There is no such delegate. Received: --allow_partial={min(unknown)}")
+    libraries = find_libraries(_NPU.value)
     external = None if _EXTERNAL.value is None else pathlib.Path(_EXTERNAL.value)
     if external is not None and not external.is_file():
         raise ValueError(f"There is no such file. Received: --external_delegate={external}")
@@ -142,8 +186,9 @@ def _request(models):
             binary=find_binary(_BINARY.value, _URL.value, _SHA256.value),
             models=models,
             external=external,
+            npu=libraries,
             options=DelegateOptions(
-                npu_accelerator=_ACCELERATOR.value, external_options=_EXTERNAL_OPTIONS.value
+                nnapi_accelerator=_ACCELERATOR.value, external_options=_EXTERNAL_OPTIONS.value
             ),
         ),
         delegates=_DELEGATE.value,

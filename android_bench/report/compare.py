@@ -100,7 +100,8 @@ def _differences(old, new, comparisons):
     heads = of_kind(old, "run")[0], of_kind(new, "run")[0]
     notes = []
     if heads[0]["binary"]["sha256"] != heads[1]["binary"]["sha256"]:
-        notes.append("benchmark_model is another build")
+        families = {head["binary"].get("family", "tensorflow") for head in heads}
+        notes.append(f"benchmark_model is another {'program' if len(families) > 1 else 'build'}")
     changed = {
         pair.new.label
         for pair in comparisons

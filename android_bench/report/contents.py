@@ -99,6 +99,7 @@ def text(report: Report) -> str:
         parts.append(f"{device_line(device)} ({serial})")
         rows = [row(report, cell) for cell in report.cells if cell.serial == serial]
         parts.append(format_table(HEADERS, rows) if rows else "nothing was measured")
+    parts.append(f"benchmark_model: {program_line(report.head['binary'])}")
     failures = report.failures()
     if failures:
         parts.append("failed:\n" + "\n".join(f"  {line}" for line in failures))
@@ -156,6 +157,13 @@ def row(report: Report, cell: CellStatistics) -> list[str | int | None]:
 
 def _from_to(before, after):
     return None if before is None or after is None else f"{before:.0f} to {after:.0f}"
+
+
+def program_line(binary: dict) -> str:
+    """benchmark_model in one line: what it said it is, and its checksum."""
+    # Runs of before it was asked do not say.
+    said = [binary[name] for name in ("program", "release") if binary.get(name)]
+    return ", ".join([*said, f"SHA-256 {binary['sha256']}"])
 
 
 def device_line(device: dict) -> str:

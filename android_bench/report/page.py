@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 
 from android_bench.report import pictures
-from android_bench.report.contents import HEADERS, Report, device_line, row
+from android_bench.report.contents import HEADERS, Report, device_line, program_line, row
 from android_bench.report.page_parts import STYLE, facts, figure, note, table, text_of
 from android_bench.report.published import IPHONE_13_SOURCE
 
@@ -243,7 +243,7 @@ def _environment(report):
             ["memory", f"{device['memory_mib']} MiB, ABIs {', '.join(device['abis'])}"],
         ]
     rows += [
-        ["benchmark_model", f"SHA-256 {head['binary']['sha256']}"],
+        ["benchmark_model", program_line(head["binary"])],
         *[
             [model["label"], f"{model['size_bytes']:,} bytes, SHA-256 {model['sha256']}"]
             for model in head["models"]

@@ -1,12 +1,13 @@
 """Delegates: the flags that ask for one, and whether it was given."""
 
 import dataclasses
+from collections.abc import Iterable
 
-from android_bench.run.plan import Cell
+from tflite.benchmark_tool.family import Program
 from tflite.benchmark_tool.log import BenchmarkLog
 
 # Names in benchmark_model's messages.
-_NAMES = {"xnnpack": "XNNPACK", "gpu": "GPU", "nnapi": "NNAPI", "npu": "NNAPI"}
+_NAMES = {"xnnpack": "XNNPACK", "gpu": "GPU", "nnapi": "NNAPI", "npu": "NPU"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,14 +15,18 @@ class DelegateOptions:
     """What delegates need besides their name.
 
     Attributes:
-        npu_accelerator: NNAPI's name of the accelerator that `npu` stands for.
+        nnapi_accelerator: NNAPI's name of the accelerator that `nnapi` is to use.
         external_path: On the phone: the library of `external`.
         external_options: `key:value,...` for it.
+        npu_folder: On the phone: the folder with the libraries of `npu`.
+        npu_compiles: Whether a compiler plugin is among them.
     """
 
-    npu_accelerator: str | None = None
+    nnapi_accelerator: str | None = None
     external_path: str | None = None
     external_options: str | None = None
+    npu_folder: str | None = None
+    npu_compiles: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,33 +59,34 @@ class Delegation:
         return f"{text} ({', '.join(details)})" if details else text
 
 
-def flags_for(delegate: str, options: DelegateOptions) -> list[str]:
+def flags_for(program: Program, delegate: str, options: DelegateOptions) -> list[str]:
     """Flags of benchmark_model that ask for a delegate.
 
     Raises:
-        ValueError: If it needs an option that is missing.
+        ValueError: If the program has no such delegate.
     """
-    if delegate == "xnnpack":
-        # Explicitly, as it then says how much of the graph it runs.
-        return ["--use_xnnpack=true"]
-    if delegate == "cpu":
-        return ["--use_xnnpack=false"]
-    if delegate == "gpu":
-        return ["--use_gpu=true"]
-    if delegate == "nnapi":
-        return ["--use_nnapi=true"]
-    if delegate == "npu":
-        if not options.npu_accelerator:
-            raise ValueError("The delegate npu needs --npu_accelerator. Received: npu")
-        return ["--use_nnapi=true", f"--nnapi_accelerator_name={options.npu_accelerator}"]
-    if delegate == "external":
-        if not options.external_path:
-            raise ValueError("The delegate external needs --external_delegate. Received: external")
-        flags = [f"--external_delegate_path={options.external_path}"]
-        if options.external_options:
-            flags.append(f"--external_delegate_options={options.external_options}")
-        return flags
-    raise ValueError(f"There is no such delegate. Received: {delegate}")
+    return program.delegate_flags(
+        delegate,
+        {
+            "nnapi_accelerator": options.nnapi_accelerator,
+            "external": options.external_path,
+            "external_options": options.external_options,
+            "dispatch": options.npu_folder,
+            "compiler": options.npu_folder if options.npu_compiles else None,
+        },
+    )
+
+
+def environment_for(delegate: str, options: DelegateOptions) -> list[str]:
+    """What has to stand before benchmark_model for its libraries to be found.
+
+    The vendor's own libraries are loaded by their names alone; Qualcomm's also has the DSP
+    look for its part, in `ADSP_LIBRARY_PATH`.
+    """
+    if delegate != "npu" or options.npu_folder is None:
+        return []
+    names = ("LD_LIBRARY_PATH", "ADSP_LIBRARY_PATH")
+    return ["env", *(f"{name}={options.npu_folder}" for name in names)]
 
 
 def delegation_of(delegate: str, log: BenchmarkLog) -> Delegation:
@@ -117,11 +123,16 @@ def refusal(delegation: Delegation, partial_allowed: bool, fallback_allowed: boo
     return None
 
 
-def check_options(cells: list[Cell], options: DelegateOptions) -> None:
-    """Looks whether every cell's delegate has what it needs.
+def check_options(delegates: Iterable[str], options: DelegateOptions) -> None:
+    """Looks whether every delegate has what it needs, but for an NPU's libraries.
 
     Raises:
         ValueError: If one has not.
     """
-    for delegate in {cell.delegate for cell in cells}:
-        flags_for(delegate, options)
+    if "external" in delegates and not options.external_path:
+        raise ValueError("The delegate external needs --external_delegate. Received: external")
+    if "nnapi" not in delegates and options.nnapi_accelerator:
+        raise ValueError(
+            "Only the delegate nnapi has accelerators by name. "
+            f"Received: --nnapi_accelerator={options.nnapi_accelerator}"
+        )

@@ -41,10 +41,18 @@ def head(request: Request) -> dict:
             for model in luggage.models
         ],
         # It does not say its version; the checksum tells two builds apart.
-        "binary": {"name": luggage.binary.name, "sha256": hashlib.sha256(binary).hexdigest()},
+        "binary": {
+            "name": luggage.binary.name,
+            "sha256": hashlib.sha256(binary).hexdigest(),
+            **request.program.fields(),
+        },
         "external": None
         if luggage.external is None
         else hashlib.sha256(luggage.external.read_bytes()).hexdigest(),
+        "npu_libraries": [
+            {"label": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+            for path in luggage.npu
+        ],
         "settings": {
             "delegates": list(request.delegates),
             "threads": list(request.threads),
@@ -56,7 +64,7 @@ def head(request: Request) -> dict:
             "cooldown_seconds": request.cooldown_seconds,
             "partial": sorted(request.partial),
             "fallback_allowed": request.fallback_allowed,
-            "npu_accelerator": luggage.options.npu_accelerator,
+            "nnapi_accelerator": luggage.options.nnapi_accelerator,
             "external_options": luggage.options.external_options,
             "verification": verification and verification.source,
         },
@@ -97,10 +105,12 @@ def open_file(path: pathlib.Path, resume: bool, content: dict) -> tuple[RecordFi
 
 
 def _check_same(old, new, path):
-    for name in ("models", "binary", "external"):
-        if _sums(old[name]) != _sums(new[name]):
+    for name in ("models", "binary", "external", "npu_libraries"):
+        # Runs of before that had no libraries for an NPU.
+        if _sums(old.get(name, [])) != _sums(new[name]):
+            what = name.replace("_", " ")
             raise ValueError(
-                f"The run to go on with had other {name}: start a new one. Received: {path}"
+                f"The run to go on with had other {what}: start a new one. Received: {path}"
             )
     for name, value in new["settings"].items():
         # More rounds are no contradiction to those that were run.

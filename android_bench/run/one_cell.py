@@ -10,10 +10,12 @@ from android_bench.run.delegation import (
     DelegateOptions,
     Delegation,
     delegation_of,
+    environment_for,
     flags_for,
     refusal,
 )
 from android_bench.run.plan import PROBE, Cell
+from tflite.benchmark_tool.family import Family, Program
 from tflite.benchmark_tool.log import BenchmarkLog, parse_log
 from tflite.benchmark_tool.messages import failure_reason
 from tflite.child.program import Finished
@@ -51,6 +53,7 @@ class Tools:
     Attributes:
         folder: The work folder.
         binary: Path of benchmark_model.
+        program: What it is.
         models: Path of each model by its checksum.
         options: What delegates need.
         cores: Numbers of the cores of each group.
@@ -58,6 +61,7 @@ class Tools:
 
     folder: str
     binary: str
+    program: Program
     models: dict[str, str]
     options: DelegateOptions
     cores: dict[str, tuple[int, ...]]
@@ -91,15 +95,16 @@ def command_for(cell: Cell, tools: Tools, *flags: str) -> list[str]:
     return [
         "taskset",
         mask_of(tools.cores[cell.cores]),
+        *environment_for(cell.delegate, tools.options),
         tools.binary,
         f"--graph={tools.models[cell.sha256]}",
         f"--num_threads={cell.threads}",
-        *flags_for(cell.delegate, tools.options),
+        *flags_for(tools.program, cell.delegate, tools.options),
         *flags,
     ]
 
 
-def length_flags(round_number: int, length: RunLength) -> list[str]:
+def length_flags(round_number: int, length: RunLength, family: Family) -> list[str]:
     """Flags of a round; the probe is short, and watches memory, which takes time of its own."""
     if round_number == PROBE:
         return [
@@ -108,7 +113,7 @@ def length_flags(round_number: int, length: RunLength) -> list[str]:
             "--warmup_runs=1",
             "--warmup_min_secs=0",
             "--report_peak_memory_footprint=true",
-            "--print_preinvoke_state=true",
+            *family.state,
         ]
     return [
         f"--num_runs={length.runs}",

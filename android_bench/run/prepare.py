@@ -12,8 +12,10 @@ from android_bench.phone.errors import CommandError, PhoneError
 from android_bench.run.binary import check_abi
 from android_bench.run.delegation import DelegateOptions
 from android_bench.run.folder import check_folder
+from android_bench.run.npu import has_compiler
 from android_bench.run.one_cell import Tools, end_processes
 from android_bench.run.plan import Model
+from tflite.benchmark_tool.family import Program
 
 LOCK = "/data/local/tmp/.care_keras_bench.lock"
 _STAY_ON = "stay_on_while_plugged_in"
@@ -28,6 +30,7 @@ class Luggage:
         binary: benchmark_model.
         models: Files to measure.
         external: Library of the external delegate, or `None`.
+        npu: Libraries of the delegate `npu`.
         options: What delegates need.
     """
 
@@ -35,15 +38,19 @@ class Luggage:
     binary: pathlib.Path
     models: Sequence[Model]
     external: pathlib.Path | None = None
+    npu: Sequence[pathlib.Path] = ()
     options: DelegateOptions = dataclasses.field(default_factory=DelegateOptions)
 
 
-def bring(phone: Phone, luggage: Luggage, cores: dict[str, tuple[int, ...]]) -> Tools:
+def bring(
+    phone: Phone, luggage: Luggage, program: Program, cores: dict[str, tuple[int, ...]]
+) -> Tools:
     """Pushes what the phone lacks, by checksum, and looks whether pinning to cores works.
 
     Args:
         phone: The phone.
         luggage: What to bring.
+        program: What benchmark_model is.
         cores: Numbers of the cores of each group.
 
     Raises:
@@ -59,10 +66,18 @@ def bring(phone: Phone, luggage: Luggage, cores: dict[str, tuple[int, ...]]) -> 
         path = f"{folder}/external_delegate.so"
         phone.push_if_different(luggage.external, path)
         options = dataclasses.replace(options, external_path=path)
+    if luggage.npu:
+        libraries = f"{folder}/npu"
+        phone.check(["mkdir", "-p", libraries])
+        for path in luggage.npu:
+            phone.push_if_different(path, f"{libraries}/{path.name}")
+        options = dataclasses.replace(
+            options, npu_folder=libraries, npu_compiles=has_compiler(luggage.npu)
+        )
     for numbers in set(cores.values()):
         check_pinning(phone, numbers)
     models = {model.sha256: f"{folder}/{model.sha256[:16]}.tflite" for model in luggage.models}
-    return Tools(folder, binary, models, options, cores)
+    return Tools(folder, binary, program, models, options, cores)
 
 
 def bring_model(phone: Phone, model: Model, tools: Tools) -> bool:

@@ -9,7 +9,7 @@ from android_bench.run.one_cell import Tools
 from android_bench.run.plan import Cell
 from tflite.benchmark_tool.profile import parse_profile
 
-_FLAGS = ["--enable_op_profiling=true", "--num_runs=20", "--min_secs=0", "--warmup_runs=2"]
+_FLAGS = ["--num_runs=20", "--min_secs=0", "--warmup_runs=2"]
 
 
 def profile_tasks(session) -> list:
@@ -36,7 +36,7 @@ def _profile(session, cell: Cell, tools: Tools):
     try:
         session.bring_model(cell, tools)
         session.ready()
-        run = session.run_cell(cell, tools, _FLAGS)
+        run = session.run_cell(cell, tools, [tools.program.family.profile, *_FLAGS])
         lost = run.error if session.is_lost(run.error) else None
         reason = run.reason
         if run.log is not None:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 from android_bench.phone.device import Device
 from android_bench.phone.readiness import Limits
-from android_bench.run.delegation import check_options
+from android_bench.run.delegation import DelegateOptions, check_options, flags_for
+from android_bench.run.npu import check_libraries
 from android_bench.run.one_cell import RunLength
 from android_bench.run.plan import Cell, matrix
 from android_bench.run.prepare import Luggage, check_binary
 from android_bench.run.verify import Verification
+from tflite.benchmark_tool.family import Program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Request:
 
     Attributes:
         luggage: Models and programs.
+        program: What benchmark_model is, `None` until it was asked.
         delegates: Delegates to use.
         threads: Numbers of threads.
         cores: Groups of cores.
@@ -35,6 +38,7 @@ class Request:
     """
 
     luggage: Luggage
+    program: Program | None = None
     delegates: Sequence[str] = ("xnnpack",)
     threads: Sequence[int] = (1,)
     cores: Sequence[str] = ("big",)
@@ -65,7 +69,8 @@ def check_request(
         that are left out for having more threads than cores.
 
     Raises:
-        ValueError: If it lacks the cores, or a delegate lacks an option.
+        ValueError: If it lacks the cores, a delegate lacks an option, or benchmark_model
+            lacks a delegate.
         BinaryError: If benchmark_model is none for it.
     """
     groups = {name: device.cores_named(name) for name in request.cores}
@@ -82,6 +87,44 @@ def check_request(
     options = luggage.options
     if luggage.external is not None:
         options = dataclasses.replace(options, external_path="(pushed)")
-    check_options(cells, options)
+    check_options(request.delegates, options)
+    _check_npu(device, request)
     check_binary(luggage, device)
+    if request.program is not None:
+        check_program(request, dataclasses.replace(options, npu_folder="(pushed)"))
     return groups, cells, left_out
+
+
+def check_program(request: Request, options: DelegateOptions) -> None:
+    """Looks whether benchmark_model can do what is asked for.
+
+    Args:
+        request: What to measure, with what the program is.
+        options: What delegates need, as it will be on the phone.
+
+    Raises:
+        ValueError: If it lacks a delegate, or takes no inputs that are to be verified.
+    """
+    program = request.program
+    for delegate in request.delegates:
+        flags_for(program, delegate, options)
+    if request.verification is not None and not program.family.feeds:
+        raise ValueError(
+            f"{program.family.title} takes no inputs and writes no outputs: measure without "
+            "--verify, or verify with TensorFlow Lite's. Received: --verify"
+        )
+
+
+def _check_npu(device, request):
+    luggage = request.luggage
+    if "npu" not in request.delegates:
+        if luggage.npu:
+            raise ValueError("Libraries for an NPU need --delegate=npu. Received: --npu_library")
+        return
+    check_libraries(luggage.npu, luggage.models, device.abis)
+    if ";" in luggage.folder:
+        # It separates folders where a DSP looks for libraries.
+        raise ValueError(
+            "For the delegate npu the work folder's name must have no semicolon. "
+            f"Received: {luggage.folder!r}"
+        )

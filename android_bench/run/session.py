@@ -52,6 +52,7 @@ class Session:
         done: Keys (`records.job_key`) of what was measured before.
         say: Takes lines for the user.
         sleep: Passes time.
+        name: Name of the run, by which it knows its own lock.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class Session:
         done: set[tuple],
         say: Callable[[str], None],
         sleep: Callable[[float], None] = time.sleep,
+        name: str | None = None,
     ):
         self.phone, self.device, self.request = phone, device, request
         self.file, self.done, self._say, self._sleep = file, done, say, sleep
-        self._name = uuid.uuid4().hex
+        self._name = name or uuid.uuid4().hex
         self.groups, self.cells, self.left_out = check_request(device, request)
         self._models = {model.sha256: model for model in request.luggage.models}
 
@@ -139,7 +141,7 @@ class Session:
             self.phone, LOCK, self._name, self.request.reconnect_seconds, self._sleep
         )
         with locked, awake(self.phone, self.say) as stay_on:
-            tools = bring(self.phone, self.request.luggage, self.groups)
+            tools = bring(self.phone, self.request.luggage, self.request.program, self.groups)
             state = read_state(self.phone, self.device)
             self.file.append(
                 "prepared",
@@ -168,7 +170,7 @@ class Session:
     ) -> tuple[int, PhoneError | None]:
         """Measures one job and records it, whatever happens."""
         cell, before, after, waits, singles = job.cell, None, None, [], None
-        flags = length_flags(job.round, self.request.length)
+        flags = length_flags(job.round, self.request.length, self.request.program.family)
         try:
             self.bring_model(cell, tools)
             before, waits = self.ready()

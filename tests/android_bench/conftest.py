@@ -89,6 +89,16 @@ def stand_in_binary(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def litert_binary(tmp_path_factory) -> pathlib.Path:
+    """The same for LiteRT's own benchmark_model."""
+    from tests.android_bench.stand_in_benchmark_model import elf_bytes
+
+    path = tmp_path_factory.mktemp("binary") / "benchmark_model"
+    path.write_bytes(elf_bytes("arm64-v8a", "litert"))
+    return path
+
+
+@pytest.fixture(scope="session")
 def tiny_file(tmp_path_factory) -> pathlib.Path:
     """Two convolutions, of a name that a shell would choke on."""
     from tests.tflite.tiny_models import tiny_model

@@ -66,6 +66,7 @@ class FakePhone:
         self.pushed: list[str] = []
         self.runs: list[list[str]] = []  # arguments of each benchmark run
         self.run_masks: list[int | None] = []
+        self.run_environments: list[dict[str, str]] = []
         self.loops: list[list[str]] = []  # of runs timed one by one
         # Cools whenever its thermal service is asked: tests then do not depend on time.
         self.celsius, self.cooled_to, self.cooling_per_look = 30.0, 30.0, 0.0

@@ -162,6 +162,13 @@ def _taskset_command(phone, arguments, out, err, stream, mask):
     return run(phone, arguments[1:], stream, int(arguments[0], 16))
 
 
+def _env_command(phone, arguments, out, err, stream, mask):
+    """`env NAME=VALUE... PROGRAM ARGUMENT...`."""
+    count = next(number for number, word in enumerate(arguments) if "=" not in word)
+    given = dict(word.split("=", 1) for word in arguments[:count])
+    return fake_phone_programs.execute(phone, arguments[count:], stream, mask, given)
+
+
 def _pkill_command(phone, arguments, out, err, stream, mask):
     assert arguments[:2] == ["-KILL", "-f"]
     killed = [one for one in phone.processes if re.search(arguments[2], one.phone_command)]

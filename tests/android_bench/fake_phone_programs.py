@@ -11,7 +11,13 @@ import time
 
 from tests.android_bench import stand_in_benchmark_model
 
-STAND_IN = pathlib.Path(stand_in_benchmark_model.__file__)
+STAND_INS = {
+    family: pathlib.Path(stand_in_benchmark_model.__file__).with_name(name)
+    for family, name in (
+        ("tensorflow", "stand_in_benchmark_model.py"),
+        ("litert", "stand_in_litert.py"),
+    )
+}
 
 
 def writer(stream, kind):
@@ -21,8 +27,8 @@ def writer(stream, kind):
     return write
 
 
-def execute(phone, words, stream, mask):
-    """A program by its path."""
+def execute(phone, words, stream, mask, given=None):
+    """A program by its path, with what `env` gives it."""
     err = writer(stream, 2)
     path = phone.path(words[0])
     if not path.is_file():
@@ -41,11 +47,24 @@ def execute(phone, words, stream, mask):
     if machine != stand_in_benchmark_model.MACHINES[phone.abi]:
         err(f"sh: {words[0]}: not executable: 64-bit ELF file\n")
         return 126
-    assert stand_in_benchmark_model.MARK in content
-    return _benchmark(phone, words, stream, mask)
+    command = [sys.executable, "-E", str(_stand_in(content)), *words[1:]]
+    environment = {**os.environ, "STAND_IN_ROOT": str(phone.root), **(given or {})}
+    if words[1:] == ["--help"]:
+        return spawn(phone, command, stream, " ".join(words), environment)
+    phone.run_environments.append(given or {})
+    return _benchmark(phone, words, stream, mask, command, environment)
 
 
-def _benchmark(phone, words, stream, mask):
+def _stand_in(content):
+    """The stand-in that a pushed file is a mark of."""
+    return next(
+        path
+        for family, path in STAND_INS.items()
+        if stand_in_benchmark_model.MARKS[family] in content
+    )
+
+
+def _benchmark(phone, words, stream, mask, command, environment):
     number = len(phone.runs)
     phone.runs.append(words[1:])
     phone.run_masks.append(mask)
@@ -63,8 +82,6 @@ def _benchmark(phone, words, stream, mask):
         text = faults.profile_log.read_text().split("\n", 1)[1]
         stream.packet(1, text.split("----- stderr -----")[0].encode())
         return 0
-    command = [sys.executable, "-E", str(STAND_IN), *words[1:]]
-    environment = {**os.environ, "STAND_IN_ROOT": str(phone.root)}
     code = spawn(phone, command, stream, " ".join(words), environment, change=faults.output)
     for word in words:
         if word.startswith("--output_filepath=") and faults.spoil_output is not None:
@@ -78,9 +95,12 @@ def run_loop(phone, words, stream, arguments):
     folder = phone.root.with_name(f"{phone.root.name}-bin")
     folder.mkdir(exist_ok=True)
     taskset = folder / "taskset"
-    run = f"{shlex.quote(sys.executable)} -E {shlex.quote(str(STAND_IN))}"
+    program = next(word for word in arguments if word.endswith("/benchmark_model"))
+    stand_in = _stand_in(phone.path(program).read_bytes())
+    run = f"{shlex.quote(sys.executable)} -E {shlex.quote(str(stand_in))}"
     # Without the cores' mask, which is of another machine, and the program, which is its header.
-    taskset.write_text(f'#!/bin/sh\nshift 2\nexec {run} "$@"\n')
+    environment = 'if [ "$1" = env ]; then export "$2" "$3"; shift 3; fi'
+    taskset.write_text(f'#!/bin/sh\nshift\n{environment}\nshift\nexec {run} "$@"\n')
     taskset.chmod(0o755)
     phone.loops.append(arguments)
     faults = phone.faults

@@ -13,10 +13,19 @@ from android_bench.run.plan import order, read_models
 from android_bench.run.prepare import Luggage
 from android_bench.run.request import Request
 from android_bench.run.session import Session
+from tests.android_bench.stand_in_benchmark_model import HELP, MARKS
+from tests.tflite.litert_program import help_outputs
+from tflite.benchmark_tool.family import identify
+
+TENSORFLOW = identify(HELP.read_text() + "--use_gpu=false\n--use_nnapi=false\n")
+LITERT = identify("".join(help_outputs()))
 
 
 def make_request(models, binary: pathlib.Path, folder: str = WORK_FOLDER, **changes) -> Request:
+    # As it says of itself, a build for a phone: with delegates that the stand-in lacks.
+    program = LITERT if binary.read_bytes().endswith(MARKS["litert"]) else TENSORFLOW
     request = Request(
+        program=program,
         luggage=Luggage(folder, binary, read_models([str(model) for model in models])),
         rounds=1,
         length=RunLength(runs=3, seconds=0, warmup_seconds=0, single_runs=0, timeout_seconds=20),

@@ -140,6 +140,24 @@ def partitioned(selected: int, total: int, parts: int = 1) -> str:
     )
 
 
+def profile() -> str:
+    """What `--use_profiler` adds to stderr: the summary of a graph of two operations."""
+    return (
+        "INFO: [benchmark_litert_model.h:192] \n"
+        "============================== Run Order ==============================\n"
+        "\t      [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]"
+        "\t[Name]\n"
+        "\t  AllocateTensors\t    0.291\t    0.291\t  0.022%\t  0.022%\t   452.000\t        0"
+        "\tAllocateTensors/0\n"
+        "\t       Conv (F32)\t    0.538\t    0.382\t 99.978%\t100.000%\t     0.000\t        1"
+        "\tDelegate/Conv (F32):1\n\n"
+        "Number of nodes executed: 2\n"
+        "Timings (microseconds): count=3166 first=947 curr=406 min=390 max=947 avg=411.071 std=14\n"
+        "Memory (bytes): count=0\n"
+        "2 nodes observed\n"
+    )
+
+
 def loading(graph: str, libraries: str | None = None) -> str:
     """How a run begins on stderr."""
     text = "INFO: [environment.cc:36] Creating LiteRT environment with options\n"

@@ -83,7 +83,7 @@ def test_what_is_refused_before_anything_is_done(phone, fake, tiny_file, stand_i
     for changes, words in (
         ({"cores": ["12"]}, "no core 12"),
         ({"cores": ["prime"], "threads": [4]}, "more threads than cores"),
-        ({"delegates": ["npu"]}, "needs --npu_accelerator"),
+        ({"delegates": ["npu"]}, "npu needs --npu_library"),
         ({"delegates": ["external"]}, "needs --external_delegate"),
     ):
         request = make_request([tiny_file], stand_in_binary, **changes)
@@ -135,12 +135,12 @@ def test_a_delegate_from_a_file(phone, fake, tiny_file, stand_in_binary, tmp_pat
     library = tmp_path / "libdelegate.so"
     library.write_bytes(b"a library")
     luggage = make_request([tiny_file], stand_in_binary).luggage
-    options = DelegateOptions(external_options="cache:1", npu_accelerator="an accelerator")
+    options = DelegateOptions(external_options="cache:1", nnapi_accelerator="an accelerator")
     request = make_request(
         [tiny_file],
         stand_in_binary,
         luggage=replace(luggage, external=library, options=options),
-        delegates=["external", "npu"],
+        delegates=["external", "nnapi"],
         keep=True,
     )
     failed, _ = run_session(phone, request, tmp_path / "run.jsonl")

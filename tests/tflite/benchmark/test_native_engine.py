@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from tests.tflite import litert_program
-from tests.tflite.benchmark_tool.test_litert_log import PROFILE
 from tests.tflite.fake_benchmark_model import write_fake, write_litert_fake
 from tests.tflite.tiny_models import tiny_model
 from tflite.benchmark.engine import ModelRun, RoundPlan
@@ -165,7 +164,9 @@ def test_two_builds_are_told_apart(tmp_path):
 
 def test_litert_s_own_program(two, tmp_path):
     run = litert_program.outputs(peak_mib=35.2)
-    engine = BenchmarkModelEngine(write_litert_fake(tmp_path, run, profile=PROFILE))
+    engine = BenchmarkModelEngine(
+        write_litert_fake(tmp_path, run, profile=litert_program.profile())
+    )
     assert engine.name == "litert_benchmark_model"
     release = "LiteRT's benchmark_model (CompiledModel), 2.2.0 or newer"
     assert engine.versions()["program"] == release

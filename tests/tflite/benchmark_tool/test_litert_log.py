@@ -10,17 +10,6 @@ from tflite.benchmark_tool.delegates import DelegateUse
 from tflite.benchmark_tool.log import parse_log
 
 CPU = replacing(60, 60, "TfLiteXNNPackDelegate")
-PROFILE = """INFO: [benchmark_litert_model.h:192] \n\
-============================== Run Order ==============================
-\t      [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]
-\t  AllocateTensors\t    0.291\t    0.291\t  0.022%\t  0.022%\t   452.000\t        0\tAllocate/0
-\t      Conv (F32)\t    0.538\t    0.382\t 99.978%\t100.000%\t     0.000\t        1\tDelegate/Conv:1
-
-Number of nodes executed: 2
-Timings (microseconds): count=3166 first=947 curr=406 min=390 max=947 avg=411.071 std=14
-Memory (bytes): count=0
-2 nodes observed
-"""
 
 
 def both(**options):
@@ -126,11 +115,11 @@ def test_an_npu_that_was_asked_for_and_runs_nothing():
 
 
 def test_a_profile_behind_the_table():
-    (part,) = parse_log(both() + PROFILE).profile
+    (part,) = parse_log(both() + litert_program.profile()).profile
     assert (part.phase, part.average_us) == ("regular", 411.071)
     assert part.by_node_type()[0] == ("Conv (F32)", 1, 0.382, 1.0)
     with pytest.raises(ValueError, match="A profile is cut"):
-        parse_log(both() + PROFILE[:400])
+        parse_log(both() + litert_program.profile()[:400])
 
 
 @pytest.mark.parametrize(
