@@ -7,7 +7,6 @@ from android_bench.phone.errors import NotReadyError, PhoneError
 from android_bench.records import of_kind
 from android_bench.run.one_cell import Tools
 from android_bench.run.plan import Cell
-from tflite.benchmark_tool.profile import parse_profile
 
 _FLAGS = ["--num_runs=20", "--min_secs=0", "--warmup_runs=2"]
 
@@ -40,7 +39,8 @@ def _profile(session, cell: Cell, tools: Tools):
         lost = run.error if session.is_lost(run.error) else None
         reason = run.reason
         if run.log is not None:
-            parts = [part for part in parse_profile(run.output) if part.phase == "regular"]
+            # Of the whole output; a record keeps its end.
+            parts = [part for part in run.log.profile if part.phase == "regular"]
             # Where a delegate tells its own time, the graph's rows hold it once more as a whole.
             operations = parts[0].by_node_type() if parts else []
             reason = reason or (None if operations else "this benchmark_model prints no profile")
