@@ -18,11 +18,12 @@ from tflite.benchmark_tool.runs import RunStatistics
 RUNS = 3
 _WARMUP_SECONDS = 0.1
 _MARK = "android_bench: next process"
-# mksh's arithmetic has no fractions; `date` is toybox's.
+# mksh's arithmetic has no fractions; `date` is toybox's. LiteRT's program writes its results to
+# stderr, which has to stay with the process it is of.
 _LOOP = (
     'left="$1"; end=$(($(date +%s) + $2)); shift 2; '
     'while [ "$left" -gt 0 ] && [ "$(date +%s)" -lt "$end" ]; do '
-    f'echo "{_MARK}"; "$@" || exit; left=$((left - 1)); done'
+    f'echo "{_MARK}"; "$@" 2>&1 || exit; left=$((left - 1)); done'
 )
 
 

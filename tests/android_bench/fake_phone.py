@@ -39,6 +39,8 @@ class Faults:
     without_flock: bool = False
     spoil_output: object = None  # function of the bytes that --output_filepath wrote
     profile_log: pathlib.Path | None = None
+    help_output: object = None  # function of what --help printed
+    help_exit_code: int | None = None
 
 
 class FakePhone:

@@ -50,7 +50,9 @@ def execute(phone, words, stream, mask, given=None):
     command = [sys.executable, "-E", str(_stand_in(content)), *words[1:]]
     environment = {**os.environ, "STAND_IN_ROOT": str(phone.root), **(given or {})}
     if words[1:] == ["--help"]:
-        return spawn(phone, command, stream, " ".join(words), environment)
+        faults, name = phone.faults, " ".join(words)
+        code = spawn(phone, command, stream, name, environment, change=faults.help_output)
+        return code if faults.help_exit_code is None else faults.help_exit_code
     phone.run_environments.append(given or {})
     return _benchmark(phone, words, stream, mask, command, environment)
 

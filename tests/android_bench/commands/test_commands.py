@@ -116,3 +116,43 @@ def test_words_that_are_no_flags(words, output):
     )
     assert (finished.stdout + finished.stderr).strip() == output
     assert finished.returncode == (2 if "error" in output else 0)
+
+
+def test_bad_use_of_either_program_is_one_line_and_leaves_nothing(
+    command, fake, tiny_file, stand_in_binary, litert_binary, tmp_path
+):
+    records = tmp_path / "run.jsonl"
+    shared = [f"--model={tiny_file}", f"--output={records}", "--rounds=1", "--percentile_runs=0"]
+    for binary, flags, words in (
+        (litert_binary, ["--delegate=nnapi"], "LiteRT's benchmark_model (CompiledModel) has no "),
+        (litert_binary, ["--delegate=npu"], "needs --npu_library with the vendor's dispatch"),
+        (stand_in_binary, ["--delegate=gpu"], "was built without gpu (its --help lacks --use_gpu)"),
+        (stand_in_binary, ["--npu_library=nowhere"], "no such file or folder"),
+    ):
+        finished = command("run", *shared, f"--benchmark_binary={binary}", *flags)
+        assert finished.returncode == 2, finished.stderr
+        (error,) = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
+        assert words in error and "Traceback" not in finished.stderr
+        assert not records.exists() and not fake.runs
+    assert list(fake.path("/data/local/tmp").glob("care_keras*")) == []
+
+
+def test_nnapi_is_said_to_be_deprecated(command, fake, tiny_file, stand_in_binary, tmp_path):
+    fake.faults.help_output = lambda text: text + "\t--use_nnapi=false\tbool\n"
+    finished = command(
+        "run",
+        f"--model={tiny_file}",
+        f"--output={tmp_path / 'run.jsonl'}",
+        f"--benchmark_binary={stand_in_binary}",
+        "--delegate=nnapi",
+        "--nnapi_accelerator=dsp",
+        "--rounds=1",
+        "--cooldown=0",
+    )
+    # The stand-in has none, and the CPU's times are not called NNAPI's.
+    assert finished.returncode == 1
+    notes = [line for line in finished.stderr.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1 and "Android 15 deprecated NNAPI" in notes[0]
+    assert "TensorFlow Lite's benchmark_model" in finished.stdout
+    assert "nnapi ran nothing: the CPU did" in finished.stdout
+    assert {"--use_nnapi=true", "--nnapi_accelerator_name=dsp"} <= set(fake.runs[0])
