@@ -42,14 +42,7 @@ def main() -> int:
         print(stdout, end="")
         print(stderr.rpartition("----- exit")[0], file=sys.stderr)
         return 1
-    flags = dict(argument.removeprefix("--").partition("=")[::2] for argument in sys.argv[1:])
-    print("INFO: STARTING!")
-    unknown = [f"--{name}={value}" for name, value in flags.items() if name not in _KNOWN]
-    if unknown:
-        print(f"WARN: Unconsumed cmdline flags: {' '.join(unknown)}")
-    print("INFO: Log parameter values verbosely: [0]")
-    if "num_threads" in flags:
-        print(f"INFO: Num threads: [{flags['num_threads']}]")
+    flags = begin(_KNOWN)
     print(f"INFO: Graph: [{flags['graph']}]")
     print("INFO: Signature to run: []")
     explicit = flags.get("use_xnnpack")
@@ -61,6 +54,19 @@ def main() -> int:
         print(f"ERROR: Could not open '{flags['graph']}'.", file=sys.stderr)
         return failed()
     return _benchmark(flags, path, explicit)
+
+
+def begin(known):
+    """The flags, and the lines that both programs begin with."""
+    flags = dict(argument.removeprefix("--").partition("=")[::2] for argument in sys.argv[1:])
+    print("INFO: STARTING!")
+    unknown = [f"--{name}={value}" for name, value in flags.items() if name not in known]
+    if unknown:
+        print(f"WARN: Unconsumed cmdline flags: {' '.join(unknown)}")
+    print("INFO: Log parameter values verbosely: [0]")
+    if "num_threads" in flags:
+        print(f"INFO: Num threads: [{flags['num_threads']}]")
+    return flags
 
 
 def _benchmark(flags, path, explicit):

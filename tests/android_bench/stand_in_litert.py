@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, os.fspath(pathlib.Path(__file__).parents[2]))
 
 from tests.android_bench.stand_in_benchmark_model import (
+    begin,
     failed,
     feed,
     local,
@@ -30,14 +31,7 @@ def main() -> int:
         print(stdout, end="")
         print(stderr, end="", file=sys.stderr)
         return 0
-    flags = dict(argument.removeprefix("--").partition("=")[::2] for argument in sys.argv[1:])
-    print("INFO: STARTING!")
-    unknown = [f"--{name}={value}" for name, value in flags.items() if name not in _KNOWN]
-    if unknown:
-        print(f"WARN: Unconsumed cmdline flags: {' '.join(unknown)}")
-    print("INFO: Log parameter values verbosely: [0]")
-    if "num_threads" in flags:
-        print(f"INFO: Num threads: [{flags['num_threads']}]")
+    flags = begin(litert_program.FLAGS)
     sys.stdout.flush()
     npu = flags.get("use_npu") == "true"
     folder = flags.get("dispatch_library_path", "")
@@ -46,9 +40,6 @@ def main() -> int:
     if not path.is_file():
         return failed()
     return _benchmark(flags, path, local(folder) if npu else None)
-
-
-_KNOWN = set(litert_program.FLAGS)
 
 
 def _benchmark(flags, path, libraries):

@@ -14,6 +14,8 @@ def test_a_phone_that_is_ready(fake, stand_in_binary):
     findings = look(fake, stand_in_binary)
     assert {one.level for one in findings.values()} == {"ok"}
     assert findings["connection"].message == "Nobody Fake 1, Android 14"
+    asked = "for arm64-v8a, TensorFlow Lite's benchmark_model"
+    assert findings["benchmark_model"].message == asked
     assert "127" not in findings["/data/local/tmp"].message
     # Nothing is left behind.
     assert list(fake.path("/data/local/tmp").iterdir()) == []

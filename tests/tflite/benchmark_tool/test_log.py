@@ -162,6 +162,22 @@ def test_the_same_from_logcat_and_over_adb(prefix, end):
     assert parse_log(text) == expected
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "05-31 10:38:42.512 22206 22206 {} {}  : {}",
+        "{}/{}  (22206): {}",
+        "2025-06-14 10:55:20.801 18088-18088 {1:24}org.tensorflow.lite.benchmark  {0}  {2}",
+    ],
+)
+@pytest.mark.parametrize("tag", ["tflite", "litert"])
+def test_levels_in_the_forms_of_logcat(line, tag):
+    messages = (("I", "All is well"), ("E", "UNPACK: not supported"), ("W", "Too slow"))
+    said = "\n".join(line.format(letter, tag, message) for letter, message in messages)
+    log = parse_log(said + "\n" + RELEASE_2_2)
+    assert (log.errors, log.warnings) == (("UNPACK: not supported",), ("Too slow",))
+
+
 def test_unknown_lines_and_the_order_of_outputs_do_not_matter():
     text = read("run_21_csv_no_file")
     stdout, stderr = text.split("----- stderr -----")
