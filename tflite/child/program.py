@@ -79,18 +79,6 @@ def end(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def check_program(program: str | os.PathLike) -> None:
-    """Starts a program and stops it again, so that the system says whether it is one.
-
-    A shell would go on to read a file that is no program as a script.
-
-    Raises:
-        ValueError: If it cannot be started here.
-    """
-    quiet = subprocess.DEVNULL
-    end(start([program, "--help"], stdin=quiet, stdout=quiet, stderr=quiet))
-
-
 def run(
     arguments: Sequence[str | os.PathLike],
     timeout_seconds: float,

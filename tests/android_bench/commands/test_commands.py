@@ -9,9 +9,12 @@ import time
 
 import pytest
 
+from android_bench.phone.lock import lock
 from android_bench.records import of_kind, read_records
+from android_bench.run.prepare import LOCK
 from care_keras.console import startup_messages
 from tests.android_bench.made_records import write_run
+from tests.android_bench.stand_in_benchmark_model import elf_bytes
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -156,3 +159,53 @@ def test_nnapi_is_said_to_be_deprecated(command, fake, tiny_file, stand_in_binar
     assert "TensorFlow Lite's benchmark_model" in finished.stdout
     assert "nnapi ran nothing: the CPU did" in finished.stdout
     assert {"--use_nnapi=true", "--nnapi_accelerator_name=dsp"} <= set(fake.runs[0])
+
+
+def test_an_npu_from_the_command_to_the_page(command, fake, tiny_file, litert_binary, tmp_path):
+    pytest.importorskip("matplotlib")
+    records, folder = tmp_path / "run.jsonl", tmp_path / "vendor"
+    folder.mkdir()
+    for name in ("libLiteRtDispatch_Vendor.so", "libLiteRtCompilerPlugin_Vendor.so"):
+        (folder / name).write_bytes(elf_bytes("arm64-v8a"))
+    finished = command(
+        "run",
+        f"--model={tiny_file}",
+        f"--output={records}",
+        f"--benchmark_binary={litert_binary}",
+        "--delegate=npu",
+        f"--npu_library={folder}",
+        "--rounds=1",
+        "--runs=3",
+        "--seconds=0",
+        "--percentile_runs=0",
+        "--cooldown=0",
+    )
+    assert finished.returncode == 0, finished.stderr
+    said = "LiteRT's benchmark_model (CompiledModel), 2.2.0 or newer"
+    assert said in finished.stdout and "npu runs all" in finished.stdout
+    # Asked once, before the two runs; and nothing is left.
+    asked = [words for words in fake.commands if words[-1] == "--help"]
+    assert len(asked) == 1 and len(fake.runs) == 2
+    assert [one.name for one in fake.path("/data/local/tmp").iterdir()] in (
+        [],
+        [".care_keras_bench.lock"],
+    )
+    finished = command("report", records, f"--html={tmp_path / 'run.html'}")
+    assert said in finished.stdout
+    assert "2.2.0 or newer, SHA-256 " in (tmp_path / "run.html").read_text()
+
+
+def test_a_program_is_not_asked_while_another_run_measures(
+    command, fake, phone, tiny_file, litert_binary, tmp_path
+):
+    records = tmp_path / "run.jsonl"
+    with lock(phone, LOCK, "another"):
+        finished = command(
+            "run",
+            f"--model={tiny_file}",
+            f"--output={records}",
+            f"--benchmark_binary={litert_binary}",
+        )
+    assert finished.returncode == 1
+    assert "is in use by another run" in finished.stderr.splitlines()[-1]
+    assert fake.pushed == [] and not records.exists()

@@ -78,8 +78,10 @@ def test_litert_s_own_program_is_named_in_the_report(tmp_path):
     (tmp_path / "conv.tflite").write_bytes(tiny_model("conv"))
     program = write_litert_fake(tmp_path, litert_program.outputs())
     arguments = ["--model=conv.tflite", f"--benchmark_binary={program}", "--rounds=3"]
+    arguments.append("--threads=2")
     result = run_here("tflite.benchmark", *arguments, "--output_json=new.json", folder=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert "warning: the engine litert_benchmark_model gives no outputs" in result.stderr
     assert "program LiteRT's benchmark_model (CompiledModel), 2.2.0 or newer" in result.stdout
     new = json.loads((tmp_path / "new.json").read_text())
     assert new["settings"]["engine"] == "litert_benchmark_model"

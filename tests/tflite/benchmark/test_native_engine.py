@@ -200,3 +200,8 @@ def test_litert_s_own_program_that_fails(two, tmp_path):
     engine = BenchmarkModelEngine(write_litert_fake(tmp_path, run, exit_code=1))
     with pytest.raises(ValueError, match=r"exit code 1. Received: .*two.tflite \(No such model\)"):
         engine.check(two)
+    # As `LITERT_ABORT` ends it, after a message.
+    run = ("INFO: STARTING!\n", "ERROR: [x.cc:1] Invalid gpu-precision: fp8\n")
+    engine = BenchmarkModelEngine(write_litert_fake(tmp_path, run, exit_code=134))
+    with pytest.raises(ValueError, match="ended by SIGABRT.*last line .*Invalid gpu-precision"):
+        engine.check(two)
