@@ -15,3 +15,4 @@ from .predictions import decode_predictions as decode_predictions
 from .predictions import preprocess_input as preprocess_input
 from .presets import PRESETS as PRESETS
 from .presets import load_preset as load_preset
+from .semantic_fpn import SemanticFPN as SemanticFPN

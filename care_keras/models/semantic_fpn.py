@@ -1,0 +1,230 @@
+"""Semantic segmentation: a feature pyramid on a backbone."""
+
+import keras
+
+from care_keras.data.record import Preprocessing
+from care_keras.layers import FoldableBatchNormalization
+from care_keras.layers.initializers import kernel_initializer
+
+# Widths of the pyramid and of the branches that lead to the classes.
+_HEADS = {"lite": (64, 64), "paper": (256, 128)}
+
+
+@keras.saving.register_keras_serializable(package="care_keras")
+class SemanticFPN(keras.Model):
+    """Scores of classes at the size of the backbone's finest output.
+
+    Of a `CARE_S0` that is a quarter of the image: whoever shows the classes
+    enlarges them. Each output of the backbone is normalized, brought to the
+    pyramid's width by a 1x1 convolution and added to the enlarged coarser
+    ones; from each level a branch of 3x3 convolutions, one and an enlargement
+    for each doubling, leads to the finest size, where they are summed.
+
+    `head="paper"` has full convolutions: a pyramid of 256 channels with a 3x3
+    convolution after each sum, and branches of 128. `head="lite"` is for
+    phones: depthwise-separable convolutions of 64 channels and no convolution
+    after the sums, a tenth of CARE-S0's own multiply-accumulates.
+
+    Source: A. Kirillov et al., "Panoptic Feature Pyramid Networks", arXiv
+    1901.02446, section 3.1, with BatchNorm in place of GroupNorm, which folds
+    into the convolution before it. CARE's own head is not published; a norm
+    on each of its outputs is ours, as they have none.
+
+    Args:
+        backbone: A `CAREBackbone`, or another functional model whose
+            `pyramid_outputs` map levels, `"P2"` for a stride of 4, to
+            symbolic outputs, each level half the size of the one before.
+        classes: Number of classes.
+        head: `"lite"` or `"paper"`.
+        dropout: Dropout rate before the classes.
+        preprocessing: A `Preprocessing` record, or a dict of its fields: how
+            images are prepared. Tools read it from here.
+        labels: Names of the classes, in order, or `None`.
+        **kwargs: Arguments of `keras.Model`, and the `dtype` policy.
+
+    Input shape: `(batch, height, width, channels)`, both sizes multiples of
+    the coarsest stride, 32 for `CARE_S0`. Output: logits `(batch, height / s,
+    width / s, classes)`, `s` the finest stride, in float32.
+
+    Raises:
+        ValueError: If an argument is out of its range, the backbone has no
+            such outputs, or an image's size is no such multiple.
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        classes: int,
+        head: str = "lite",
+        dropout: float = 0.1,
+        preprocessing=None,
+        labels=None,
+        dtype=None,
+        **kwargs,
+    ):
+        if head not in _HEADS:
+            raise ValueError(f"`head` must be one of {list(_HEADS)}. Received: head={head!r}")
+        if classes < 1:
+            raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
+        if labels is not None and len(labels) != classes:
+            raise ValueError(
+                "`labels` must name each class. "
+                f"Received: {len(labels)} labels for classes={classes}"
+            )
+        levels = _levels(backbone)
+        stride = 2 ** levels[-1]
+        shape = backbone.inputs[0].shape[1:]
+        _check_size(shape[:2], stride)
+        dtype = keras.dtype_policies.get(dtype or backbone.dtype_policy)
+
+        inputs = keras.Input(shape, name="images")
+        outputs = backbone.pyramid_outputs
+        features = keras.Model(
+            backbone.inputs, [outputs[f"P{level}"] for level in levels], name="features"
+        )
+        maps = dict(zip(levels, features(inputs), strict=True))
+        parts = _Parts(head, dtype)
+        pyramid = parts.pyramid(maps)
+        x = parts.branches(pyramid)
+        x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
+        x = keras.layers.Conv2D(
+            classes, 1, kernel_initializer=kernel_initializer(), dtype="float32", name="logits"
+        )(x)
+        super().__init__(inputs=inputs, outputs=x, **kwargs)
+
+        # Functional models take no `dtype`; without it the config would say float32.
+        self.dtype_policy = dtype
+        self.backbone = backbone
+        self.classes = classes
+        self.head = head
+        self.dropout = dropout
+        if isinstance(preprocessing, dict):
+            preprocessing = Preprocessing(**preprocessing)
+        self.preprocessing = preprocessing
+        self.labels = None if labels is None else tuple(labels)
+        self._stride = stride
+
+    def call(self, inputs, training=None, mask=None) -> keras.KerasTensor:
+        _check_size(inputs.shape[1:3], self._stride)
+        return super().call(inputs, training=training, mask=mask)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None) -> "SemanticFPN":
+        config = dict(config)
+        trainable = config.pop("trainable", True)
+        config["backbone"] = keras.saving.deserialize_keras_object(
+            config["backbone"], custom_objects=custom_objects
+        )
+        model = cls(**config)
+        # True would be passed on to all layers, and thaw a frozen backbone.
+        if not trainable:
+            model.trainable = False
+        return model
+
+    def get_config(self) -> dict:
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "classes": self.classes,
+            "head": self.head,
+            "dropout": self.dropout,
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.to_dict(),
+            "labels": None if self.labels is None else list(self.labels),
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+        }
+
+
+class _Parts:
+    """Builds the layers of one kind of head."""
+
+    def __init__(self, head: str, dtype):
+        self._lite, self._dtype = head == "lite", dtype
+        self._width, self._branch_width = _HEADS[head]
+
+    def pyramid(self, maps: dict) -> dict:
+        """The backbone's outputs at one width, each with all coarser ones added."""
+        levels = sorted(maps, reverse=True)
+        # As published; XNNPACK enlarges int8 by bilinear interpolation only.
+        interpolation = "bilinear" if self._lite else "nearest"
+        merged, coarser = {}, None
+        for level in levels:
+            x = FoldableBatchNormalization(dtype=self._dtype, name=f"p{level}_norm")(maps[level])
+            x = self._conv(x, self._width, 1, f"p{level}_lateral")
+            if coarser is not None:
+                up = self._up(coarser, f"p{level}_from_above", interpolation)
+                x = keras.layers.Add(dtype=self._dtype, name=f"p{level}_sum")([x, up])
+            merged[level] = coarser = x
+        if self._lite:
+            return merged
+        return {
+            level: self._conv(x, self._width, 3, f"p{level}_smooth") for level, x in merged.items()
+        }
+
+    def branches(self, pyramid: dict):
+        """The sum of all levels at the finest size."""
+        finest = min(pyramid)
+        ends = []
+        for level in sorted(pyramid):
+            x = pyramid[level]
+            for step in range(max(level - finest, 1)):
+                name = f"p{level}_branch{step + 1}"
+                x = self._conv_norm_relu(x, name)
+                if level > finest:
+                    x = self._up(x, f"{name}_up", "bilinear")
+            ends.append(x)
+        if len(ends) == 1:
+            return ends[0]
+        return keras.layers.Add(dtype=self._dtype, name="branches_sum")(ends)
+
+    def _conv_norm_relu(self, x, name):
+        if self._lite:
+            x = keras.layers.DepthwiseConv2D(
+                3,
+                padding="same",
+                use_bias=False,
+                depthwise_initializer=keras.initializers.HeNormal(),
+                dtype=self._dtype,
+                name=f"{name}_depthwise",
+            )(x)
+            x = FoldableBatchNormalization(dtype=self._dtype, name=f"{name}_depthwise_norm")(x)
+        x = self._conv(x, self._branch_width, 1 if self._lite else 3, f"{name}_conv", bias=False)
+        x = FoldableBatchNormalization(dtype=self._dtype, name=f"{name}_norm")(x)
+        return keras.layers.ReLU(dtype=self._dtype, name=f"{name}_relu")(x)
+
+    def _conv(self, x, filters, size, name, bias=True):
+        return keras.layers.Conv2D(
+            filters,
+            size,
+            padding="same",
+            use_bias=bias,
+            kernel_initializer=keras.initializers.HeNormal(),
+            dtype=self._dtype,
+            name=name,
+        )(x)
+
+    def _up(self, x, name, interpolation):
+        return keras.layers.UpSampling2D(
+            2, interpolation=interpolation, dtype=self._dtype, name=name
+        )(x)
+
+
+def _levels(backbone) -> list[int]:
+    """The levels of a backbone's outputs, the finest first."""
+    names = list(getattr(backbone, "pyramid_outputs", None) or ())
+    levels = sorted(int(name[1:]) for name in names if name[:1] == "P" and name[1:].isdigit())
+    follow = levels == list(range(levels[0], levels[0] + len(levels))) if levels else False
+    if not follow or len(levels) != len(names):
+        raise ValueError(
+            "`backbone` must have `pyramid_outputs` of levels that follow one another, as "
+            f"P2, P3, P4. Received: {names or type(backbone).__name__}"
+        )
+    return levels
+
+
+def _check_size(size, stride: int) -> None:
+    if any(one is not None and one % stride for one in size):
+        raise ValueError(
+            f"Images must be multiples of {stride} pixels high and wide for this network. "
+            f"Received: {size[0]}x{size[1]}"
+        )
