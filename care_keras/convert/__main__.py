@@ -15,6 +15,7 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_channels, parse_size
+from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_file
 from care_keras.console.table import format_table
 from care_keras.convert.backend import restart_under_tensorflow
@@ -182,6 +183,7 @@ def main() -> None:
     # of which a conversion makes next to none.
     gc.disable()
     restart_under_tensorflow()
+    import_own_modules()
     _convert(job)
 
 

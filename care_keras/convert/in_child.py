@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from care_keras.console.own_modules import imported_modules
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.data.record import Preprocessing
 from care_keras.deploy import fuse
@@ -49,6 +50,7 @@ def convert_in_child(
             "precision": precision,
             "input_kind": input_kind,
             "batch": batch,
+            "imports": imported_modules(),
         }
         (folder / JOB).write_text(json.dumps(job))
         command = [sys.executable, "-m", "care_keras.convert.tensorflow_worker", name]

@@ -4,6 +4,7 @@ import json
 import pathlib
 import sys
 
+from care_keras.console.own_modules import import_modules
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.convert.in_child import CANNOT_LOAD, IMAGES, JOB, MODEL, OUTPUT, load_examples
 from care_keras.data.record import Preprocessing
@@ -13,6 +14,7 @@ from care_keras.loading import load_any
 def main(folder: pathlib.Path) -> None:
     """Converts what lies in the folder."""
     job = json.loads((folder / JOB).read_text())
+    import_modules(job.pop("imports"))
     job["preprocessing"] = job["preprocessing"] and Preprocessing(**job["preprocessing"])
     images = load_examples(folder / IMAGES) if (folder / IMAGES).exists() else None
     try:

@@ -6,6 +6,7 @@ import pathlib
 
 from care_keras.console.flag_values import parse_channels
 from care_keras.console.options import option, to_flags
+from care_keras.console.own_modules import import_option
 from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
 from care_keras.training.images.augmentation import Augmentation
 
@@ -26,6 +27,7 @@ class TrainingConfig(Augmentation):
     train_split: str = option("Split to train on.", "train")
     eval_split: str = option("Split to evaluate on; never trained on.", "test")
     start_from: str = option("A .keras file whose weights the run starts from.", "", flag="from")
+    imports: tuple[str, ...] = import_option()
     seed: int = option("Seed of weights, order and augmentation.", 0)
     epochs: int = option("Epochs in all, with those of the warm-up.", 30, low=1)
     batch_size: int = option("Images per step, of all devices together.", 128, low=1)

@@ -17,6 +17,8 @@ from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source, open_source
 from care_keras.loading import load_any
 from care_keras.models import CAREClassifier, build_model
+from care_keras.models.keras_file import check_keras_file
+from care_keras.models.presets import PRESETS
 from care_keras.quantization import layer_overrides
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution
@@ -119,6 +121,20 @@ def fitted(config: TrainingConfig, source: Source) -> TrainingConfig:
         file=sys.stderr,
     )
     return dataclasses.replace(config, batch_size=len(source))
+
+
+def check_model_files(config: TrainingConfig) -> None:
+    """Looks at the files of `--from` and `--teacher` before the run's folder is made.
+
+    Raises:
+        UserError: If one must not be loaded; see `check_keras_file`.
+    """
+    for path in (config.start_from, config.teacher):
+        if path and path not in PRESETS and os.path.isfile(path) and path.endswith(".keras"):
+            try:
+                check_keras_file(path)
+            except ValueError as error:
+                raise UserError(str(error)) from error
 
 
 def _open_labelled(data, split):

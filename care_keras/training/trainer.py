@@ -5,6 +5,7 @@ import shutil
 import keras
 
 from care_keras.console.cli import UserError
+from care_keras.console.own_modules import import_modules
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.create import create_distribution
 from care_keras.training.devices.distribution import Distribution, example_batch
@@ -21,7 +22,14 @@ from care_keras.training.run.loss_watch import LossWatch
 from care_keras.training.run.progress import Progress
 from care_keras.training.run.seeding import EpochSeeds
 from care_keras.training.run.tensorboard import tensorboard_callbacks
-from care_keras.training.task import Task, fitted, float_task, open_sources, quantized_task
+from care_keras.training.task import (
+    Task,
+    check_model_files,
+    fitted,
+    float_task,
+    open_sources,
+    quantized_task,
+)
 from care_keras.training.teaching.optimizer import create_optimizer
 from care_keras.training.teaching.weight_averages import (
     STATISTICS_STEPS,
@@ -59,10 +67,12 @@ def _train(config, distribution):
     model_config(config)
     if not config.qat and (config.float_layers or config.int16_layers):
         raise UserError("--float_layers and --int16_layers go with --qat")
+    import_modules(config.imports)
     say = _say if distribution.is_chief else _silent
     sources = open_sources(config)
     asked, config = config, fitted(config, sources[0])
     distribution.check_batch_size(config.batch_size)
+    check_model_files(config)
     folder = RunFolder(config.run_dir, distribution.is_chief)
     folder.prepare(asked.to_dict())
 

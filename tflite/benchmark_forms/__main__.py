@@ -11,6 +11,7 @@ import sys
 from absl import flags
 
 from care_keras.console import cli
+from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_folder
 from care_keras.convert.backend import restart_under_tensorflow
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
@@ -50,6 +51,7 @@ def main() -> None:
         check_name_or_path(_MODEL.value)
     check_source(_CALIBRATION.value)
     restart_under_tensorflow()
+    import_own_modules()
     with output_folder(_FOLDER.value) as folder:
         _run(folder)
 

@@ -12,6 +12,7 @@ import pathlib
 from absl import flags
 
 from care_keras.console import cli
+from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_file, write_output
 from care_keras.data.sources import check_source
 from care_keras.models.presets import check_name_or_path
@@ -72,6 +73,7 @@ def main() -> None:
     from tflite.compare.tensors import FileFailsError
     from tflite.compare.text import format_comparison, to_dict, verdict
 
+    import_own_modules()
     try:
         pair = open_pair(_KERAS.value, _MODEL.value, overrides, _THREADS.value)
         source = open_source(_DATA.value, "test")

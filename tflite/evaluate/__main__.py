@@ -14,6 +14,7 @@ import numpy as np
 from absl import flags
 
 from care_keras.console import cli
+from care_keras.console.import_flag import import_own_modules
 from care_keras.console.optional import require
 from care_keras.console.outputs import PICTURES, output_file, write_output
 from care_keras.data.sources import check_source, open_source
@@ -81,6 +82,7 @@ def main() -> None:
     from tflite.evaluate.tables import accuracy_table, class_table, comparison_table
 
     workers = _WORKERS.value or max(1, describe_machine()["usable_cpus"] // _THREADS.value)
+    import_own_modules()
     models = open_models(_MODEL.value, overrides, _THREADS.value, _OUTPUT.value)
     source = open_source(_DATA.value, "test")
     source = source.sample(_SAMPLES.value or len(source), _SEED.value)

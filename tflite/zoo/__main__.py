@@ -19,6 +19,8 @@ import sys
 from absl import flags
 
 from care_keras.console import cli
+from care_keras.console.import_flag import import_own_modules
+from care_keras.console.own_modules import imported_modules
 from care_keras.data.sources import check_source
 from care_keras.files import check_readable
 
@@ -49,6 +51,8 @@ def main() -> None:
     from tflite.zoo.table import faults_of, markdown_table, median_latencies, text_table
     from tflite.zoo.worker import ROW, read_row, steps_left
 
+    # A module that cannot be imported is known before minutes of work.
+    import_own_modules()
     names = _MODEL.value or list(MODELS)
     unknown = [name for name in names if name not in MODELS and not name.endswith(_FILES)]
     if unknown:
@@ -59,6 +63,7 @@ def main() -> None:
         qat=_QAT.value,
         mean=_MEAN.value,
         std=_STD.value,
+        imports=imported_modules(),
     )
     rows = []
     for name in names:

@@ -48,6 +48,7 @@ class Plan:
         round_seconds: Of one file in one round.
         qat: Whether a step of quantization-aware training is taken.
         mean, std: How models that do not say it take images, as flags have it.
+        imports: Modules of the user's own that register layers.
     """
 
     samples: int = 32
@@ -58,6 +59,7 @@ class Plan:
     qat: bool = True
     mean: str | None = None
     std: str | None = None
+    imports: tuple[str, ...] = ()
 
 
 class Measurement:
@@ -131,6 +133,7 @@ class Measurement:
             *(f"--calibration={self._data}", f"--samples={self._plan.samples}"),
             *("--check_samples=50", f"--output={output}"),
             *(f"--{name}={getattr(self._plan, name)}" for name in ("mean", "std") if self._is_told),
+            *(f"--import={name}" for name in self._plan.imports),
         ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

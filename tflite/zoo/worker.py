@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from care_keras.console.own_modules import import_modules
 from care_keras.data.sources import open_source
 from care_keras.files import write_atomically
 from tflite.zoo.measure import Measurement, Plan
@@ -17,6 +18,7 @@ ROW, MODEL = "row.json", "model.keras"
 
 def main(name: str, folder: pathlib.Path, data: str, plan: Plan) -> None:
     """Measures a model of the zoo, or a file, step by step; what failed is said in the row."""
+    import_modules(plan.imports)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MODEL if name in MODELS else pathlib.Path(name)
     if name in MODELS and not path.is_file():

@@ -146,7 +146,7 @@ def _check_object(value, training):
         if kind is None:
             raise ValueError(
                 f"The file names {_label(value)}, which is neither Keras's nor care_keras's; "
-                "the module that registers it must be imported first."
+                "--import=MODULE names your module that registers it (in Python: import it)."
             )
         if taken := _function_arguments(kind):
             raise ValueError(

@@ -22,6 +22,7 @@ FREE_SETTINGS = frozenset(
         "num_processes",
         "process_id",
         "cache_megabytes",
+        "import",
     }
 )
 

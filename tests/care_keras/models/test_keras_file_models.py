@@ -334,7 +334,9 @@ def test_a_layer_that_nobody_has_registered(tmp_path):
         load_any(str(path))
     text = str(error.value)
     assert f"{__name__}.Unregistered' which is neither" in text.replace(",", "")
-    assert text.endswith(f"imported first. Received: {str(path)!r}")
+    assert "; --import=MODULE names the module" in text and text.endswith(
+        f"Received: {str(path)!r}"
+    )
 
 
 def test_packed_anew(tmp_path):
