@@ -94,11 +94,38 @@ def check_config(config) -> None:
             is_object = _is_object(value)
             if is_object:
                 _check_object(value, training)
+            _check_calls(value)
             rest += [
                 (x, depth + 1, training or (is_object and key == "compile_config"))
                 for key, x in value.items()
                 if isinstance(x, dict | list)
             ]
+
+
+def _check_calls(entry):
+    """Refuses calls of a layer or an operation that Keras would compute, not only note down."""
+    calls = entry.get("inbound_nodes")
+    for call in calls if isinstance(calls, list) else []:
+        if not (isinstance(call, dict) and _has_tensor([call.get("args"), call.get("kwargs")])):
+            raise ValueError(
+                f"The file has a call without a tensor, which would be computed while the model "
+                f"is loaded: of {_short(entry.get('name'))}."
+            )
+
+
+def _has_tensor(arguments):
+    """Whether one of them is a layer's output, in lists and dicts as Keras looks for it."""
+    rest = [arguments]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, list):
+            rest += value
+        elif _is_object(value):
+            if value["class_name"] == "__keras_tensor__":
+                return True
+        elif isinstance(value, dict):
+            rest += value.values()
+    return False
 
 
 def _is_object(value):

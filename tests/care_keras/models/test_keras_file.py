@@ -16,6 +16,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from keras.src import api_export
 from keras.src.saving import serialization_lib
 
 import care_keras.deploy
@@ -200,6 +201,26 @@ CONFIGS = {
     ),
     "vectorized map": (adds(operation("VectorizedMap", [1], {"function": RELU})), "VectorizedMap"),
     "derivative": (adds(operation("JVP", [RELU], module="keras.src.ops.linalg")), "linalg.JVP"),
+    # Computed while the model is loaded: these would take 40 GB.
+    "operation on numbers": (
+        adds(operation("Tile", [[1.0]], {"repeats": 10**10}, "keras.src.ops.numpy")),
+        "a call without a tensor, .* of 'extra'",
+    ),
+    "operation on a tensor in a slice": (
+        adds(
+            operation(
+                "Tile",
+                [named(None, "__slice__", {"start": tensor(), "stop": 1, "step": 1})],
+                {"repeats": 10**10},
+                "keras.src.ops.numpy",
+            )
+        ),
+        "a call without a tensor",
+    ),
+    "call of an older format": (
+        adds({**operation("Tile", []), "inbound_nodes": [[]], "module": "keras.src.ops.numpy"}),
+        "a call without a tensor",
+    ),
     # Functions by themselves: CVE-2025-1550, CVE-2025-8747, CVE-2025-9906.
     "activation": (hidden(activation=SET_POLICY), "function 'keras.config.set_dtype_policy'"),
     "download": (hidden(activation=function("keras.utils", "get_file")), "keras.utils.get_file"),
@@ -642,6 +663,27 @@ def test_what_is_allowed_is_what_keras_finds():
             assert theirs is ours
             checked += 1
     assert checked > 200
+
+
+def test_of_all_functions_that_keras_exports_activations_alone_are_allowed():
+    """What a new Keras exports is refused, too, unless it is an activation."""
+    looked_up = {"deserialize", "get", "serialize"}
+    activations = {name for name, x in vars(keras.activations).items() if inspect.isfunction(x)}
+    checked = 0
+    for public, exported in api_export.REGISTERED_NAMES_TO_OBJS.items():
+        module, _, name = public.rpartition(".")
+        if inspect.isclass(exported):
+            continue
+        checked += 1
+        allowed_here = allowed._is_allowed_function(module, name, training=False)
+        same = getattr(keras.activations, name, None) is not None and module in (
+            "keras.activations",
+            "keras.ops",
+        )
+        assert allowed_here == (same and name in activations - looked_up), public
+        # A function is no class, whatever it is called.
+        assert allowed._find_class(module, name, training=True) is None
+    assert checked > 500
 
 
 def test_a_function_as_keras_3_6_wrote_it(tmp_path, parts):

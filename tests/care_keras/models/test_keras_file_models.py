@@ -334,7 +334,7 @@ def test_a_layer_that_nobody_has_registered(tmp_path):
         load_any(str(path))
     text = str(error.value)
     assert f"{__name__}.Unregistered' which is neither" in text.replace(",", "")
-    assert "; --import=MODULE names the module" in text and text.endswith(
+    assert "; --import=MODULE names your module" in text and text.endswith(
         f"Received: {str(path)!r}"
     )
 
