@@ -34,7 +34,8 @@ _TURNS = {
 def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
     """Decodes an encoded image, upright as its EXIF orientation says.
 
-    Transparency is dropped, 16-bit greyscale scaled to 8 bits.
+    Transparency is dropped, 16-bit greyscale scaled to 8 bits; of an animation the first
+    picture is taken.
 
     Args:
         source: A path, or the encoded bytes.
@@ -43,22 +44,31 @@ def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
         uint8 RGB array of shape `(height, width, 3)`.
 
     Raises:
-        ValueError: If it cannot be decoded as an image.
+        ValueError: If it cannot be decoded as an image, or holds numbers of which nothing
+            says what white is.
     """
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
     try:
         with Image.open(stream) as image:
-            if image.mode.startswith("I;16"):
-                # Pillow's own conversion clips at 255.
-                grey = (np.asarray(image) >> 8).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=-1)
+            # Of a TIFF it turns the pixels, and forgets the orientation, as they are loaded.
+            image.load()
             turn = _TURNS.get(_orientation(image))
-            image = image.convert("RGB")
+            image = _in_8_bits(image)
             return np.asarray(image if turn is None else image.transpose(turn))
     # Pillow's decoders raise many types on damaged files; a bomb is refused too.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"Cannot decode the image. Received: {name} ({error})") from error
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """RGB of 8 bits; Pillow's own conversion of wider greys clips them at 255."""
+    # Netpbm's files are of 16 bits where Pillow holds them in 32.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("nothing says which of its 32-bit numbers is white")
+    return image.convert("RGB")
 
 
 def _orientation(image: Image.Image):

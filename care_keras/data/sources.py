@@ -9,13 +9,24 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import sys
 from collections.abc import Callable
 
 import numpy as np
 
 from care_keras.data.preprocessing import decode_image
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
+    *(".pgm", ".ppm"),
+)
+# Images that Pillow does not open, or not everywhere: who has them is told so.
+_OTHER_IMAGES = (
+    *(".avif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".psd"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
+)
+# Names that a message lists, at most.
+_SHOWN = 3
 SPLIT_NAMES = ("train", "test", "val", "validation")
 # Of the machine's memory: how much encoded images of TFDS may take.
 _MEMORY_SHARE = 0.7
@@ -208,9 +219,13 @@ def _open_folder(folder: pathlib.Path, split: str) -> Source:
         class_names = tuple(path.name for path in class_folders)
     else:
         paths, labels, class_names = _images_in(folder), None, None
+    left_out = _left_out(folder)
     if not paths:
-        raise ValueError(
-            f"No image ({', '.join(IMAGE_SUFFIXES)}) in the folder. Received: {os.fspath(folder)!r}"
+        kinds = f"{', '.join(IMAGE_SUFFIXES)}" + (f"; not {left_out}" if left_out else "")
+        raise ValueError(f"No image ({kinds}) in the folder. Received: {os.fspath(folder)!r}")
+    if left_out:
+        print(
+            f"warning: left out, as images of that kind are not read: {left_out}", file=sys.stderr
         )
     names = tuple(os.fspath(path) for path in paths)
     return _source(os.fspath(folder), names, labels, class_names, names)
@@ -264,6 +279,19 @@ def _iterate_images(folder):
         and not path.name.startswith(".")
         and path.is_file()
     )
+
+
+def _left_out(folder):
+    """Images of other kinds below a folder, for people; empty where there are none."""
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _OTHER_IMAGES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+    names = ", ".join(os.fspath(path.relative_to(folder)) for path in paths[:_SHOWN])
+    return names + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")
 
 
 def _images_in(folder):

@@ -52,11 +52,25 @@ def test_greyscale_palette_and_alpha_become_rgb(photo):
     np.testing.assert_array_equal(decode_image(encoded(transparent, "PNG")), photo)
 
 
-def test_16_bit_greyscale_is_scaled(photo):
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
+def test_16_bit_greyscale_is_scaled(photo, file_format):
     grey = photo[..., 0]
     image = Image.fromarray(grey.astype(np.uint16) * 256 + 77)
     expected = np.repeat(grey[..., None], 3, axis=-1)
-    np.testing.assert_array_equal(decode_image(encoded(image, "PNG")), expected)
+    np.testing.assert_array_equal(decode_image(encoded(image, file_format)), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_numbers_without_a_white_are_refused(photo, dtype):
+    content = encoded(Image.fromarray(photo[..., 0].astype(dtype)), "TIFF")
+    with pytest.raises(ValueError, match=r"Received: \d+ bytes \(nothing says which .* is white\)"):
+        decode_image(content)
+
+
+def test_the_first_picture_of_an_animation(photo):
+    first = Image.fromarray(photo).quantize(16)
+    content = encoded(first, "GIF", save_all=True, append_images=[first.rotate(180)])
+    np.testing.assert_array_equal(decode_image(content), np.asarray(first.convert("RGB")))
 
 
 def test_cmyk_jpeg_has_the_colours_of_the_photo(photo):
@@ -65,9 +79,9 @@ def test_cmyk_jpeg_has_the_colours_of_the_photo(photo):
     assert difference.mean() < 4
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_brings_it_upright(photo, orientation):
-    stored = {
+def stored_turned(photo, orientation):
+    """The pixels of a file whose orientation brings them back."""
+    turned = {
         1: photo,
         2: photo[:, ::-1],
         3: photo[::-1, ::-1],
@@ -79,8 +93,34 @@ def test_exif_orientation_brings_it_upright(photo, orientation):
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encoded(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif)
+    return np.ascontiguousarray(turned), exif
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        # Pillow turns these itself; with a compression by another way.
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_exif_orientation_brings_it_upright(photo, orientation, file_format, options):
+    pixels, exif = stored_turned(photo, orientation)
+    content = encoded(Image.fromarray(pixels), file_format, exif=exif, **options)
     np.testing.assert_array_equal(decode_image(content), photo)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_exif_orientation_of_greys(photo, file_format, orientation, bits):
+    pixels, exif = stored_turned(photo[..., 0], orientation)
+    pixels = pixels if bits == 8 else pixels.astype(np.uint16) * 256 + 77
+    content = encoded(Image.fromarray(pixels), file_format, exif=exif)
+    np.testing.assert_array_equal(decode_image(content), np.stack([photo[..., 0]] * 3, -1))
 
 
 def test_damaged_exif_does_not_cost_the_image(photo):
@@ -104,7 +144,7 @@ def test_missing_file_and_folder(tmp_path):
             decode_image(path)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_damaged_files_are_refused_or_decoded(file_format, photo):
     """Any damage leads to an image or to ValueError, and to no other error."""
     content = encoded(Image.fromarray(photo), file_format)

@@ -56,6 +56,40 @@ def test_what_is_no_image_is_left_out(tmp_path):
     assert names_below(source, tmp_path) == ["a/1.png"]
 
 
+def test_images_of_every_kind(tmp_path):
+    kinds = {
+        "JPEG": (".jpg", ".JPEG", ".jpe", ".jfif"),
+        "PNG": (".png",),
+        "BMP": (".bmp",),
+        "WEBP": (".webp",),
+        "GIF": (".gif",),
+        "TIFF": (".tif", ".tiff"),
+        "PPM": (".ppm", ".pgm"),
+    }
+    for kind, suffixes in kinds.items():
+        for suffix in suffixes:
+            Image.new("RGB", (4, 3), (200, 200, 200)).save(tmp_path / f"{kind}{suffix}", kind)
+    source = open_source(str(tmp_path))
+    assert len(source) == sum(map(len, kinds.values()))
+    for index in range(len(source)):
+        assert source[index].shape == (3, 4, 3) and (abs(source[index].astype(int) - 200) < 3).all()
+
+
+def test_images_that_are_left_out_are_named(tmp_path, capsys):
+    write_images(tmp_path / "a", "1.png", "._2.heic")
+    for number in range(5):
+        (tmp_path / "a" / f"{number}.HEIC").write_bytes(b"")
+    (tmp_path / "a" / "notes.txt").write_text("")
+    assert len(open_source(str(tmp_path))) == 1
+    assert capsys.readouterr().err == (
+        "warning: left out, as images of that kind are not read: a/0.HEIC, a/1.HEIC, a/2.HEIC "
+        "and 2 more\n"
+    )
+    (tmp_path / "a" / "1.png").unlink()
+    with pytest.raises(ValueError, match=r"No image \(.*; not a/0\.HEIC, .*\) in the folder"):
+        open_source(str(tmp_path))
+
+
 def test_an_empty_class_keeps_its_index(tmp_path):
     write_images(tmp_path / "a", "1.png")
     (tmp_path / "b").mkdir()
