@@ -12,6 +12,7 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.table import format_table
 from care_keras.files import check_readable
+from tflite.inputs.flags import input_overrides
 from tflite.inputs.odd_inputs import FAMILIES
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
@@ -23,6 +24,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the inputs.", lower_bound=0)
 
 def main() -> None:
     """The command."""
+    overrides = input_overrides()
     for name in _MODEL.value:
         check_readable(name)
     from care_keras.litert.model import runtime_version
@@ -30,7 +32,14 @@ def main() -> None:
 
     failed = []
     for name in _MODEL.value:
-        result = stress(pathlib.Path(name), _DATA.value, _INPUTS.value, _SEED.value, _THREADS.value)
+        result = stress(
+            pathlib.Path(name),
+            _DATA.value,
+            _INPUTS.value,
+            _SEED.value,
+            _THREADS.value,
+            overrides,
+        )
         _print(name, result)
         if not result.passed:
             failed.append(name)

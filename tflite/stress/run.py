@@ -12,6 +12,7 @@ from care_keras.data.sources import open_source
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import read_model_input
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
+from tflite.inputs.overrides import InputOverrides
 from tflite.runs.python import host_command
 from tflite.runs.run import run_images
 
@@ -54,21 +55,28 @@ class StressResult:
 
 
 def stress(
-    path: pathlib.Path, data: str, inputs: int, seed: int = 0, threads: int = 1
+    path: pathlib.Path,
+    data: str,
+    inputs: int,
+    seed: int = 0,
+    threads: int = 1,
+    overrides: InputOverrides | None = None,
 ) -> StressResult:
     """Runs a file on `odd_input(0)` to `odd_input(inputs - 1)`, with noise in its other inputs.
 
     Args:
-        path: The file; the JSON that `care_keras.convert` writes lies beside it.
+        path: The file; the JSON beside it says how images are prepared.
         data: Photos: `DIR`, `tfds:NAME[:SPLIT]` or `bundled`.
         inputs: How many inputs.
         seed: Their seed.
         threads: Threads of the CPU kernels.
+        overrides: What the user says of the preparation.
 
     Raises:
-        ValueError: If the file or the photos cannot be opened.
+        ValueError: If the file or the photos cannot be opened, or nothing says how images
+            are prepared.
     """
-    model_input = read_model_input(path)
+    model_input = read_model_input(path, overrides)
     with captured_native_output():
         # Says what is wrong with it, if anything, before photos are read.
         file = ImageFile(path, model_input, seed=seed)

@@ -16,6 +16,7 @@ from care_keras.console.outputs import output_file
 from care_keras.data.sidecar import sidecar_path
 from care_keras.data.sources import check_source
 from care_keras.files import atomic_path, check_readable, write_atomically
+from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A float32 .tflite of `care_keras.convert`.", required=True
@@ -33,12 +34,13 @@ def main() -> None:
     check_readable(_MODEL.value)
     check_source(_CALIBRATION.value)
     output = output_file("output", _OUTPUT.value, (".tflite",))
+    overrides = input_overrides()
     require_installed("litert_quantizer", "zoo")
     from care_keras.convert.images import open_calibration_and_held_out, read_pixels
     from tflite.inputs.model_inputs import read_model_input
     from tflite.zoo import litert_quantizer
 
-    model_input = read_model_input(_MODEL.value)
+    model_input = read_model_input(_MODEL.value, overrides)
     source, _, _ = open_calibration_and_held_out(_CALIBRATION.value, None, _SAMPLES.value, 1, 0)
     pixels, _ = read_pixels(source, model_input.preprocessing, f"reading {source.name}")
     with atomic_path(output) as path:
