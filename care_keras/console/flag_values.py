@@ -22,6 +22,22 @@ def parse_size(value: str | None, flag: str = "size") -> tuple[int, int] | None:
     return int(parts[0]), int(parts[-1])
 
 
+def parse_shapes(values: Sequence[str], flag: str = "input_shape") -> dict[str, list[int]]:
+    """`["1x224x224x3"]` as `{"": [1, 224, 224, 3]}`, `["NAME=1x8"]` as `{"NAME": [1, 8]}`.
+
+    Raises:
+        UserError: If one is neither.
+    """
+    shapes = {}
+    for value in values:
+        name, _, sizes = value.rpartition("=")
+        parts = sizes.lower().split("x")
+        if not all(part.isdigit() and int(part) for part in parts):
+            raise UserError(f"--{flag} must be 1x224x224x3 or NAME=SHAPE, not {value!r}")
+        shapes[name] = [int(part) for part in parts]
+    return shapes
+
+
 def parse_channels(
     flag: str, values: Sequence[str] | None, positive: bool = False
 ) -> tuple[float, ...] | None:

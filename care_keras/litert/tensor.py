@@ -104,6 +104,33 @@ def by_name(tensors: Iterable[TensorInfo], signature: Mapping[str, int]) -> dict
     return named
 
 
+def asked_shapes(given: Mapping[str, list[int]], inputs: Mapping[str, str]) -> dict[str, list[int]]:
+    """What --input_shape asks for, by the inputs' names.
+
+    Args:
+        given: Shapes by name, which may be the tensor's own as well; `""` is a lone input.
+        inputs: Names of the tensors, by the inputs' names.
+
+    Raises:
+        ValueError: If there is no such input, or it is not said which.
+    """
+    if "" in given and len(inputs) > 1:
+        raise ValueError(
+            f"The model has {len(inputs)} inputs: say which with --input_shape=NAME=SHAPE. "
+            f"Received: inputs {', '.join(inputs)}"
+        )
+    names = {short_name(own): name for name, own in inputs.items()}
+    names |= {own: name for name, own in inputs.items()} | {name: name for name in inputs}
+    names |= dict.fromkeys([""], next(iter(inputs), ""))
+    unknown = given.keys() - names.keys()
+    if unknown:
+        raise ValueError(
+            f"The model has no such input; it has {', '.join(inputs)}. "
+            f"Received: --input_shape for {', '.join(sorted(unknown))}"
+        )
+    return {names[name]: shape for name, shape in given.items()}
+
+
 def short_name(tensor: str) -> str:
     """`"serving_default_images:0"`, as TensorFlow's converter names it -> `"images"`."""
     return re.sub(r"^serving_default_|:\d+$", "", tensor)

@@ -13,6 +13,7 @@ import sys
 from absl import flags
 
 from care_keras.console import cli
+from care_keras.console.flag_values import parse_shapes
 from care_keras.console.optional import require
 from care_keras.console.outputs import PICTURES, output_file, write_output
 from tflite.benchmark import chart
@@ -87,7 +88,7 @@ def main() -> None:
         require("matplotlib", "report")
     paths = [pathlib.Path(value) for value in _MODEL.value]
     threads = list(dict.fromkeys(_THREADS.value))
-    candidates = make_candidates(paths, threads, _parse_shapes(_INPUT_SHAPE.value))
+    candidates = make_candidates(paths, threads, parse_shapes(_INPUT_SHAPE.value))
     accuracies = _accuracies(candidates[: len(paths)])
     engine = _engine()
     old = read_report(pathlib.Path(_COMPARE.value)) if _COMPARE.value else None
@@ -155,17 +156,6 @@ def _engine():
             )
     options = (_XNNPACK.value, _SEED.value, _TIMEOUT.value)
     return BenchmarkModelEngine(binary, *options) if binary else LiteRTEngine(*options)
-
-
-def _parse_shapes(values):
-    shapes = {}
-    for value in values:
-        name, _, sizes = value.rpartition("=")
-        parts = sizes.lower().split("x")
-        if not all(part.isdigit() and int(part) for part in parts):
-            raise cli.UserError(f"--input_shape must be 1x224x224x3 or NAME=SHAPE, not {value!r}")
-        shapes[name] = [int(part) for part in parts]
-    return shapes
 
 
 def _accuracies(candidates):

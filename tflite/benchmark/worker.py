@@ -15,7 +15,7 @@ import numpy as np
 
 from care_keras.data.noise import random_input
 from care_keras.litert.file import LiteRTFile, runtime
-from care_keras.litert.tensor import TensorInfo, short_name
+from care_keras.litert.tensor import TensorInfo, asked_shapes
 
 # Inferences of one round, at most: enough for its quantiles.
 MAX_INFERENCES = 2000
@@ -69,25 +69,10 @@ def open_model(request: dict) -> LiteRTFile:
 
 
 def _shapes(details, given):
-    """The shape to open each input with, by name; the name may be the tensor's own as well."""
-    if "" in given and len(details) > 1:
-        raise ValueError(
-            f"The model has {len(details)} inputs: say which with --input_shape=NAME=SHAPE. "
-            f"Received: inputs {', '.join(details)}"
-        )
-    names = {short_name(one["name"]): name for name, one in details.items()}
-    names |= {one["name"]: name for name, one in details.items()} | {name: name for name in details}
-    unknown = given.keys() - names.keys() - {""}
-    if unknown:
-        raise ValueError(
-            f"The model has no such input; it has {', '.join(details)}. "
-            f"Received: --input_shape for {', '.join(sorted(unknown))}"
-        )
-    asked = {names.get(name, name): shape for name, shape in given.items()}
+    """The shape to open each input with, by name."""
+    asked = asked_shapes(given, {name: one["name"] for name, one in details.items()})
     return {
-        name: input_shape(
-            name, one["shape"], one["shape_signature"], asked.get(name, asked.get(""))
-        )
+        name: input_shape(name, one["shape"], one["shape_signature"], asked.get(name))
         for name, one in details.items()
     }
 
