@@ -29,7 +29,15 @@ def largest_floats(
         ValueError: If the file cannot be run.
     """
     # XNNPACK keeps what lies inside its partitions to itself.
-    file = LiteRTFile(model, keep_all=True, xnnpack=False)
+    file = LiteRTFile(
+        model,
+        input_shapes=lambda details: {
+            name: samples[one["index"]].shape[1:] for name, one in details.items()
+        },
+        keep_all=True,
+        xnnpack=False,
+        strict=False,
+    )
     native = file.interpreter._interpreter
     written = [int(i) for node in range(native.NumNodes()) for i in native.NodeOutputs(node)]
     floats = [i for i in written if i >= 0 and native.TensorType(i, 0) is np.float32]

@@ -21,6 +21,7 @@ import pathlib
 from absl import flags
 
 from care_keras.console import cli
+from care_keras.console.flag_values import parse_shapes
 from care_keras.console.outputs import output_file, write_output
 from care_keras.files import check_readable
 from tflite.inputs.flags import input_overrides
@@ -75,6 +76,12 @@ _DATA = flags.DEFINE_string(
     "Images to run float files on, and to compare GPU and CPU: DIR, tfds:NAME[:SPLIT] or bundled.",
 )
 _SAMPLES = flags.DEFINE_integer("samples", 8, "How many inferences on them.", lower_bound=1)
+_INPUT_SHAPE = flags.DEFINE_multi_string(
+    "input_shape",
+    [],
+    "Shape of an input that the files leave open: 1x224x224x3 or NAME=SHAPE (default: the batch "
+    "that the file was written with; of images the size that the JSON beside it says).",
+)
 _OPERATORS = flags.DEFINE_bool("operators", False, "List every operator.")
 _TENSORS = flags.DEFINE_bool("tensors", False, "List every tensor with its quantization.")
 _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write all of it to, as JSON.")
@@ -85,7 +92,7 @@ def main() -> None:
     # TensorFlow's search for a GPU of its own prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
-    overrides = input_overrides()
+    overrides, shapes = input_overrides(), parse_shapes(_INPUT_SHAPE.value)
     for path in _MODEL.value:
         check_readable(path)
     if _ETHOS_U.value is not None:
@@ -95,6 +102,7 @@ def main() -> None:
     from care_keras.tflite_file import read_graph
     from tflite.audit.ethos_u.check import check_compilable
     from tflite.audit.gpu.check import check_no_custom_operators
+    from tflite.audit.inputs import image_shapes
     from tflite.audit.report import audit_file, to_dict
     from tflite.audit.text import format_audit, format_summary
     from tflite.audit.warnings import PER_CHANNEL
@@ -105,7 +113,10 @@ def main() -> None:
             check_no_custom_operators(read_graph(path))
         if _ETHOS_U.value is not None:
             check_compilable(read_graph(path))
-    audits = [_with_range(audit_file(path), overrides) for path in _MODEL.value]
+    audits = []
+    for path in _MODEL.value:
+        images = image_shapes(path, read_graph(path), overrides)
+        audits.append(_with_range(audit_file(path, shapes, images), overrides))
     if _GPU.value:
         audits = [_with_gpu(audit, overrides) for audit in audits]
     if _ETHOS_U.value is not None:
@@ -128,10 +139,10 @@ def main() -> None:
         raise cli.CheckError("; ".join(failed))
 
 
-def _inputs(audit, overrides):
+def _inputs(path, graph, overrides):
     from tflite.audit.inputs import choose_inputs
 
-    return choose_inputs(audit.path, audit.graph, _DATA.value, _SAMPLES.value, overrides)
+    return choose_inputs(path, graph, _DATA.value, _SAMPLES.value, overrides)
 
 
 def _with_range(audit, overrides):
@@ -141,7 +152,7 @@ def _with_range(audit, overrides):
     if not computes_in_floats(audit.graph):
         return audit
     try:
-        inputs = _inputs(audit, overrides)
+        inputs = _inputs(audit.path, audit.graph, overrides)
     except ValueError as error:
         # Only who has asked for it has made a mistake.
         if _FP16.value or flags.FLAGS["data"].present:
@@ -152,12 +163,13 @@ def _with_range(audit, overrides):
 
 
 def _with_gpu(audit, overrides):
+    from care_keras.tflite_file import read_graph
     from tflite.audit.gpu.check import audit_gpu
 
-    inputs = _inputs(audit, overrides)
-    gpu = audit_gpu(
-        audit.path, audit.graph, inputs, _GPU_PRECISION.value, _GPU_TIMEOUT_SECONDS.value
-    )
+    # The accelerator takes the file's own sizes.
+    graph = read_graph(audit.path)
+    inputs = _inputs(audit.path, graph, overrides)
+    gpu = audit_gpu(audit.path, graph, inputs, _GPU_PRECISION.value, _GPU_TIMEOUT_SECONDS.value)
     return dataclasses.replace(audit, gpu=gpu)
 
 

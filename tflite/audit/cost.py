@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 
 from care_keras.tflite_file.records import Operator, Subgraph, Tensor
 
@@ -24,36 +25,52 @@ _NOT_COUNTED = (
 
 @dataclasses.dataclass(frozen=True)
 class OperatorCost:
-    """The cost of one operator, for the shapes in the file.
+    """The cost of one operator, for the shapes of its tensors.
 
     Attributes:
         macs: Multiply-accumulates of convolutions, dense layers and matrix
             products; 0 for all other operators, and `None` where they are not
             known.
-        read_bytes: Activations read.
-        written_bytes: Activations written.
+        read_bytes: Activations read, likewise.
+        written_bytes: Activations written, likewise.
         weight_bytes: Constants read.
     """
 
     macs: int | None
-    read_bytes: int
-    written_bytes: int
+    read_bytes: int | None
+    written_bytes: int | None
     weight_bytes: int
 
 
-def operator_cost(subgraph: Subgraph, operator: Operator) -> OperatorCost:
+def operator_cost(
+    subgraph: Subgraph, operator: Operator, unknown: Collection[int] = ()
+) -> OperatorCost:
     """Counts one operator.
 
     Biases, activations and element-wise operators count no multiply-accumulate,
     by the convention of `care_keras.models.complexity`.
+
+    Args:
+        subgraph: Its graph.
+        operator: The operator.
+        unknown: Indices of tensors whose size is not known.
     """
-    inputs = subgraph.input_tensors(operator)
+    inputs, outputs = subgraph.input_tensors(operator), subgraph.output_tensors(operator)
+    macs = _macs(subgraph, operator)
+    if macs and any(tensor.index in unknown for tensor in [*inputs, *outputs]):
+        macs = None
     return OperatorCost(
-        macs=_macs(subgraph, operator),
-        read_bytes=sum(tensor.size_bytes for tensor in inputs if not tensor.is_constant),
-        written_bytes=sum(tensor.size_bytes for tensor in subgraph.output_tensors(operator)),
+        macs=macs,
+        read_bytes=_bytes([tensor for tensor in inputs if not tensor.is_constant], unknown),
+        written_bytes=_bytes(outputs, unknown),
         weight_bytes=sum(tensor.content.size for tensor in inputs if tensor.is_constant),
     )
+
+
+def _bytes(tensors, unknown):
+    if any(tensor.index in unknown for tensor in tensors):
+        return None
+    return sum(tensor.size_bytes for tensor in tensors)
 
 
 def _macs(subgraph, operator):

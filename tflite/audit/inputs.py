@@ -9,7 +9,7 @@ from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
 from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import Graph, Tensor
-from tflite.inputs.model_inputs import image_tensor, tflite_input
+from tflite.inputs.model_inputs import image_channels, image_tensor, tflite_input
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import read_sidecar
 
@@ -78,6 +78,24 @@ def choose_inputs(
         arrays |= random.arrays
         description += f" beside {random.description}"
     return AuditInputs(arrays, description, True)
+
+
+def image_shapes(
+    path: str | os.PathLike, graph: Graph, overrides: InputOverrides
+) -> dict[int, tuple[int, ...]]:
+    """The shape of an input that takes images and leaves their size open, by the tensor's index.
+
+    Empty where nothing says the size.
+    """
+    try:
+        record = tflite_input(path, overrides).preprocessing
+        tensor = image_tensor(graph)
+    except ValueError:
+        return {}
+    if -1 not in tensor.shape_signature[1:]:
+        return {}
+    shape = (tensor.shape[0], record.height, record.width, image_channels(tensor))
+    return {tensor.index: shape}
 
 
 def _random(graph, tensors, samples):

@@ -10,6 +10,7 @@ result over an input that nothing else reads.
 
 import dataclasses
 from collections import Counter
+from collections.abc import Collection
 
 from care_keras.tflite_file.records import Subgraph
 
@@ -35,14 +36,15 @@ class MemoryPlan:
     """Where the activations go.
 
     Attributes:
-        arena_bytes: Size of the arena: the peak of activation memory.
+        arena_bytes: Size of the arena: the peak of activation memory; `None` where the size
+            of a tensor is not known.
         persistent_bytes: What is kept between inferences: variables, and
             constants that DEQUANTIZE unpacks.
         offsets: Place in the arena in bytes, by the tensor's index; a tensor
             that shares another's place has the same one.
     """
 
-    arena_bytes: int
+    arena_bytes: int | None
     persistent_bytes: int
     offsets: dict[int, int]
 
@@ -56,11 +58,15 @@ class _Life:
     offset: int = 0
 
 
-def plan_memory(subgraph: Subgraph) -> MemoryPlan:
+def plan_memory(subgraph: Subgraph, unknown: Collection[int] = ()) -> MemoryPlan:
     """Plans the arena of a graph that runs in the runtime's own kernels.
 
     An estimate: the scratch memory of kernels is not in the file, and XNNPACK
     keeps what lies inside its partitions in memory of its own.
+
+    Args:
+        subgraph: The graph.
+        unknown: Indices of tensors whose size is not known.
     """
     shared = _shared_with(subgraph)
     lives = _lives(subgraph, shared)
@@ -69,6 +75,7 @@ def plan_memory(subgraph: Subgraph) -> MemoryPlan:
     whole.sort(key=lambda life: life.tensor)
     others.sort(key=lambda life: (-life.size, life.first))
     placed: list[_Life] = []
+    all_known = not any(life.tensor in unknown for life in lives)
     for life in whole + others:
         life.offset = _place(life, placed)
         placed.append(life)
@@ -78,7 +85,9 @@ def plan_memory(subgraph: Subgraph) -> MemoryPlan:
         if owner in offsets:
             offsets[tensor] = offsets[owner]
     return MemoryPlan(
-        arena_bytes=max((life.offset + life.size for life in placed), default=0),
+        arena_bytes=(
+            max((life.offset + life.size for life in placed), default=0) if all_known else None
+        ),
         persistent_bytes=sum(
             tensor.size_bytes
             for tensor in subgraph.tensors

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from care_keras.litert.model import runtime_version
 from care_keras.tflite_file import Finding, Graph, audit_integer_only, oldest_runtime, read_graph
@@ -13,6 +14,7 @@ from tflite.audit.ethos_u.records import EthosUAudit
 from tflite.audit.gpu.records import GpuAudit
 from tflite.audit.half_precision.check import HalfPrecisionRange
 from tflite.audit.memory import MemoryPlan, plan_memory
+from tflite.audit.sizes.allocated import Sizes, allocated_sizes
 from tflite.audit.warnings import WARNING_RULES, warnings
 from tflite.audit.xnnpack import Delegation, delegation
 
@@ -23,7 +25,8 @@ class Audit:
 
     Attributes:
         path: The file.
-        graph: What is in it.
+        graph: What is in it, open sizes as LiteRT allocates them.
+        sizes: What is known of those.
         costs: The cost of each operator.
         memory: The plan of its activations' memory.
         delegation: What XNNPACK does with it.
@@ -38,6 +41,7 @@ class Audit:
 
     path: str
     graph: Graph
+    sizes: Sizes
     costs: tuple[OperatorCost, ...]
     memory: MemoryPlan
     delegation: Delegation
@@ -75,19 +79,33 @@ class Audit:
         return not any(finding.severity == "error" for finding in self.integer_findings)
 
 
-def audit_file(path: str | os.PathLike) -> Audit:
+def audit_file(
+    path: str | os.PathLike,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    image_shapes: Mapping[int, tuple[int, ...]] | None = None,
+) -> Audit:
     """Audits a .tflite file.
+
+    Args:
+        path: The file.
+        input_shapes: Shapes of inputs that leave sizes open, by name, `""` of a lone input.
+        image_shapes: Those of inputs that take images of a known size, by the tensor's index.
 
     Raises:
         ValueError: If it is missing, is no TFLite model, or is truncated or
-            corrupt.
+            corrupt; or if a shape is of no input.
     """
-    graph = read_graph(path)
+    stored = read_graph(path)
+    sizes = allocated_sizes(path, stored, input_shapes, image_shapes)
+    graph = sizes.graph
     return Audit(
         path=os.fspath(path),
         graph=graph,
-        costs=tuple(operator_cost(graph.main, operator) for operator in graph.operators),
-        memory=plan_memory(graph.main),
+        sizes=sizes,
+        costs=tuple(
+            operator_cost(graph.main, operator, sizes.unknown) for operator in graph.operators
+        ),
+        memory=plan_memory(graph.main, sizes.unknown),
         delegation=delegation(path, graph.main),
         runtime=oldest_runtime(graph),
         warnings=tuple(warnings(graph)),
@@ -104,8 +122,8 @@ class OperatorTotal:
         count: How many there are.
         delegated: How many of them XNNPACK runs.
         macs: Their multiply-accumulates, or `None` where not known.
-        read_bytes: Activations read.
-        written_bytes: Activations written.
+        read_bytes: Activations read, likewise.
+        written_bytes: Activations written, likewise.
         weight_bytes: Constants read.
     """
 
@@ -113,8 +131,8 @@ class OperatorTotal:
     count: int
     delegated: int
     macs: int | None
-    read_bytes: int
-    written_bytes: int
+    read_bytes: int | None
+    written_bytes: int | None
     weight_bytes: int
 
 
@@ -126,19 +144,24 @@ def operator_totals(audit: Audit) -> list[OperatorTotal]:
     totals = []
     for name, indices in groups.items():
         costs = [audit.costs[index] for index in indices]
-        macs = [cost.macs for cost in costs]
         totals.append(
             OperatorTotal(
                 name=name,
                 count=len(indices),
                 delegated=len(audit.delegation.delegated.intersection(indices)),
-                macs=None if None in macs else sum(macs),
-                read_bytes=sum(cost.read_bytes for cost in costs),
-                written_bytes=sum(cost.written_bytes for cost in costs),
+                macs=_sum(cost.macs for cost in costs),
+                read_bytes=_sum(cost.read_bytes for cost in costs),
+                written_bytes=_sum(cost.written_bytes for cost in costs),
                 weight_bytes=sum(cost.weight_bytes for cost in costs),
             )
         )
     return sorted(totals, key=lambda total: (-(total.macs or 0), -total.count, total.name))
+
+
+def _sum(figures):
+    """Of figures that are all known."""
+    figures = list(figures)
+    return None if None in figures else sum(figures)
 
 
 def refusals(audit: Audit) -> list[tuple[str, int, str]]:
@@ -196,6 +219,11 @@ def to_dict(audit: Audit) -> dict:
         "description": graph.description,
         "litert_version": runtime_version(),
         "subgraphs": len(graph.subgraphs),
+        "input_shapes": {name: list(shape) for name, shape in audit.sizes.inputs.items()},
+        "unknown_sizes": {
+            "tensors": sorted(audit.sizes.unknown),
+            "reason": audit.sizes.reason,
+        },
         "macs": audit.macs,
         "macs_complete": audit.macs_complete,
         "weight_bytes": audit.weight_bytes,

@@ -75,7 +75,7 @@ def format_summary(audits: Sequence[Audit]) -> str:
                 pathlib.Path(audit.path).name,
                 _megabytes(audit.graph.size_bytes),
                 count,
-                _macs(audit.macs) + ("" if audit.macs_complete else " at least"),
+                _all_macs(audit),
                 _megabytes(audit.weight_bytes),
                 _kilobytes(audit.memory.arena_bytes),
                 None if asked.error else f"{len(asked.delegated) / max(count, 1):.1%}",
@@ -194,8 +194,12 @@ def _facts(audit):
     macs = f"{audit.macs:,} of convolutions, dense layers and matrix products"
     if not audit.macs_complete:
         macs += "; at least, as some operators' are not known (-)"
-    arena = f"{_kilobytes(audit.memory.arena_bytes)}, planned from the graph without kernels' "
-    arena += "scratch memory"
+        macs = macs if audit.macs else "not known (-)"
+    arena = _kilobytes(audit.memory.arena_bytes)
+    if arena is None:
+        arena = "not known (-)"
+    else:
+        arena += ", planned from the graph without kernels' scratch memory"
     if audit.memory.persistent_bytes:
         arena += f"; {_kilobytes(audit.memory.persistent_bytes)} kept between inferences"
     rows = [
@@ -205,6 +209,11 @@ def _facts(audit):
         ("oldest runtime", _runtime_line(audit)),
         ("integer-only", "yes" if audit.integer_only else "no"),
     ]
+    if audit.sizes.inputs:
+        shapes = (f"{name} {'x'.join(map(str, x))}" for name, x in audit.sizes.inputs.items())
+        rows.append(("figures for", f"{', '.join(shapes)}, as LiteRT allocates it"))
+    if audit.sizes.reason:
+        rows.append(("not known (-)", f"as {audit.sizes.reason}"))
     rows += [("", caveat) for caveat in audit.runtime.caveats]
     return "\n".join(f"{name:<16}{value}".rstrip() for name, value in rows)
 
@@ -282,12 +291,18 @@ def _shape(tensor):
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
+def _all_macs(audit):
+    if audit.macs_complete:
+        return _macs(audit.macs)
+    return f"{_macs(audit.macs)} at least" if audit.macs else None
+
+
 def _macs(macs):
     return None if macs is None else f"{macs / 1e6:,.3f} M"
 
 
 def _kilobytes(size):
-    return f"{size / 1e3:,.1f} kB"
+    return None if size is None else f"{size / 1e3:,.1f} kB"
 
 
 def _megabytes(size):

@@ -80,7 +80,7 @@ def _dynamic_shapes(subgraph):
         shape = ", ".join("?" if size == -1 else str(size) for size in first.shape_signature)
         yield (
             f"{len(dynamic)} tensors of open size, as {first.name!r} ({shape})",
-            "convert with a fixed batch and image size",
+            "convert with a fixed batch and input size",
             None,
             first,
         )
@@ -104,7 +104,7 @@ WARNING_RULES = (
         "dynamic-shapes",
         "warning",
         "Memory cannot be planned and delegates cannot prepare before such an input has been "
-        "resized; figures here hold for the sizes that the file has as placeholders.",
+        "resized; figures here hold for the sizes that LiteRT gives them here.",
         _dynamic_shapes,
     ),
 )

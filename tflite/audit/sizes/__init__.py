@@ -1,0 +1,1 @@
+"""The sizes that a file leaves open, as LiteRT allocates them."""
