@@ -9,7 +9,7 @@ files compute in integers only, `--fp16` that half precision holds all of them,
 `--portable` that no operator is known to give other numbers on another runtime
 or with more threads, `--gpu` that LiteRT's GPU accelerator runs all of them and
 gives the CPU's numbers: exit code 1 if one does not. `--ethos_u` compiles them for
-Arm's Ethos-U NPUs with Arm's Vela (needs the extra `ethos_u`), and checks that the
+Arm's Ethos-U NPUs with Arm's Vela (needs the extra `vela`), and checks that the
 NPU runs nearly all of them.
 """
 

@@ -57,7 +57,7 @@ def check_accelerators(names: Sequence[str]) -> None:
         MissingDependencyError: If it is not installed.
         ValueError: If one is unknown or there are none; or if Vela does not start.
     """
-    require_installed("ethosu", "ethos_u")
+    require_installed("ethosu", "vela")
     done = run([*_COMMAND, "--help"], 60, name="Vela")
     known = list(dict.fromkeys(re.findall(r"ethos-u\d+(?:-\d+)+", done.stdout)))
     if done.exit_code or not known:

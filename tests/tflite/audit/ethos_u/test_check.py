@@ -26,7 +26,7 @@ FLOAT32 = "Operation has tensor with unsupported DataType Float32"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Where Vela is installed: the bundled int8 model, and others of each kind."""
-    need_package("ethosu", "ethos_u")
+    need_package("ethosu", "vela")
     folder = tmp_path_factory.mktemp("ethos_u")
     model = load_preset("care_nano_cifar10_qat")
     contents = {
