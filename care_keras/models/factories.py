@@ -8,7 +8,7 @@ import keras
 from care_keras.models import config as configs
 from care_keras.models.care_backbone import CAREBackbone
 from care_keras.models.care_classifier import CAREClassifier
-from care_keras.models.keras_file import load_keras_file
+from care_keras.models.keras_file import check_weights_file, load_keras_file
 from care_keras.models.presets import PRESETS, load_preset
 
 
@@ -80,6 +80,7 @@ def _load_weights(model, backbone, config, weights):
         )
     if preset is None and weights.endswith(".h5"):
         with _mismatch_named(weights, config):
+            check_weights_file(weights)
             model.load_weights(weights)
         return
     source = load_preset(preset.name) if preset else load_keras_file(weights)

@@ -6,7 +6,7 @@ import re
 import zipfile
 
 from care_keras.models.keras_file.config import check_config
-from care_keras.models.keras_file.weights import check_weights
+from care_keras.models.keras_file.weights import MAX_EXPANSION, check_weights, most_bytes
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
@@ -15,9 +15,6 @@ _MAX_CONFIG_BYTES = 10 * 2**20
 _MAX_METADATA_BYTES = 2**20
 # By the estimate below that form takes 6 MB once parsed, and such a table 30 MB.
 _MAX_PARSED_BYTES = 30 * 2**20
-# Weights hardly shrink in an archive: only a bomb unpacks to a hundred times of its file.
-_MAX_EXPANSION = 100
-_SMALL_BYTES = 16 * 2**20
 
 
 def check_keras_file(path: str | os.PathLike) -> None:
@@ -55,10 +52,10 @@ def _check(path):
         raise ValueError(f"A damaged .keras file: {_first_line(error)}.") from error
     with archive:
         members = _check_members(archive.infolist())
-        most = max(_SMALL_BYTES, _MAX_EXPANSION * os.path.getsize(path))
+        most = most_bytes(os.path.getsize(path))
         # zipfile reads no more of a member than the size that is declared for it.
         if sum(member.file_size for member in members.values()) > most:
-            raise ValueError(f"The file unpacks to more than {_MAX_EXPANSION} times its size.")
+            raise ValueError(f"The file unpacks to more than {MAX_EXPANSION} times its size.")
         if METADATA in members:
             _read(archive, members[METADATA], _MAX_METADATA_BYTES)
         check_config(_parse(_read(archive, members[CONFIG], _MAX_CONFIG_BYTES)))

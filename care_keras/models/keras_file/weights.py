@@ -1,9 +1,30 @@
 """The HDF5 file with the weights of a `.keras` file."""
 
 import io
+import os
+
+from care_keras.files import read_bytes
 
 # Arrays and groups; a CARE-S2's quantized form has 5,600. Each takes a quarter of a millisecond.
 _MAX_OBJECTS = 30_000
+# Weights hardly shrink in a file: only a bomb unpacks to a hundred times of it.
+MAX_EXPANSION = 100
+_SMALL_BYTES = 16 * 2**20
+
+
+def most_bytes(size: int) -> int:
+    """What a file of so many bytes may unpack to."""
+    return max(_SMALL_BYTES, MAX_EXPANSION * size)
+
+
+def check_weights_file(path: str | os.PathLike) -> None:
+    """`check_weights` of a file by itself, `.weights.h5`.
+
+    Raises:
+        ValueError: In one line, what is wrong.
+    """
+    content = read_bytes(path)
+    check_weights(content, most_bytes(len(content)))
 
 
 def check_weights(content: bytes, most: int) -> None:

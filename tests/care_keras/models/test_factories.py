@@ -3,6 +3,7 @@ import functools
 import inspect
 import itertools
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -130,6 +131,17 @@ def test_weights_file_of_this_very_model(tmp_path):
     np.testing.assert_allclose(
         numpy_of(infer(loaded, images)), numpy_of(infer(saved, images)), atol=1e-6
     )
+
+
+def test_a_weights_file_that_links_to_another(tmp_path):
+    """Keras would read what the other file holds."""
+    path = tmp_path / "tiny.weights.h5"
+    tiny().save_weights(path)
+    with h5py.File(path, "r+") as file:
+        file["extra"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/secret")
+    with pytest.raises(ValueError, match=r"the file is damaged\. Received: weights=") as error:
+        tiny(weights=path)
+    assert "has a link to elsewhere: '/extra'" in str(error.value.__cause__)
 
 
 def other_classes(path):
