@@ -34,11 +34,12 @@ def main() -> None:
     """The command."""
     check_readable(_WEIGHTS.value)
     output = output_file("output", _OUTPUT.value, (".keras",))
-    from care_keras.console.optional import require
+    from care_keras.weights.checkpoint import load_checkpoint
 
-    torch = require("torch", "torch")
-    tensors = torch.load(_WEIGHTS.value, map_location="cpu", weights_only=True)
-    model = build({name: tensor.numpy() for name, tensor in tensors.items()})
+    try:
+        model = build(load_checkpoint(_WEIGHTS.value))
+    except KeyError as error:
+        raise cli.UserError(f"{_WEIGHTS.value} lacks the array {error}") from error
     with atomic_path(output) as path:
         model.save(path)
     print(f"wrote {output}: feed it with --mean={_flag(MEAN)} --std={_flag(STD)}")
