@@ -20,7 +20,7 @@ from care_keras.console.outputs import PICTURES, output_file, write_output
 from care_keras.data.sources import check_source, open_source
 from care_keras.litert.model import runtime_version
 from tflite.benchmark.machine import cpu_name, describe_machine
-from tflite.evaluate.classes import MATCHES
+from tflite.evaluate.classes import MATCHES, read_labels
 from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string(
@@ -42,6 +42,12 @@ _WORKERS = flags.DEFINE_integer(
 )
 _THREADS = flags.DEFINE_integer(
     "threads", 1, "Threads of the CPU kernels of each worker.", lower_bound=1
+)
+_LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "A file of the classes' names in the order of the outputs, one a line, for models that do not "
+    "name them.",
 )
 _LABEL_MATCH = flags.DEFINE_enum(
     "label_match",
@@ -75,6 +81,7 @@ def main() -> None:
     for name in _MODEL.value:
         check_model_file(name, _OUTPUT.value)
     check_source(_DATA.value)
+    labels = None if _LABELS.value is None else read_labels(_LABELS.value)
     # There is no use for a GPU, and TensorFlow's search for one prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     from tflite.evaluate.evaluation import evaluate
@@ -83,7 +90,7 @@ def main() -> None:
 
     workers = _WORKERS.value or max(1, describe_machine()["usable_cpus"] // _THREADS.value)
     import_own_modules()
-    models = open_models(_MODEL.value, overrides, _THREADS.value, _OUTPUT.value)
+    models = open_models(_MODEL.value, overrides, _THREADS.value, _OUTPUT.value, labels)
     source = open_source(_DATA.value, "test")
     source = source.sample(_SAMPLES.value or len(source), _SEED.value)
     wrong = check_threads_of(models, source)
@@ -105,6 +112,7 @@ def main() -> None:
         "seed": _SEED.value,
         "workers": workers,
         "threads": _THREADS.value,
+        "labels": _LABELS.value,
         "label_match": _LABEL_MATCH.value,
         "output": _OUTPUT.value,
         "skip_unreadable": _SKIP_UNREADABLE.value,
@@ -138,7 +146,10 @@ def _warn(evaluation):
             )
         labels = model.input.labels
         if labels is None and _LABEL_MATCH.value != "index":
-            _warning(f"{model.name} does not name its classes: output i is taken for class i")
+            _warning(
+                f"{model.name} does not name its classes: output i is taken for class i "
+                "(--labels names them)"
+            )
         elif labels not in (None, evaluation.class_names):
             how = "not looked at" if _LABEL_MATCH.value == "index" else "matched by name"
             _warning(f"{model.name} has other classes than the data, or another order: {how}")

@@ -1,14 +1,37 @@
 """What a model's outputs mean in terms of the classes that the data has."""
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
 
+from care_keras.files import read_bytes
 from tflite.evaluate.accuracy import NO_CLASS
 
 MATCHES = ("exact", "subset", "index")
 # Names that a message lists, at most.
 _SHOWN = 3
+
+
+def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
+    """Names of classes in the order of a model's outputs, one a line.
+
+    Raises:
+        ValueError: If the file cannot be read, is no text, or a line is empty but the last.
+    """
+    try:
+        names = tuple(line.strip() for line in read_bytes(path).decode("utf-8-sig").splitlines())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"The labels are no text. Received: {os.fspath(path)}") from error
+    while names and not names[-1]:
+        names = names[:-1]
+    if not names or "" in names:
+        where = f"line {names.index('') + 1} is empty" if names else "it is empty"
+        raise ValueError(
+            "The labels must be names of classes, one a line. "
+            f"Received: {os.fspath(path)} ({where})"
+        )
+    return names
 
 
 def match_classes(
@@ -46,8 +69,13 @@ def match_classes(
         )
     if labels is None or match == "index":
         if outputs != len(class_names):
+            way_out = "--label_match=subset matches them by name"
+            if labels is None:
+                way_out = "--labels=FILE names the model's, one a line, to be matched by name"
+                if outputs > len(class_names):
+                    way_out += ", with --label_match=subset, as the data has fewer"
             raise ValueError(
-                "The model's outputs are not the data's classes, by their number. "
+                f"The model's outputs are not the data's classes, by their number: {way_out}. "
                 f"Received: {outputs} outputs of {model} for {len(class_names)} classes"
             )
         return np.arange(outputs)

@@ -67,7 +67,10 @@ def evaluate(
             model's, an image cannot be decoded, or a model fails to run.
     """
     if source.labels is None or source.class_names is None:
-        raise ValueError(f"The images have no labels to evaluate with. Received: {source.name}")
+        raise ValueError(
+            "The images have no labels to evaluate with: a folder needs a subfolder for each "
+            f"class. Received: {source.name}"
+        )
     names = source.class_names
     matches = [
         match_classes(

@@ -96,6 +96,7 @@ def open_models(
     overrides: InputOverrides | None = None,
     num_threads: int = 1,
     output: str | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> list[EvaluatedModel]:
     """Opens classifiers.
 
@@ -104,11 +105,12 @@ def open_models(
         overrides: What the user says of their inputs.
         num_threads: Threads of a .tflite file's kernels.
         output: Name of the output with the scores, for those that have several.
+        labels: Names of the classes of those that do not say them.
 
     Raises:
         ValueError: If one cannot be opened, is no classifier of images, or
             nothing says how images are prepared for it; one is given twice; or
-            there is no such output.
+            there is no such output, or no model that needs labels.
     """
     overrides = overrides or InputOverrides()
     paths = [os.fspath(path) for path in paths]
@@ -125,10 +127,27 @@ def open_models(
         else:
             models.append(_open_tflite(name, path, overrides, num_threads, output))
     check_values_used([model.input for model in models], overrides)
+    if labels is not None:
+        models = _with_labels(models, labels)
     if output is not None and all(model.output != output for model in models):
         listed = ", ".join(f"{model.output} of {model.name}" for model in models)
         raise ValueError(f"No model has that output. Received: --output={output} for {listed}")
     return models
+
+
+def _with_labels(models, labels):
+    """Those that do not name their classes with names for them."""
+    if all(model.input.labels is not None for model in models):
+        raise ValueError(
+            "Labels are of no use: all models name their classes. "
+            f"Received: {len(labels)} labels for {', '.join(model.name for model in models)}"
+        )
+    return [
+        dataclasses.replace(model, input=dataclasses.replace(model.input, labels=labels))
+        if model.input.labels is None
+        else model
+        for model in models
+    ]
 
 
 def _open_tflite(name, path, overrides, num_threads, output):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tflite.evaluate.accuracy import NO_CLASS
-from tflite.evaluate.classes import match_classes
+from tflite.evaluate.classes import match_classes, read_labels
 
 NAMES = ("cat", "dog", "frog")
 
@@ -37,10 +37,29 @@ def test_a_class_that_the_model_does_not_know(match):
 def test_wrong_numbers_of_labels():
     with pytest.raises(ValueError, match="Received: 2 labels for the 3 outputs of m"):
         match_classes("m", 3, ("cat", "dog"), NAMES)
-    with pytest.raises(ValueError, match="Received: 4 outputs of m for 3 classes"):
+    message = "--labels=FILE .* with --label_match=subset.*Received: 4 outputs of m for 3 classes"
+    with pytest.raises(ValueError, match=message):
         match_classes("m", 4, None, NAMES)
-    with pytest.raises(ValueError, match="Received: 4 outputs of m for 3 classes"):
+    with pytest.raises(ValueError, match="--labels=FILE .* by name. Received: 2 outputs of m for"):
+        match_classes("m", 2, None, NAMES)
+    with pytest.raises(ValueError, match="number: --label_match=subset.*Received: 4 outputs of m"):
         match_classes("m", 4, ("a", "b", "c", "d"), NAMES, "index")
+
+
+def test_labels_of_a_file(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_bytes("\ufeffcat\r\n red fox \r\nfrog\n\n".encode())
+    assert read_labels(path) == ("cat", "red fox", "frog")
+    for content, message in (
+        (b"cat\n\nfrog", r"one a line. Received: .*labels.txt \(line 2 is empty\)"),
+        (b"\n", r"\(it is empty\)"),
+        (b"\xff\xfe", "no text. Received: "),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            read_labels(path)
+    with pytest.raises(ValueError, match="No such file"):
+        read_labels(tmp_path / "missing.txt")
 
 
 def test_names_that_stand_twice():

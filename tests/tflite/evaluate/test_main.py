@@ -66,6 +66,34 @@ def test_a_bad_image_leaves_nothing_half_written(folder):
     assert len(list(folder.iterdir())) == 4
 
 
+def test_a_model_of_more_classes_that_does_not_name_them(folder):
+    """1000 classes, of which the photos have six, in another order."""
+    (folder / "thousand.tflite").write_bytes(tiny_classifier("thousand"))
+    names = [f"class{CLASSES - 1 - i}" if i < CLASSES else f"other{i}" for i in range(1000)]
+    (folder / "labels.txt").write_text("\n".join(names))
+    mean = ",".join(map(str, PREPROCESSING.mean))
+    flags = ("--model=thousand.tflite", "--data=photos", f"--mean={mean}", "--std=1/4,1/2,1")
+    # Each error says the flag that mends it.
+    given, told = [], ["--labels=FILE", "--label_match=subset"]
+    for flag, message in zip(["--labels=labels.txt", told[1]], told, strict=True):
+        done = run_here("tflite.evaluate", *flags, *given, folder=folder)
+        assert done.returncode == 2 and message in done.stderr.splitlines()[-1], done.stderr
+        given.append(flag)
+    done = run_here("tflite.evaluate", *flags, *given, "--output_json=run.json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((folder / "run.json").read_text())
+    assert content["settings"]["labels"] == "labels.txt" and content["images"] == 60
+    assert "does not name its classes" not in done.stderr
+
+
+def test_labels_that_no_model_needs(folder):
+    (folder / "labels.txt").write_text("\n".join(f"class{i}" for i in range(10)))
+    flags = ("--model=care_nano_cifar10", "--samples=10", "--labels=labels.txt")
+    done = run_here("tflite.evaluate", *flags, folder=folder)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: Labels are of no use: all models name")
+
+
 def test_several_outputs(folder):
     write_several_ends(folder / "both.tflite", "both")
     flags = ("--model=both.tflite", "--data=photos", "--output_json=both.json")
