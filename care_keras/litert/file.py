@@ -184,6 +184,28 @@ class LiteRTFile:
         return ValueError(f"{what}. Received: {self._source} ({' '.join(str(error).split())})")
 
 
+def open_all_tensors(
+    model: str | os.PathLike | bytes,
+    input_shapes: Mapping[str, Sequence[int]] | Callable | None = None,
+) -> LiteRTFile:
+    """A file whose tensors inside can all be read, in the runtime's own kernels where it has them.
+
+    XNNPACK knows operators that the runtime has no kernel of, as MediaPipe's
+    Convolution2DTransposeBias: a file of these is run by it, each operator by itself.
+
+    Raises:
+        ValueError: As `LiteRTFile`.
+    """
+    options = {"keep_all": True, "strict": False}
+    try:
+        return LiteRTFile(model, 1, input_shapes, xnnpack=False, **options)
+    except ValueError as error:
+        try:
+            return LiteRTFile(model, 1, input_shapes, **options)
+        except ValueError:
+            raise error from None
+
+
 def whole_batches(values: np.ndarray, batch: int) -> Iterator[tuple[np.ndarray, int]]:
     """Any number of samples in batches, the last one filled up; with the number of its own."""
     for start in range(0, len(values), batch):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from care_keras.litert.file import LiteRTFile
+from care_keras.litert.file import open_all_tensors
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -28,15 +28,9 @@ def largest_floats(
     Raises:
         ValueError: If the file cannot be run.
     """
-    # XNNPACK keeps what lies inside its partitions to itself.
-    file = LiteRTFile(
+    file = open_all_tensors(
         model,
-        input_shapes=lambda details: {
-            name: samples[one["index"]].shape[1:] for name, one in details.items()
-        },
-        keep_all=True,
-        xnnpack=False,
-        strict=False,
+        lambda details: {name: samples[one["index"]].shape[1:] for name, one in details.items()},
     )
     native = file.interpreter._interpreter
     written = [int(i) for node in range(native.NumNodes()) for i in native.NodeOutputs(node)]

@@ -174,7 +174,7 @@ def _no_div(subgraph):
     "builtin-operators",
     "error",
     "Flex operators need TensorFlow's own kernels beside the runtime, other custom ones a library "
-    "of theirs; neither is in a standard build, nor in any delegate.",
+    "of theirs, or a delegate that knows them: a runtime or a version of it may lack it.",
 )
 def _builtin_operators(subgraph):
     for operator in subgraph.operators:

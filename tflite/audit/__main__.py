@@ -101,7 +101,6 @@ def main() -> None:
         check_accelerators(_ETHOS_U.value)
     from care_keras.tflite_file import read_graph
     from tflite.audit.ethos_u.check import check_compilable
-    from tflite.audit.gpu.check import check_no_custom_operators
     from tflite.audit.inputs import image_shapes
     from tflite.audit.report import audit_file, to_dict
     from tflite.audit.text import format_audit, format_summary
@@ -109,8 +108,6 @@ def main() -> None:
 
     # Before minutes of work on the other files.
     for path in _MODEL.value:
-        if _GPU.value:
-            check_no_custom_operators(read_graph(path))
         if _ETHOS_U.value is not None:
             check_compilable(read_graph(path))
     audits = []

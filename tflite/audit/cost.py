@@ -74,9 +74,11 @@ def _bytes(tensors, unknown):
 
 
 def _macs(subgraph, operator):
-    if operator.name in _NOT_COUNTED or operator.name.startswith(("STABLEHLO", "UNKNOWN")):
+    count = _COUNTERS.get(operator.label)
+    if count is None and (
+        operator.name in _NOT_COUNTED or operator.name.startswith(("STABLEHLO", "UNKNOWN"))
+    ):
         return None
-    count = _COUNTERS.get(operator.name)
     if count is None:
         return 0
     inputs = [subgraph.tensors[i] if i >= 0 else None for i in operator.inputs]
@@ -119,6 +121,11 @@ def _transpose_conv(operator, inputs, output):
     return inputs[2].elements * math.prod(_sizes(inputs[1], 4)[:3])
 
 
+def _mediapipe_transpose_conv(operator, inputs, output):
+    # Likewise, the input before the filter.
+    return inputs[0].elements * math.prod(_sizes(inputs[1], 4)[:3])
+
+
 def _conv_3d_transpose(operator, inputs, output):
     # The filter is (depth, height, width, out, in).
     return inputs[2].elements * math.prod(_sizes(inputs[1], 5)[:4])
@@ -138,4 +145,5 @@ _COUNTERS = {
     "CONV_3D": _conv_3d,
     "TRANSPOSE_CONV": _transpose_conv,
     "CONV_3D_TRANSPOSE": _conv_3d_transpose,
+    "CUSTOM:Convolution2DTransposeBias": _mediapipe_transpose_conv,
 }

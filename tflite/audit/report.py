@@ -96,6 +96,7 @@ def audit_file(
             corrupt; or if a shape is of no input.
     """
     stored = read_graph(path)
+    asked = delegation(path, stored.main)
     sizes = allocated_sizes(path, stored, input_shapes, image_shapes)
     graph = sizes.graph
     return Audit(
@@ -106,11 +107,25 @@ def audit_file(
             operator_cost(graph.main, operator, sizes.unknown) for operator in graph.operators
         ),
         memory=plan_memory(graph.main, sizes.unknown),
-        delegation=delegation(path, graph.main),
+        delegation=asked,
         runtime=oldest_runtime(graph),
-        warnings=tuple(warnings(graph)),
+        warnings=tuple(_of_custom_operators(warnings(graph), asked)),
         integer_findings=tuple(audit_integer_only(graph)),
     )
+
+
+def _of_custom_operators(findings, asked):
+    """The findings; of custom operators of the main graph with what the runtime said of them."""
+    for finding in findings:
+        if finding.rule == "builtin-operators" and not finding.subgraph:
+            if asked.error:
+                said = f"which LiteRT {runtime_version()} does not run here"
+            elif finding.operator in asked.delegated:
+                said = f"which XNNPACK of LiteRT {runtime_version()} runs"
+            else:
+                said = f"of which LiteRT {runtime_version()} has a kernel here"
+            finding = dataclasses.replace(finding, message=f"{finding.message}, {said}")
+        yield finding
 
 
 @dataclasses.dataclass(frozen=True)

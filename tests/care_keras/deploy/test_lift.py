@@ -399,6 +399,12 @@ def of_mediapipe(padding, strides, kernel, bias, sizes, options=None):
     return edited(content, edit)
 
 
+def transposed_convolution():
+    """One of 2x2 taps by steps of 2, of ones, to 2 channels."""
+    kernel = np.ones((2, 2, 2, CHANNELS), np.float32)
+    return of_mediapipe(1, (2, 2), kernel, np.float32([0.5, -1.0]), [2 * size for size in SIZE])
+
+
 @pytest.mark.parametrize(
     ("padding", "strides", "taps", "cut"),
     [

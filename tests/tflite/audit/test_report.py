@@ -3,13 +3,20 @@ import random
 
 import pytest
 
+from care_keras.litert.model import runtime_version
+from tests.care_keras.deploy.test_lift import transposed_convolution
 from tests.care_keras.tflite_file.files import function_file, model_file
 from tests.tflite.commands import run_command
 from tflite.audit import report as report_module
+from tflite.audit.half_precision.check import check_range
+from tflite.audit.inputs import choose_inputs
 from tflite.audit.report import audit_file, operator_totals, refusals, to_dict, type_totals
 from tflite.audit.text import format_audit, format_findings, format_summary
 from tflite.audit.xnnpack import Delegation
 from tflite.audit.xnnpack_rules import likely_reason
+from tflite.inputs.overrides import InputOverrides
+
+NOTHING = InputOverrides()
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +97,22 @@ def test_text_of_a_file_that_does_not_open(audits):
     assert "not known for CUSTOM:FlexMatrixInverse version 1" in text
     assert "MACs            not known (-)" in text
     assert to_dict(audits["flex"])["xnnpack"]["delegated"] is None
+
+
+def test_custom_operators_are_asked_of_the_runtime(tmp_path, audits):
+    path = tmp_path / "mediapipe.tflite"
+    path.write_bytes(transposed_convolution())
+    audit = audit_file(path)
+    (warning,) = audit.warnings
+    assert warning.message == (
+        "custom operator Convolution2DTransposeBias, which XNNPACK of LiteRT "
+        f"{runtime_version()} runs"
+    )
+    assert audit.macs == audit.graph.inputs[0].elements * 2 * 2 * 2 and audit.macs_complete
+    held = check_range(path, audit.graph, choose_inputs(path, audit.graph, "bundled", 2, NOTHING))
+    assert held.holds and held.tensors == 1
+    flex = next(one for one in audits["flex"].warnings if one.rule == "builtin-operators")
+    assert flex.message.endswith(f"which LiteRT {runtime_version()} does not run here")
 
 
 def test_open_sizes_are_shown_as_such(audits):

@@ -42,9 +42,7 @@ def audit_gpu(
 
     Raises:
         NoAcceleratorError: If there is no accelerator, or no device for it.
-        ValueError: If the file has operators of the user's own.
     """
-    check_no_custom_operators(graph)
     attempt = attempt_on_gpu(path, inputs, precision, timeout_seconds, runtime_folder)
     return _judge(attempt, graph, inputs, precision)
 

@@ -4,6 +4,7 @@ For `tflite.child.worker`, as a driver can crash or hang. It imports nothing but
 the runtime, NumPy and what needs no more.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -36,11 +37,13 @@ def work(request: dict) -> Iterator[dict]:
     yield {"stage": "cpu"}
     try:
         results = {f"cpu/{i}": values for i, values in _on_cpu(model, samples).items()}
-        yield {"stage": "ranges"}
-        yield {"ranges": beyond_float16(largest_floats(model, samples))}
     except (ValueError, RuntimeError) as error:
         results = {}
         yield {"stage": "cpu", "cpu_error": _one_line(error)}
+    yield {"stage": "ranges"}
+    # What only XNNPACK or the GPU runs as a whole has none.
+    with contextlib.suppress(ValueError, RuntimeError):
+        yield {"ranges": beyond_float16(largest_floats(model, samples))}
     yield {"stage": "compile"}
     compiled, alone = _compile(model, request["precision"], request["runtime_folder"])
     yield {"stage": "run", "alone": alone}

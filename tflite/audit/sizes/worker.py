@@ -6,7 +6,7 @@ It imports nothing but the runtime, NumPy and what needs no more.
 import numpy as np
 
 from care_keras.data.noise import random_input
-from care_keras.litert.file import LiteRTFile
+from care_keras.litert.file import open_all_tensors
 
 
 def work(request: dict) -> dict:
@@ -24,15 +24,9 @@ def work(request: dict) -> dict:
         ValueError: If the file cannot be opened.
     """
     shapes = {int(index): shape for index, shape in request["shapes"].items()}
-    # XNNPACK keeps what lies inside its partitions to itself.
-    file = LiteRTFile(
+    file = open_all_tensors(
         request["model"],
-        input_shapes=lambda details: {
-            name: shapes[one["index"]] for name, one in details.items() if one["index"] in shapes
-        },
-        keep_all=True,
-        xnnpack=False,
-        strict=False,
+        lambda details: {name: shapes[one["index"]] for name, one in details.items()},
     )
     found = _shapes(file, request["tensors"], run=False)
     left = [index for index in request["tensors"] if index not in found]

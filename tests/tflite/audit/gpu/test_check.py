@@ -11,6 +11,7 @@ from PIL import Image
 
 from care_keras.data.preprocessing import normalize
 from care_keras.tflite_file import read_graph
+from tests.care_keras.deploy.test_lift import transposed_convolution
 from tests.needed import give_up
 from tests.tflite.commands import run_command
 from tests.tflite.foreign_models import PREPROCESSING, foreign_tflite, images
@@ -215,6 +216,14 @@ def test_random_inputs_are_in_range(tmp_path):
 def test_custom_operators_are_refused_at_once():
     with pytest.raises(ValueError, match="no custom operators.*CUSTOM:MatrixInverse"):
         check_no_custom_operators(read_graph(tiny_model("custom")))
+
+
+def test_custom_operators_are_asked_of_the_accelerator(gpu):
+    result = gpu(transposed_convolution(), InputOverrides(), precision="float32")
+    assert result.acceleration == "full" and result.not_compared is None
+    assert result.outputs[0].snr_db > 60
+    result = gpu(tiny_model("custom"), InputOverrides())
+    assert result.acceleration == "refused" and "unresolved custom op" in result.message
 
 
 def test_command(gpu, tmp_path):
