@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 _VERIFY = flags.DEFINE_bool(
     "verify", False, "Compare outputs on real images with those of LiteRT on this machine."
 )
-_IMAGES = flags.DEFINE_string(
-    "images", "bundled", "Images for that: DIR, tfds:NAME[:SPLIT] or bundled."
+_DATA = flags.DEFINE_string(
+    "data", "bundled", "Images for that: DIR, tfds:NAME[:SPLIT] or bundled."
 )
-_COUNT = flags.DEFINE_integer("verify_images", 8, "Images to compare.", lower_bound=1)
+_COUNT = flags.DEFINE_integer("samples", 8, "Images to compare.", lower_bound=1)
 _TOP1 = flags.DEFINE_integer(
     "top1_images", 0, "Labelled images to count correct answers on, on the phone.", lower_bound=0
 )
@@ -24,8 +24,12 @@ _TOP1_OUTPUT = flags.DEFINE_string(
     "top1_output", None, "Name of the output with the classes, of models that have several."
 )
 _CODES = flags.DEFINE_integer(
-    "verify_codes", 1, "Largest difference of an integer output that passes.", lower_bound=0
+    "max_codes", 1, "Largest difference of an integer output that passes.", lower_bound=0
 )
+# What these were called before they had the names that other commands give them.
+flags.DEFINE_alias("images", "data")
+flags.DEFINE_alias("verify_images", "samples")
+flags.DEFINE_alias("verify_codes", "max_codes")
 
 
 def verification(models: list[Model]) -> "Verification | None":
@@ -51,7 +55,7 @@ def verification(models: list[Model]) -> "Verification | None":
     for model in models if _TOP1.value else ():
         outputs = outputs_of(read_graph(model.path))
         chosen_output(outputs, _TOP1_OUTPUT.value, model.path, "--top1_output")
-    source = open_source(_IMAGES.value, "test")
+    source = open_source(_DATA.value, "test")
     if _TOP1.value and source.labels is None:
         raise ValueError(f"The images have no labels for --top1_images. Received: {source.name}")
     source = source.sample(max(_COUNT.value, _TOP1.value))

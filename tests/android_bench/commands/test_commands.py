@@ -209,3 +209,13 @@ def test_a_program_is_not_asked_while_another_run_measures(
     assert finished.returncode == 1
     assert "is in use by another run" in finished.stderr.splitlines()[-1]
     assert fake.pushed == [] and not records.exists()
+
+
+def test_flags_have_the_names_of_other_commands_and_their_old_ones(command):
+    text = command("run", "--help").stdout
+    for name, old in (
+        ("data", "images"),
+        ("samples", "verify_images"),
+        ("max_codes", "verify_codes"),
+    ):
+        assert f"--{name}: " in text and f"--{old}: Alias for --{name}." in text
