@@ -4,6 +4,9 @@ Exit codes: 0 fine, 1 a check that the command makes did not hold, 2 bad use.
 """
 
 import functools
+import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -77,12 +80,27 @@ def _show_own_flags_in_help(program):
 def _guarded(main, input_errors):
     try:
         main()
+        sys.stdout.flush()
     except CheckError as error:
         _fail(str(error), 1)
     except (UserError, MissingDependencyError, *input_errors) as error:
         _fail(str(error), 2)
+    except BrokenPipeError:
+        _end_if_nobody_reads()
+        raise
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+
+
+def _end_if_nobody_reads():
+    """Ends the process, as SIGPIPE would, if it is stdout that is closed, by `head` for one."""
+    number = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(number, 0)
+    if poll.poll(0):
+        # What is left would be written at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _fail(message, code):

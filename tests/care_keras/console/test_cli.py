@@ -16,7 +16,8 @@ from absl import flags, logging
 from care_keras.console import cli
 
 COUNT = flags.DEFINE_integer("count", 1, "How many.", lower_bound=1)
-ACTION = flags.DEFINE_enum("action", "none", ["none", "user", "check", "bug", "signal"], "What.")
+ACTIONS = ["none", "user", "check", "bug", "signal", "much"]
+ACTION = flags.DEFINE_enum("action", "none", ACTIONS, "What.")
 
 
 def main():
@@ -26,6 +27,9 @@ def main():
         raise cli.UserError("the file is missing:\\n  give --file")
     if ACTION.value == "check":
         raise cli.CheckError("the outputs differ")
+    if ACTION.value == "much":
+        for _ in range(100_000):
+            print("a line of a long table")
     if ACTION.value == "bug":
         raise RuntimeError("unexpected")
     if ACTION.value == "signal":
@@ -38,11 +42,12 @@ cli.run(main)
 """
 
 
-def run(*arguments):
+def run(*arguments, stdout=subprocess.PIPE):
     return subprocess.run(
         [sys.executable, "-c", COMMAND, *arguments],
         env=os.environ | {"PYTHONPATH": os.fspath(ROOT), startup_messages._MARK: "1"},
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
@@ -65,6 +70,16 @@ def test_success():
 def test_errors_are_one_line_and_a_code(action, code, line):
     result = run(f"--action={action}")
     assert (result.returncode, result.stdout, result.stderr) == (code, "count is 1\n", line)
+
+
+def test_output_that_nobody_reads():
+    """As of `| head`: no traceback, whether much or little is left."""
+    for action in ("much", "none"):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as closed:
+            result = run(f"--action={action}", stdout=closed)
+        assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_a_bug_keeps_its_traceback():
