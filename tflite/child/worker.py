@@ -36,7 +36,10 @@ class WorkerError(ValueError):
 
 @contextlib.contextmanager
 def open_worker(
-    file: str | os.PathLike, request: dict, python: Sequence[str] = (sys.executable,)
+    file: str | os.PathLike,
+    request: dict,
+    python: Sequence[str] = (sys.executable,),
+    pass_fds: Sequence[int] = (),
 ) -> Iterator["Worker"]:
     """Starts a worker; leaving the `with` block ends it and all that it started.
 
@@ -44,6 +47,7 @@ def open_worker(
         file: The worker, a Python file with a function `work`; see `serve`.
         request: What `work` is given.
         python: Command of the Python that runs it, by default this one.
+        pass_fds: Open descriptors that it has too.
 
     Raises:
         ValueError: If it cannot be started.
@@ -57,7 +61,8 @@ def open_worker(
         stdin.seek(0)
         # -P: the folder's files must not shadow other packages' modules.
         command = [*python, "-P", serve.__file__, file]
-        process = start(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr)
+        streams = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
+        process = start(command, **streams, pass_fds=pass_fds)
         with process.stdout:
             try:
                 yield Worker(process, stderr)
@@ -92,7 +97,7 @@ class Worker:
             if left <= 0 or not select.select([stdout], [], [], left)[0]:
                 raise self._stopped(timeout_seconds)
             if not (read := os.read(stdout, 1 << 16)):
-                raise self._ended(timeout_seconds)
+                raise self.ended(timeout_seconds)
             self._unread += read
 
     def finish(self, timeout_seconds: float) -> None:
@@ -101,7 +106,7 @@ class Worker:
         Raises:
             WorkerError: If that is a bad one, or too late.
         """
-        error = self._ended(timeout_seconds)
+        error = self.ended(timeout_seconds)
         if error.exit_code != 0:
             raise error
 
@@ -111,7 +116,8 @@ class Worker:
         self._stderr.seek(0)
         return self._stderr.read()
 
-    def _ended(self, timeout_seconds):
+    def ended(self, timeout_seconds: float) -> WorkerError:
+        """Waits for its end; says how it came."""
         try:
             finished = Finished(self._process.wait(timeout_seconds), "", "")
         except subprocess.TimeoutExpired:

@@ -157,8 +157,7 @@ def open_pair(
     keras_input, file_input = _inputs(keras_model, keras_name, path, overrides)
     try_apart(path, file_input)
     asked = delegation(path, file.main)
-    with captured_native_output():
-        litert = ImageFile(path, file_input, num_threads)
+    litert = ImageFile(path, file_input, num_threads)
     pair = Pair(
         keras_name,
         keras_model,

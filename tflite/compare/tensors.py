@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from care_keras.console.native_output import captured_native_output
 from care_keras.tflite_file import Graph
 from tflite.inputs.image_file import ImageFile, rows_of
 from tflite.inputs.records import ModelInput
@@ -34,8 +33,7 @@ class TensorReader:
     """
 
     def __init__(self, path: str | os.PathLike, prepared: ModelInput):
-        with captured_native_output():
-            self._file = ImageFile(path, prepared, keep_all=True)
+        self._file = ImageFile(path, prepared, keep_all=True)
 
     def read(self, pixels: np.ndarray, first: int, tensors: Iterable[int]) -> dict[int, np.ndarray]:
         """What tensors hold for images of any number.

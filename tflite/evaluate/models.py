@@ -175,9 +175,7 @@ def _open_tflite(name, path, overrides, num_threads, output):
         return check_threads(num_threads, [one], [several])
 
     try_apart(path, model_input)
-    # Its C++ side prints of delegates, and of a damaged file more than the error says.
-    with captured_native_output():
-        file = open_file()
+    file = open_file()
     return EvaluatedModel(
         name,
         pathlib.Path(path),

@@ -1,19 +1,20 @@
 """A .tflite file that is fed images."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from care_keras.litert.file import LiteRTFile, whole_batches
+from care_keras.litert.file import whole_batches
 from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import read_graph
+from tflite.child.litert_file import LiteRTFileApart
 from tflite.inputs.model_inputs import image_tensor
 from tflite.inputs.noise import noise_beside
 from tflite.inputs.records import ModelInput
 
 
-class ImageFile(LiteRTFile):
+class ImageFile(LiteRTFileApart):
     """A file one of whose inputs takes images; the others are fed noise, the same for an image.
 
     Args:
@@ -21,7 +22,7 @@ class ImageFile(LiteRTFile):
         prepared: How images are prepared for it.
         num_threads: Threads of the CPU kernels.
         seed: Of the noise.
-        **options: Those of `LiteRTFile`.
+        **options: Those of `LiteRTFileApart`.
 
     Attributes:
         image: Name of the input that takes images.
@@ -42,14 +43,11 @@ class ImageFile(LiteRTFile):
         seed: int = 0,
         **options,
     ):
-        tensor = image_tensor(read_graph(path))
+        graph = read_graph(path)
+        tensor = image_tensor(graph)
         size = prepared.preprocessing
         shape = (tensor.shape[0], size.height, size.width, size.channels)
-
-        def shapes(details: Mapping[str, dict]) -> dict:
-            return {x: shape for x, one in details.items() if one["index"] == tensor.index}
-
-        super().__init__(path, num_threads, shapes, **options)
+        super().__init__(graph, num_threads, {tensor.index: shape}, **options)
         self.prepared, self.batch, self._seed = prepared, shape[0], seed
         (self.image,) = (x for x, one in self.inputs.items() if one.index == tensor.index)
         self.others = tuple(name for name in self.inputs if name != self.image)

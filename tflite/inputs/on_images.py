@@ -5,12 +5,11 @@ import os
 
 import numpy as np
 
-from care_keras.console.native_output import captured_native_output
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import Source
-from care_keras.litert.model import LiteRTModel
 from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import read_graph
+from tflite.child.litert_file import LiteRTFileApart
 from tflite.inputs.records import ModelInput
 
 
@@ -51,10 +50,18 @@ def run_on_images(
     """
     record = model_input.preprocessing
     pixels, labels = read_pixels(source, record, f"reading {source.name}")
-    batch = batch or read_graph(path).inputs[0].shape[0]
+    graph = read_graph(path)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ValueError(
+            "The model must have one input and one output. Received: "
+            f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs in {os.fspath(path)}"
+        )
+    batch = batch or graph.inputs[0].shape[0]
     shape = (batch, record.height, record.width, record.channels)
-    with captured_native_output():
-        litert = LiteRTModel(path, input_shape=shape)
-    inputs = model_input.encode(pixels, litert.input)
-    outputs = np.stack([litert.run(np.broadcast_to(image, shape)) for image in inputs])
-    return OnImages(pixels, labels, inputs, outputs, litert.input, litert.output)
+    litert = LiteRTFileApart(graph, input_shapes={graph.inputs[0].index: shape})
+    ((taken, input_info),) = litert.inputs.items()
+    ((given, output_info),) = litert.outputs.items()
+    inputs = model_input.encode(pixels, input_info)
+    outputs = [litert.run({taken: np.broadcast_to(image, shape)})[given] for image in inputs]
+    litert.close()
+    return OnImages(pixels, labels, inputs, np.stack(outputs), input_info, output_info)

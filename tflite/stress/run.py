@@ -5,7 +5,6 @@ import pathlib
 
 import numpy as np
 
-from care_keras.console.native_output import captured_native_output
 from care_keras.console.progress import progress
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import open_source
@@ -77,9 +76,8 @@ def stress(
             are prepared.
     """
     model_input = read_model_input(path, overrides)
-    with captured_native_output():
-        # Says what is wrong with it, if anything, before photos are read.
-        file = ImageFile(path, model_input, seed=seed)
+    # Says what is wrong with it, if anything, before photos are read.
+    file = ImageFile(path, model_input, seed=seed)
     source = open_source(data, "test").sample(_PHOTOS, seed)
     photos = read_pixels(source, model_input.preprocessing, f"reading {source.name}")[0]
     counts, failures, messages = dict.fromkeys(FAMILIES, 0), {}, []
