@@ -122,12 +122,11 @@ def openvino(timeout_seconds: float) -> Side:
 
 def gpu(timeout_seconds: float) -> Side:
     """LiteRT's GPU accelerator, in half precision where the device has it, as apps get it."""
-    from tflite.audit.gpu.check import acceleration, attempt_on_gpu, check_no_custom_operators
+    from tflite.audit.gpu.check import acceleration, attempt_on_gpu
     from tflite.audit.inputs import AuditInputs
 
     def run(path, inputs):
         graph = read_graph(path)
-        check_no_custom_operators(graph)
         arrays = {
             one.index: np.stack(
                 [

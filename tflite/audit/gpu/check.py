@@ -69,21 +69,6 @@ def attempt_on_gpu(
     return attempt
 
 
-def check_no_custom_operators(graph: Graph) -> None:
-    """Raises ValueError if a file needs operators that are not the runtime's."""
-    names = dict.fromkeys(
-        operator.label
-        for subgraph in graph.subgraphs
-        for operator in subgraph.operators
-        if operator.custom_code is not None
-    )
-    if names:
-        raise ValueError(
-            "The GPU accelerator runs no custom operators: convert the model without them. "
-            f"Received: {', '.join(names)} in {graph.source}"
-        )
-
-
 def _check_accelerator(attempt: Attempt) -> None:
     """Raises unless the log shows that a device was at work.
 
