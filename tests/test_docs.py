@@ -1,4 +1,4 @@
-"""docs/architecture.md says what the code says.
+"""Pages say what the code says, and their links lead somewhere.
 
 `python -m tests.test_docs` writes the table of operations into it anew.
 """
@@ -6,7 +6,15 @@
 import pathlib
 import re
 
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "architecture.md"
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    ROOT / "android_bench" / "README.md",
+]
+PAGE = ROOT / "docs" / "architecture.md"
 TABLE = re.compile(r"(?<=<!-- table: python -m tests.test_docs -->\n).*?(?=<!-- end -->)", re.S)
 
 
@@ -73,3 +81,27 @@ def test_every_path_on_the_page_is_there():
 
 if __name__ == "__main__":
     PAGE.write_text(TABLE.sub(lambda _: table(), PAGE.read_text()))
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    """What links may name in a page, as GitHub makes it of headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    titles = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"\w+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def test_the_front_page_is_short():
+    """It leads in; whoever looks something up has docs/."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
