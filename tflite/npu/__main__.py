@@ -15,7 +15,6 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.outputs import output_file, write_output
-from care_keras.data.sources import open_source
 from care_keras.files import check_readable
 from tflite.inputs.flags import input_overrides
 
@@ -65,6 +64,7 @@ def main() -> None:
             raise cli.UserError(f"--output_dir: {folder} is no folder")
         folder.mkdir(parents=True, exist_ok=True)
 
+    from care_keras.data.sources import open_source
     from tflite.npu import report
     from tflite.npu.check import CheckSettings, check_file
 
