@@ -33,6 +33,7 @@ class LiteRTFileApart:
         graph: The file as `read_graph` has read it, so that it is verified before it is opened.
         num_threads: Threads of the CPU kernels.
         input_shapes: Shapes to open inputs with that leave sizes open, by the tensor's index.
+        xnnpack: Whether XNNPACK runs what it takes.
         keep_all: Whether the tensors inside can be read; see `LiteRTFile`.
         limit_seconds: Time after which an inference counts as endless.
 
@@ -51,6 +52,7 @@ class LiteRTFileApart:
         num_threads: int = 1,
         input_shapes: Mapping[int, Sequence[int]] | None = None,
         *,
+        xnnpack: bool = True,
         keep_all: bool = False,
         limit_seconds: int = _LIMIT_SECONDS,
     ):
@@ -66,6 +68,7 @@ class LiteRTFileApart:
             "model": self._source,
             "threads": num_threads,
             "shapes": {index: list(map(int, x)) for index, x in (input_shapes or {}).items()},
+            "xnnpack": xnnpack,
             "keep_all": keep_all,
             "socket": theirs.fileno(),
         }

@@ -15,8 +15,8 @@ def work(request: dict) -> Iterator[dict]:
 
     Args:
         request: `model`, a path; `threads` of its kernels; `shapes`, those to open inputs with by
-            the tensor's index; `keep_all`, as of `LiteRTFile`; `socket`, the descriptor that
-            messages come by.
+            the tensor's index; `xnnpack` and `keep_all`, as of `LiteRTFile`; `socket`, the
+            descriptor that messages come by.
 
     Yields:
         `inputs` and `outputs`, records by name.
@@ -29,7 +29,8 @@ def work(request: dict) -> Iterator[dict]:
     def shapes(details):
         return {name: asked[one["index"]] for name, one in details.items() if one["index"] in asked}
 
-    file = LiteRTFile(request["model"], request["threads"], shapes, keep_all=request["keep_all"])
+    options = {name: request[name] for name in ("xnnpack", "keep_all")}
+    file = LiteRTFile(request["model"], request["threads"], shapes, **options)
     yield {"inputs": _described(file.inputs), "outputs": _described(file.outputs)}
     connection = Connection(request["socket"])
     while True:

@@ -139,7 +139,7 @@ def gpu(timeout_seconds: float) -> Side:
             for one in graph.inputs
         }
         print(f"running {path.name} on the GPU", file=sys.stderr, flush=True)
-        attempt = attempt_on_gpu(
+        attempt, _ = attempt_on_gpu(
             path, AuditInputs(arrays, "", True), "float16", timeout_seconds * len(inputs.values)
         )
         word, message = acceleration(attempt, graph)

@@ -24,7 +24,7 @@ def value_of(text):
 def main(plan_path, *arguments):
     plan = json.loads(pathlib.Path(plan_path).read_text())
     # What is empty is not given.
-    names = ("float_layers", "int16_layers", "mean", "std", "teacher_mean", "teacher_std")
+    names = ("float_layers", "int16_layers", "mean", "std", "teacher_mean", "teacher_std", "import")
     settings = {name: [] for name in names}
     for argument in arguments:
         name, _, text = argument.removeprefix("--").partition("=")

@@ -43,8 +43,8 @@ def audit_gpu(
     Raises:
         NoAcceleratorError: If there is no accelerator, or no device for it.
     """
-    attempt = attempt_on_gpu(path, inputs, precision, timeout_seconds, runtime_folder)
-    return _judge(attempt, graph, inputs, precision)
+    attempt, device = attempt_on_gpu(path, inputs, precision, timeout_seconds, runtime_folder)
+    return _judge(attempt, device, graph, inputs, precision)
 
 
 def attempt_on_gpu(
@@ -53,8 +53,11 @@ def attempt_on_gpu(
     precision: str,
     timeout_seconds: float,
     runtime_folder: str | os.PathLike | None = None,
-) -> Attempt:
+) -> tuple[Attempt, GpuDevice | None]:
     """The run of `audit_gpu`, with one driver after another until one has a device.
+
+    Returns:
+        The run, and what it ran on, if that is known.
 
     Raises:
         NoAcceleratorError: If there is no accelerator, or no device for it.
@@ -65,8 +68,9 @@ def attempt_on_gpu(
             attempt = job.run(icd, timeout_seconds)
             if attempt.log.no_adapter is None:
                 break
-    _check_accelerator(attempt)
-    return attempt
+        _check_accelerator(attempt)
+        # While the driver's description is there.
+        return attempt, _device(attempt)
 
 
 def _check_accelerator(attempt: Attempt) -> None:
@@ -88,9 +92,14 @@ def _check_accelerator(attempt: Attempt) -> None:
     )
 
 
-def _judge(attempt: Attempt, graph: Graph, inputs: AuditInputs, precision: str) -> GpuAudit:
+def _judge(
+    attempt: Attempt,
+    device: GpuDevice | None,
+    graph: Graph,
+    inputs: AuditInputs,
+    precision: str,
+) -> GpuAudit:
     quantized = _is_quantized(graph)
-    device = _device(attempt)
     half = precision == "float16" and (device is None or device.half_precision is not False)
     arithmetic = "float16" if half else "float32"
     word, message = acceleration(attempt, graph)
