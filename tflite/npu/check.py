@@ -8,14 +8,14 @@ import numpy as np
 
 from care_keras.console.outputs import write_output
 from care_keras.data.sources import Source
-from care_keras.litert.tensor import TensorInfo
-from care_keras.metrics import snr_db, top1_agreement
+from care_keras.metrics import top1_agreement
 from care_keras.tflite_file import Graph, read_graph
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_photos
 from tflite.npu.compiled import Compiled, NotCompiledError
 from tflite.npu.layers import OperatorResult, operator_results
 from tflite.npu.run import Runner
+from tflite.runs.compare import outputs_snr_db
 from tflite.runs.run import Run
 
 # Images on which each operator is looked at: all its tensors are held in memory.
@@ -137,19 +137,14 @@ def check_file(path: pathlib.Path, source: Source, settings: CheckSettings) -> R
 
 def _comparison(graph: Graph, cpu: Run, npu: Run, labels: np.ndarray | None) -> dict:
     """The figures of `Result`."""
-    images = sorted(cpu.outputs)
-    snr = {}
-    for index, tensor in enumerate(graph.outputs):
-        info = TensorInfo.of_tensor(tensor)
-        first, second = (
-            info.dequantize(np.stack([run.outputs[image][index] for image in images]))
-            for run in (cpu, npu)
-        )
-        snr[tensor.name] = snr_db(second, first)
+    snr = {"snr_db": outputs_snr_db(graph, cpu, npu)}
+    first, second = (
+        np.stack([run.outputs[image][0] for image in sorted(cpu.outputs)]) for run in (cpu, npu)
+    )
     if len(graph.outputs) > 1 or first.ndim != 3 or first.shape[1] != 1 or first.shape[2] < 2:
-        return {"snr_db": snr}
+        return snr
     first, second = first[:, 0], second[:, 0]
     right = None
     if labels is not None and labels.max() < first.shape[1]:
         right = tuple(float(np.mean(one.argmax(1) == labels)) for one in (first, second))
-    return {"snr_db": snr, "agreement": top1_agreement(second, first), "top1": right}
+    return {**snr, "agreement": top1_agreement(second, first), "top1": right}

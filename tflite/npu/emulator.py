@@ -6,11 +6,9 @@ runs in LiteRT on the CPU, as on a phone.
 """
 
 import dataclasses
-import importlib.metadata
 import itertools
 import os
 import pathlib
-import platform
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,6 +19,7 @@ from care_keras.litert.file import LiteRTFile
 from care_keras.tflite_file import Graph, Operator, read_graph
 from care_keras.tflite_file.cutting import cut
 from tflite.npu.partitions import Partition, partitions_of
+from tflite.runs.worker import load_inputs, what_runs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,20 +52,10 @@ def work(request: dict) -> Iterator[dict]:
     Raises:
         ValueError: If the emulator cannot open the file.
     """
-    yield {
-        "runtime": {
-            "package": "onnxruntime-qnn",
-            "version": importlib.metadata.version("onnxruntime-qnn"),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "machine": platform.machine(),
-        }
-    }
+    yield what_runs("onnxruntime-qnn")
     content = pathlib.Path(request["model"]).read_bytes()
     graph = read_graph(content)
-    images = np.load(request["inputs"], mmap_mode="r", allow_pickle=False)
-    with np.load(request["others"], allow_pickle=False) as archive:
-        others = {int(index): archive[index] for index in archive.files}
+    images, others = load_inputs(request)
     steps = _steps(content, graph, pathlib.Path(request["outputs"]).parent)
     yield {
         "names": [tensor.name for tensor in graph.outputs],

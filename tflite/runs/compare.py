@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from care_keras.metrics import Difference
+from care_keras.litert.tensor import TensorInfo
+from care_keras.metrics import Difference, snr_db
+from care_keras.tflite_file import Graph
 from tflite.runs.run import Run
 
 
@@ -97,3 +99,23 @@ def _top1_agreement(reference, other, images):
         for image in images
     ]
     return float(np.mean(same))
+
+
+def outputs_snr_db(graph: Graph, reference: Run, other: Run) -> dict[str, float]:
+    """Signal-to-noise ratio of each output's real values over all images, by its name.
+
+    Args:
+        graph: The file.
+        reference: The run that is held to be right.
+        other: The other one; what ran on one side alone is left out.
+    """
+    images = sorted(reference.outputs.keys() & other.outputs.keys())
+    found = {}
+    for index, tensor in enumerate(graph.outputs if images else ()):
+        info = TensorInfo.of_tensor(tensor)
+        first, second = (
+            info.dequantize(np.stack([run.outputs[image][index] for image in images]))
+            for run in (reference, other)
+        )
+        found[tensor.name] = snr_db(second, first)
+    return found

@@ -35,19 +35,8 @@ def work(request: dict) -> Iterator[dict]:
     Raises:
         ValueError: If the runtime cannot open the file.
     """
-    package = runtime().__name__.partition(".")[0].replace("_", "-")
-    yield {
-        "runtime": {
-            "package": package,
-            "version": importlib.metadata.version(package),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "machine": platform.machine(),
-        }
-    }
-    images = np.load(request["inputs"], mmap_mode="r", allow_pickle=False)
-    with np.load(request["others"], allow_pickle=False) as archive:
-        others = {int(index): archive[index] for index in archive.files}
+    yield what_runs(runtime().__name__.partition(".")[0].replace("_", "-"))
+    images, others = load_inputs(request)
 
     def shapes(details):
         image = [name for name, one in details.items() if one["index"] not in others]
@@ -75,3 +64,23 @@ def work(request: dict) -> Iterator[dict]:
                 np.save(outputs, output)
             outputs.flush()
             yield {"seconds": seconds}
+
+
+def what_runs(package: str) -> dict:
+    """The first answer of a worker, of the package that is its runtime."""
+    return {
+        "runtime": {
+            "package": package,
+            "version": importlib.metadata.version(package),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "machine": platform.machine(),
+        }
+    }
+
+
+def load_inputs(request: dict) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """A request's `inputs`, and its `others` by the tensor's index."""
+    images = np.load(request["inputs"], mmap_mode="r", allow_pickle=False)
+    with np.load(request["others"], allow_pickle=False) as archive:
+        return images, {int(index): archive[index] for index in archive.files}

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from care_keras.console.table import format_table
-from care_keras.litert.tensor import TensorInfo
-from care_keras.metrics import finite_or_none, snr_db
-from care_keras.tflite_file import Graph, read_graph
+from care_keras.metrics import finite_or_none
+from care_keras.tflite_file import read_graph
 from tflite.inputs.real_and_extreme import Inputs
-from tflite.runs.compare import Comparison, compare
+from tflite.runs.compare import Comparison, compare, outputs_snr_db
 from tflite.runs.run import Run
 from tflite.runtimes.sides import Side
 
@@ -139,21 +138,8 @@ def make_result(
         result,
         comparison=compare(reference, run, 0, _TOLERANCE),
         on_photos=compare(*shown, 0, _TOLERANCE),
-        snr_db=_worst_snr(read_graph(path), *shown),
+        snr_db=min(outputs_snr_db(read_graph(path), *shown).values(), default=float("nan")),
     )
-
-
-def _worst_snr(graph: Graph, reference: Run, run: Run) -> float:
-    images = sorted(reference.outputs.keys() & run.outputs.keys())
-    found = []
-    for index, tensor in enumerate(graph.outputs if images else ()):
-        info = TensorInfo.of_tensor(tensor)
-        first, second = (
-            info.dequantize(np.stack([one.outputs[image][index] for image in images]))
-            for one in (reference, run)
-        )
-        found.append(snr_db(second, first))
-    return min(found, default=float("nan"))
 
 
 def format_results(results: Sequence[Result]) -> str:
