@@ -4,13 +4,13 @@ import keras
 
 from care_keras.data.record import Preprocessing
 from care_keras.layers import DualClassifierHead, SingleClassifierHead
-from care_keras.models.care_backbone import CAREBackbone
+from care_keras.models.care_backbone import CAREBackbone, OnBackbone
 
 _HEADS = {1: SingleClassifierHead, 2: DualClassifierHead}
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class CAREClassifier(keras.Model):
+class CAREClassifier(OnBackbone, keras.Model):
     """A CARE backbone with the label head and the distillation head.
 
     The functional graph is that of inference: images to the activation of the
@@ -126,19 +126,6 @@ class CAREClassifier(keras.Model):
         if isinstance(y_pred, dict):
             y_pred = (y_pred["head"] + y_pred["dist_head"]) / 2.0
         return super().compute_metrics(x, _labels_of(y), y_pred, sample_weight)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None) -> "CAREClassifier":
-        config = dict(config)
-        trainable = config.pop("trainable", True)
-        config["backbone"] = keras.saving.deserialize_keras_object(
-            config["backbone"], custom_objects=custom_objects
-        )
-        model = cls(**config)
-        # True would be passed on to all layers, and thaw a frozen backbone.
-        if not trainable:
-            model.trainable = False
-        return model
 
     def get_config(self) -> dict:
         return {

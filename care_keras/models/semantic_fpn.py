@@ -5,13 +5,14 @@ import keras
 from care_keras.data.record import Preprocessing
 from care_keras.layers import FoldableBatchNormalization
 from care_keras.layers.initializers import kernel_initializer
+from care_keras.models.care_backbone import OnBackbone
 
 # Widths of the pyramid and of the branches that lead to the classes.
 _HEADS = {"lite": (64, 64), "paper": (256, 128)}
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
-class SemanticFPN(keras.Model):
+class SemanticFPN(OnBackbone, keras.Model):
     """Scores of classes at the size of the backbone's finest output.
 
     Of a `CARE_S0` that is a quarter of the image: whoever shows the classes
@@ -107,19 +108,6 @@ class SemanticFPN(keras.Model):
     def call(self, inputs, training=None, mask=None) -> keras.KerasTensor:
         _check_size(inputs.shape[1:3], self._stride)
         return super().call(inputs, training=training, mask=mask)
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None) -> "SemanticFPN":
-        config = dict(config)
-        trainable = config.pop("trainable", True)
-        config["backbone"] = keras.saving.deserialize_keras_object(
-            config["backbone"], custom_objects=custom_objects
-        )
-        model = cls(**config)
-        # True would be passed on to all layers, and thaw a frozen backbone.
-        if not trainable:
-            model.trainable = False
-        return model
 
     def get_config(self) -> dict:
         return {
