@@ -8,7 +8,7 @@ import numpy as np
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import Source, open_source
 from care_keras.litert.tensor import TensorInfo
-from care_keras.tflite_file import read_graph
+from care_keras.tflite_file import Graph, read_graph
 from tflite.inputs.model_inputs import image_tensor, read_model_input
 from tflite.inputs.noise import noise_beside
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
@@ -30,6 +30,17 @@ class Inputs:
     values: np.ndarray
     shape: tuple[int, ...]
     others: dict[int, np.ndarray]
+
+    def by_index(self, graph: Graph) -> dict[int, np.ndarray]:
+        """What each input of a file takes, whole batches `(images, *shape)`, by its index."""
+        return {
+            tensor.index: np.stack(
+                [np.broadcast_to(one, tensor.shape) for one in self.others[tensor.index]]
+            )
+            if tensor.index in self.others
+            else np.stack([np.broadcast_to(one, self.shape) for one in self.values])
+            for tensor in graph.inputs
+        }
 
 
 def make_inputs(

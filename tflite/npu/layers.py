@@ -11,7 +11,6 @@ from care_keras.tflite_file import Graph, read_graph
 from tflite.inputs.real_and_extreme import Inputs
 from tflite.npu.alone import operators_alone
 from tflite.npu.run import Runner
-from tflite.runs.run import Run
 from tflite.runs.tensors import expose_tensors, readable_tensors
 
 # Rounding: NPUs multiply with other integers than LiteRT, and compute floats in half precision.
@@ -63,12 +62,19 @@ def operator_results(path: pathlib.Path, inputs: Inputs, runner: Runner) -> list
     apart = runner.folder / f"operators of {path.name}"
     changed, sources = operators_alone(content)
     apart.write_bytes(changed)
-    given = _given(graph, inputs, reference, read_graph(changed), sources)
-    alone = _complete(runner.on_npu(apart, given))
     place = {tensor: index for index, tensor in enumerate(readable_tensors(graph))}
+    values = inputs.by_index(graph) | {
+        tensor: _values(reference, index) for tensor, index in place.items()
+    }
+    given = _given(inputs, values, read_graph(changed), sources)
+    alone = _complete(runner.on_npu(apart, given))
     results = [
-        _result(graph, operator, tensor, [_values(run, place[tensor]) for run in runs])
-        for runs in [(reference, alone, in_file)]
+        _result(
+            graph,
+            operator,
+            tensor,
+            [_values(run, place[tensor]) for run in (reference, alone, in_file)],
+        )
         for operator in graph.operators
         for tensor in operator.outputs
         if tensor in place
@@ -86,24 +92,14 @@ def _values(run, index):
     return np.stack([run.outputs[image][index] for image in sorted(run.outputs)])
 
 
-def _given(graph: Graph, inputs: Inputs, reference: Run, changed: Graph, sources: list[int]):
-    """What the file of operators alone takes."""
-    place = {tensor: index for index, tensor in enumerate(readable_tensors(graph))}
-    images = len(inputs.values)
-
-    def values(tensor):
-        if tensor in place:
-            return _values(reference, place[tensor])
-        given = inputs.others.get(tensor, inputs.values)
-        shape = graph.tensors[tensor].shape
-        return np.stack([np.broadcast_to(given[image], shape) for image in range(images)])
-
+def _given(inputs: Inputs, values: dict, changed: Graph, sources: list[int]) -> Inputs:
+    """What the file of operators alone takes, of what tensors hold on the CPU."""
     first, *others = zip(changed.inputs, sources, strict=True)
     return Inputs(
         inputs.families,
-        values(first[1]),
+        values[first[1]],
         first[0].shape,
-        {tensor.index: values(source) for tensor, source in others},
+        {tensor.index: values[source] for tensor, source in others},
     )
 
 

@@ -22,12 +22,8 @@ class Runner:
     """
 
     def __init__(self, folder: pathlib.Path, soc: str, timeout_seconds: float):
-        self.folder, self._soc, self._timeout_seconds, self._compiled = (
-            folder,
-            soc,
-            timeout_seconds,
-            0,
-        )
+        self.folder, self._soc, self._timeout_seconds = folder, soc, timeout_seconds
+        self._compiled = 0
 
     def on_cpu(self, path: pathlib.Path, inputs: Inputs) -> Run:
         """A run in LiteRT."""

@@ -7,8 +7,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
 from care_keras.console.optional import require_installed
 from care_keras.files import user_cache
 from care_keras.tflite_file import read_graph
@@ -127,21 +125,10 @@ def gpu(timeout_seconds: float) -> Side:
 
     def run(path, inputs):
         graph = read_graph(path)
-        arrays = {
-            one.index: np.stack(
-                [
-                    np.broadcast_to(
-                        image, one.shape if one.index in inputs.others else inputs.shape
-                    )
-                    for image in inputs.others.get(one.index, inputs.values)
-                ]
-            )
-            for one in graph.inputs
-        }
+        chosen = AuditInputs(inputs.by_index(graph), "images", are_images=True)
         print(f"running {path.name} on the GPU", file=sys.stderr, flush=True)
-        attempt, _ = attempt_on_gpu(
-            path, AuditInputs(arrays, "", True), "float16", timeout_seconds * len(inputs.values)
-        )
+        limit = timeout_seconds * len(inputs.values)
+        attempt, _ = attempt_on_gpu(path, chosen, "float16", limit)
         word, message = acceleration(attempt, graph)
         keys = [f"gpu/{one.index}" for one in graph.outputs]
         if message is None and not all(key in attempt.results for key in keys):
