@@ -7,10 +7,8 @@ import uuid
 from android_bench.phone.connection import Phone
 from android_bench.phone.errors import BinaryError, PhoneError
 from android_bench.run.binary import check_abi
-from tflite.benchmark_tool.family import Program, identify
+from tflite.benchmark_tool.family import HELP_SECONDS, Program, identify
 from tflite.child.program import last_line
-
-_HELP_SECONDS = 30.0
 
 
 def ask_on_phone(phone: Phone, binary: pathlib.Path, abis: tuple[str, ...]) -> Program:
@@ -29,7 +27,7 @@ def ask_on_phone(phone: Phone, binary: pathlib.Path, abis: tuple[str, ...]) -> P
     path = f"/data/local/tmp/care_keras_ask_{uuid.uuid4().hex}"
     try:
         phone.push(binary, path, 0o755)
-        finished = phone.shell([path, "--help"], _HELP_SECONDS)
+        finished = phone.shell([path, "--help"], HELP_SECONDS)
     finally:
         with contextlib.suppress(PhoneError):
             phone.shell(["rm", "-f", path])

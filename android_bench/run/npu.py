@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from android_bench.phone.errors import BinaryError
 from android_bench.run.binary import abi_of
 from android_bench.run.plan import Model
+from tflite.npu.partitions import DISPATCH
 
 _DISPATCH, _COMPILER = "libLiteRtDispatch", "libLiteRtCompilerPlugin"
-# The operation that stands for a compiled part: LiteRT 2.2.0, litert/core/build_stamp.h.
-_COMPILED = b"DISPATCH_OP"
 
 
 def find_libraries(given: Sequence[str]) -> tuple[pathlib.Path, ...]:
@@ -85,7 +84,7 @@ def check_libraries(
     if compilers:
         return
     for model in models:
-        if _COMPILED not in model.path.read_bytes():
+        if DISPATCH.encode() not in model.path.read_bytes():
             raise ValueError(
                 f"The delegate npu needs --npu_library with the vendor's compiler plugin, "
                 f"{_COMPILER}_VENDOR.so, for a file that was not compiled for an NPU before. "

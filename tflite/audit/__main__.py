@@ -100,15 +100,16 @@ def main() -> None:
 
         check_accelerators(_ETHOS_U.value)
     from care_keras.tflite_file import read_graph
-    from tflite.audit.ethos_u.check import check_compilable
     from tflite.audit.inputs import image_shapes
     from tflite.audit.report import audit_file, to_dict
     from tflite.audit.text import format_audit, format_summary
     from tflite.audit.warnings import PER_CHANNEL
 
-    # Before minutes of work on the other files.
-    for path in _MODEL.value:
-        if _ETHOS_U.value is not None:
+    if _ETHOS_U.value is not None:
+        from tflite.audit.ethos_u.check import check_compilable
+
+        # Before minutes of work on the other files.
+        for path in _MODEL.value:
             check_compilable(read_graph(path))
     audits = []
     for path in _MODEL.value:

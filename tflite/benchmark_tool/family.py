@@ -20,7 +20,8 @@ from tflite.child import program
 # A line of the usage: "\t--num_runs=50   \tint32\toptional\texpected number of runs".
 _FLAG = re.compile(r"^\s*--([\w-]+)=", re.MULTILINE)
 _OF_BOTH = frozenset({"graph", "num_runs"})
-_HELP_SECONDS = 30.0
+# For a program to tell its flags.
+HELP_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +183,7 @@ def identify(help_text: str) -> Program:
     )
 
 
-def ask(binary: str | os.PathLike, timeout_seconds: float = _HELP_SECONDS) -> Program:
+def ask(binary: str | os.PathLike, timeout_seconds: float = HELP_SECONDS) -> Program:
     """Asks a program of this machine what it is.
 
     Args:
@@ -192,7 +193,7 @@ def ask(binary: str | os.PathLike, timeout_seconds: float = _HELP_SECONDS) -> Pr
     Raises:
         ValueError: If it cannot be started, does not end, or is no benchmark_model.
     """
-    finished = program.run([binary, "--help"], min(timeout_seconds, _HELP_SECONDS))
+    finished = program.run([binary, "--help"], min(timeout_seconds, HELP_SECONDS))
     if finished.signal_name:
         raise ValueError(f"{os.fspath(binary)} --help {finished.ending}. Received: {binary}")
     # One ends it with 0, the other with 1.

@@ -6,6 +6,7 @@ from flatbuffers import flexbuffers
 
 from care_keras.tflite_file import Graph
 
+# The operator that stands for one: LiteRT 2.2.0, litert/core/build_stamp.h.
 DISPATCH = "DISPATCH_OP"
 
 

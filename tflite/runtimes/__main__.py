@@ -21,6 +21,7 @@ from care_keras.console import cli
 from care_keras.console.flag_values import parse_counts
 from care_keras.console.outputs import output_file, write_output
 from care_keras.files import check_readable
+from tflite.arm64 import pins
 from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
@@ -31,7 +32,7 @@ _ON = flags.DEFINE_multi_enum(
     "on", None, ["arm64", "gpu", "npu", "openvino"], "What else to run on; several."
 )
 _CORE = flags.DEFINE_multi_string(
-    "core", ["cortex-a53", "cortex-a76", "max"], "An ARM64 core as qemu names it; several."
+    "core", list(pins.DEFAULT_CORES), "An ARM64 core as qemu names it; several."
 )
 _THREADS = flags.DEFINE_list("threads", ["1", "4"], "Threads on ARM64, as 1,4.")
 _SOC = flags.DEFINE_string("soc", "SM8650", "Qualcomm's SoC.")
