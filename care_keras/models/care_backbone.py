@@ -179,23 +179,6 @@ class CAREBackbone(keras.Model):
         }
 
 
-class OnBackbone:
-    """For models that hold a backbone: how Keras makes them of their config again."""
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None) -> keras.Model:
-        config = dict(config)
-        trainable = config.pop("trainable", True)
-        config["backbone"] = keras.saving.deserialize_keras_object(
-            config["backbone"], custom_objects=custom_objects
-        )
-        model = cls(**config)
-        # True would be passed on to all layers, and thaw a frozen backbone.
-        if not trainable:
-            model.trainable = False
-        return model
-
-
 def _patch_conv(filters, stride, dtype, name):
     return keras.layers.Conv2D(
         filters,

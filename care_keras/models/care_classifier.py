@@ -2,9 +2,9 @@
 
 import keras
 
-from care_keras.data.record import Preprocessing
 from care_keras.layers import DualClassifierHead, SingleClassifierHead
-from care_keras.models.care_backbone import CAREBackbone, OnBackbone
+from care_keras.models.care_backbone import CAREBackbone
+from care_keras.models.on_backbone import OnBackbone, check_labels
 
 _HEADS = {1: SingleClassifierHead, 2: DualClassifierHead}
 
@@ -65,11 +65,7 @@ class CAREClassifier(OnBackbone, keras.Model):
     ):
         if heads not in _HEADS:
             raise ValueError(f"`heads` must be 1 or 2. Received: heads={heads}")
-        if labels is not None and len(labels) != classes:
-            raise ValueError(
-                "`labels` must name each class. "
-                f"Received: {len(labels)} labels for classes={classes}"
-            )
+        check_labels(labels, classes)
         if not 0.0 <= distillation_alpha <= 1.0:
             raise ValueError(
                 "`distillation_alpha` must be in [0, 1]. "
@@ -94,10 +90,7 @@ class CAREClassifier(OnBackbone, keras.Model):
         self.classifier_activation = head.activation
         self.dropout = dropout
         self.distillation_alpha = distillation_alpha
-        if isinstance(preprocessing, dict):
-            preprocessing = Preprocessing(**preprocessing)
-        self.preprocessing = preprocessing
-        self.labels = None if labels is None else tuple(labels)
+        self._describe(preprocessing, labels)
 
     def call(self, inputs, training=None, mask=None) -> keras.KerasTensor:
         if training:
@@ -128,18 +121,10 @@ class CAREClassifier(OnBackbone, keras.Model):
         return super().compute_metrics(x, _labels_of(y), y_pred, sample_weight)
 
     def get_config(self) -> dict:
-        return {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "classes": self.classes,
+        return super().get_config() | {
             "classifier_activation": keras.activations.serialize(self.classifier_activation),
-            "dropout": self.dropout,
             "distillation_alpha": self.distillation_alpha,
-            "preprocessing": None if self.preprocessing is None else self.preprocessing.to_dict(),
-            "labels": None if self.labels is None else list(self.labels),
             "heads": self.heads,
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
         }
 
 

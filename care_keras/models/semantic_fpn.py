@@ -2,10 +2,9 @@
 
 import keras
 
-from care_keras.data.record import Preprocessing
 from care_keras.layers import FoldableBatchNormalization
 from care_keras.layers.initializers import kernel_initializer
-from care_keras.models.care_backbone import OnBackbone
+from care_keras.models.on_backbone import OnBackbone, check_labels
 
 # Widths of the pyramid and of the branches that lead to the classes.
 _HEADS = {"lite": (64, 64), "paper": (256, 128)}
@@ -67,11 +66,7 @@ class SemanticFPN(OnBackbone, keras.Model):
             raise ValueError(f"`head` must be one of {list(_HEADS)}. Received: head={head!r}")
         if classes < 1:
             raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
-        if labels is not None and len(labels) != classes:
-            raise ValueError(
-                "`labels` must name each class. "
-                f"Received: {len(labels)} labels for classes={classes}"
-            )
+        check_labels(labels, classes)
         levels = _levels(backbone)
         stride = 2 ** levels[-1]
         shape = backbone.inputs[0].shape[1:]
@@ -99,10 +94,7 @@ class SemanticFPN(OnBackbone, keras.Model):
         self.classes = classes
         self.head = head
         self.dropout = dropout
-        if isinstance(preprocessing, dict):
-            preprocessing = Preprocessing(**preprocessing)
-        self.preprocessing = preprocessing
-        self.labels = None if labels is None else tuple(labels)
+        self._describe(preprocessing, labels)
         self._stride = stride
 
     def call(self, inputs, training=None, mask=None) -> keras.KerasTensor:
@@ -110,17 +102,7 @@ class SemanticFPN(OnBackbone, keras.Model):
         return super().call(inputs, training=training, mask=mask)
 
     def get_config(self) -> dict:
-        return {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "classes": self.classes,
-            "head": self.head,
-            "dropout": self.dropout,
-            "preprocessing": None if self.preprocessing is None else self.preprocessing.to_dict(),
-            "labels": None if self.labels is None else list(self.labels),
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-        }
+        return super().get_config() | {"head": self.head}
 
 
 class _Parts:
