@@ -6,6 +6,7 @@ from .models import CARE_S2 as CARE_S2
 from .models import CARE_Nano as CARE_Nano
 from .models import CAREBackbone as CAREBackbone
 from .models import CAREClassifier as CAREClassifier
+from .models import RetinaNet as RetinaNet
 from .models import SemanticFPN as SemanticFPN
 from .models import decode_predictions as decode_predictions
 from .models import load_preset as load_preset

@@ -7,6 +7,8 @@ import keras
 # Keras finds the classes of a file once these are imported.
 import care_keras.layers
 import care_keras.models.care_classifier
+import care_keras.models.retinanet
+import care_keras.models.semantic_fpn
 import care_keras.quantization  # noqa: F401
 from care_keras.deploy import lift
 from care_keras.models.keras_file import load_keras_file

@@ -15,4 +15,5 @@ from .predictions import decode_predictions as decode_predictions
 from .predictions import preprocess_input as preprocess_input
 from .presets import PRESETS as PRESETS
 from .presets import load_preset as load_preset
+from .retinanet import RetinaNet as RetinaNet
 from .semantic_fpn import SemanticFPN as SemanticFPN

@@ -123,6 +123,7 @@ class CAREClassifier(OnBackbone, keras.Model):
     def get_config(self) -> dict:
         return super().get_config() | {
             "classifier_activation": keras.activations.serialize(self.classifier_activation),
+            "dropout": self.dropout,
             "distillation_alpha": self.distillation_alpha,
             "heads": self.heads,
         }

@@ -32,7 +32,6 @@ class OnBackbone:
         return {
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "classes": self.classes,
-            "dropout": self.dropout,
             "preprocessing": None if self.preprocessing is None else self.preprocessing.to_dict(),
             "labels": None if self.labels is None else list(self.labels),
             "name": self.name,

@@ -2,8 +2,13 @@
 
 import keras
 
-from care_keras.layers import FoldableBatchNormalization
 from care_keras.layers.initializers import kernel_initializer
+from care_keras.models.feature_pyramid import (
+    PyramidLayers,
+    check_image_size,
+    pyramid_levels,
+    pyramid_maps,
+)
 from care_keras.models.on_backbone import OnBackbone, check_labels
 
 # Widths of the pyramid and of the branches that lead to the classes.
@@ -67,21 +72,17 @@ class SemanticFPN(OnBackbone, keras.Model):
         if classes < 1:
             raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
         check_labels(labels, classes)
-        levels = _levels(backbone)
+        levels = pyramid_levels(backbone)
         stride = 2 ** levels[-1]
         shape = backbone.inputs[0].shape[1:]
-        _check_size(shape[:2], stride)
+        check_image_size(shape[:2], stride)
         dtype = keras.dtype_policies.get(dtype or backbone.dtype_policy)
 
         inputs = keras.Input(shape, name="images")
-        outputs = backbone.pyramid_outputs
-        features = keras.Model(
-            backbone.inputs, [outputs[f"P{level}"] for level in levels], name="features"
-        )
-        maps = dict(zip(levels, features(inputs), strict=True))
-        parts = _Parts(head, dtype)
-        pyramid = parts.pyramid(maps)
-        x = parts.branches(pyramid)
+        width, branch_width = _HEADS[head]
+        build = PyramidLayers(head == "lite", width, dtype)
+        pyramid = build.pyramid(pyramid_maps(backbone, levels, inputs))
+        x = _branches(build, pyramid, branch_width)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
         x = keras.layers.Conv2D(
             classes, 1, kernel_initializer=kernel_initializer(), dtype="float32", name="logits"
@@ -98,103 +99,25 @@ class SemanticFPN(OnBackbone, keras.Model):
         self._stride = stride
 
     def call(self, inputs, training=None, mask=None) -> keras.KerasTensor:
-        _check_size(inputs.shape[1:3], self._stride)
+        check_image_size(inputs.shape[1:3], self._stride)
         return super().call(inputs, training=training, mask=mask)
 
     def get_config(self) -> dict:
-        return super().get_config() | {"head": self.head}
+        return super().get_config() | {"head": self.head, "dropout": self.dropout}
 
 
-class _Parts:
-    """Builds the layers of one kind of head."""
-
-    def __init__(self, head: str, dtype):
-        self._lite, self._dtype = head == "lite", dtype
-        self._width, self._branch_width = _HEADS[head]
-
-    def pyramid(self, maps: dict) -> dict:
-        """The backbone's outputs at one width, each with all coarser ones added."""
-        levels = sorted(maps, reverse=True)
-        # As published; XNNPACK enlarges int8 by bilinear interpolation only.
-        interpolation = "bilinear" if self._lite else "nearest"
-        merged, coarser = {}, None
-        for level in levels:
-            x = FoldableBatchNormalization(dtype=self._dtype, name=f"p{level}_norm")(maps[level])
-            x = self._conv(x, self._width, 1, f"p{level}_lateral")
-            if coarser is not None:
-                up = self._up(coarser, f"p{level}_from_above", interpolation)
-                x = keras.layers.Add(dtype=self._dtype, name=f"p{level}_sum")([x, up])
-            merged[level] = coarser = x
-        if self._lite:
-            return merged
-        return {
-            level: self._conv(x, self._width, 3, f"p{level}_smooth") for level, x in merged.items()
-        }
-
-    def branches(self, pyramid: dict):
-        """The sum of all levels at the finest size."""
-        finest = min(pyramid)
-        ends = []
-        for level in sorted(pyramid):
-            x = pyramid[level]
-            for step in range(max(level - finest, 1)):
-                name = f"p{level}_branch{step + 1}"
-                x = self._conv_norm_relu(x, name)
-                if level > finest:
-                    x = self._up(x, f"{name}_up", "bilinear")
-            ends.append(x)
-        if len(ends) == 1:
-            return ends[0]
-        return keras.layers.Add(dtype=self._dtype, name="branches_sum")(ends)
-
-    def _conv_norm_relu(self, x, name):
-        if self._lite:
-            x = keras.layers.DepthwiseConv2D(
-                3,
-                padding="same",
-                use_bias=False,
-                depthwise_initializer=keras.initializers.HeNormal(),
-                dtype=self._dtype,
-                name=f"{name}_depthwise",
-            )(x)
-            x = FoldableBatchNormalization(dtype=self._dtype, name=f"{name}_depthwise_norm")(x)
-        x = self._conv(x, self._branch_width, 1 if self._lite else 3, f"{name}_conv", bias=False)
-        x = FoldableBatchNormalization(dtype=self._dtype, name=f"{name}_norm")(x)
-        return keras.layers.ReLU(dtype=self._dtype, name=f"{name}_relu")(x)
-
-    def _conv(self, x, filters, size, name, bias=True):
-        return keras.layers.Conv2D(
-            filters,
-            size,
-            padding="same",
-            use_bias=bias,
-            kernel_initializer=keras.initializers.HeNormal(),
-            dtype=self._dtype,
-            name=name,
-        )(x)
-
-    def _up(self, x, name, interpolation):
-        return keras.layers.UpSampling2D(
-            2, interpolation=interpolation, dtype=self._dtype, name=name
-        )(x)
-
-
-def _levels(backbone) -> list[int]:
-    """The levels of a backbone's outputs, the finest first."""
-    names = list(getattr(backbone, "pyramid_outputs", None) or ())
-    levels = sorted(int(name[1:]) for name in names if name[:1] == "P" and name[1:].isdigit())
-    follow = levels == list(range(levels[0], levels[0] + len(levels))) if levels else False
-    if not follow or len(levels) != len(names):
-        raise ValueError(
-            "`backbone` must have `pyramid_outputs` of levels that follow one another, as "
-            f"P2, P3, P4. Received: {names or type(backbone).__name__}"
-        )
-    return levels
-
-
-def _check_size(size, stride: int) -> None:
-    if any(one is not None and one % stride for one in size):
-        raise ValueError(
-            f"Images must be multiples of {stride} pixels high and wide for this network. "
-            f"Received: {size[0]}x{size[1]}"
-        )
+def _branches(build, pyramid, width):
+    """The sum of all levels at the finest size."""
+    finest = min(pyramid)
+    ends = []
+    for level in sorted(pyramid):
+        x = pyramid[level]
+        for step in range(max(level - finest, 1)):
+            name = f"p{level}_branch{step + 1}"
+            x = build.conv_norm_relu(x, width, name)
+            if level > finest:
+                x = build.up(x, f"{name}_up", "bilinear")
+        ends.append(x)
+    if len(ends) == 1:
+        return ends[0]
+    return keras.layers.Add(dtype=build.dtype, name="branches_sum")(ends)

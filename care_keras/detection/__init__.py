@@ -1,0 +1,1 @@
+"""What detection is made of: anchors, their assignment, the loss, and boxes out of outputs."""
