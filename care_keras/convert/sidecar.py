@@ -125,6 +125,8 @@ def _prepared(preprocessing, input_kind):
 def _steps(preprocessing, input_kind):
     """How an image becomes the input, in words."""
     steps = "resize keeping the aspect ratio, centre crop"
+    if preprocessing.fit == "stretch":
+        steps = "resize the whole image to height x width, the aspect ratio not kept"
     if preprocessing.channels == 1:
         grey = "grey by ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B, rounded as Pillow's L)"
         steps = f"{grey}, {steps}"

@@ -83,7 +83,8 @@ def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarr
     """Resizes an image and cuts the centre out, as uint8 pixels.
 
     The aspect ratio is kept: the image is scaled until `crop_ratio` of it
-    covers the input size, and the centre of the input size is taken.
+    covers the input size, and the centre of the input size is taken. Where the
+    record says `"stretch"`, all of the image is resized to the input size.
 
     Args:
         image: uint8 RGB array of shape `(any height, any width, 3)`.
@@ -99,6 +100,9 @@ def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarr
             f"Received: dtype={image.dtype}, shape={image.shape}"
         )
     image = in_channels(image, preprocessing.channels)
+    if preprocessing.fit == "stretch":
+        size = preprocessing.height, preprocessing.width
+        return resize(image, size, preprocessing.interpolation)
     height, width = image.shape[:2]
     crop_height, crop_width = preprocessing.height, preprocessing.width
     target_height = math.floor(crop_height / preprocessing.crop_ratio)

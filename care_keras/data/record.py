@@ -7,6 +7,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # RGB and grey.
 IMAGE_CHANNELS = (3, 1)
+# How an image fills the input: the centre of it, or the whole of it at another aspect.
+FITS = ("crop", "stretch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Preprocessing:
     A model of one channel takes grey images: ITU-R 601 luma, as Pillow's mode
     `"L"`. The image is resized (aspect ratio kept) so that the centre crop takes
     `crop_ratio` of its short side, cropped, and normalized per channel as
-    `(pixel / 255 - mean) / std`.
+    `(pixel / 255 - mean) / std`. Models that must see all of it, as detectors do,
+    take the whole image stretched to the input's size instead.
 
     Attributes:
         height: Input height in pixels.
@@ -24,8 +27,10 @@ class Preprocessing:
         mean: Per RGB channel, or one value of grey images, in units of full
             scale (pixel / 255).
         std: Likewise, in the same units.
-        crop_ratio: Crop size over resized size, in (0, 1].
+        crop_ratio: Crop size over resized size, in (0, 1]; of no effect where the
+            image is stretched.
         interpolation: `"bicubic"`, `"bilinear"` or `"nearest"`.
+        fit: `"crop"`, or `"stretch"`: the whole image, its aspect ratio not kept.
     """
 
     height: int
@@ -34,6 +39,7 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     crop_ratio: float = 0.875
     interpolation: str = "bicubic"
+    fit: str = "crop"
 
     def __post_init__(self):
         # Tuples also when read from JSON, so that records compare equal.
@@ -60,6 +66,8 @@ class Preprocessing:
                 "`interpolation` must be bicubic, bilinear or nearest. "
                 f"Received: interpolation={self.interpolation!r}"
             )
+        if self.fit not in FITS:
+            raise ValueError(f"`fit` must be crop or stretch. Received: fit={self.fit!r}")
 
     @property
     def channels(self) -> int:
@@ -76,8 +84,11 @@ class Preprocessing:
         return dataclasses.replace(self, **_pixel_values(self.channels))
 
     def to_dict(self) -> dict:
-        """As plain JSON types."""
-        return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        """As plain JSON types; without `fit` where it is `"crop"`, as before there was one."""
+        fields = dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        if self.fit == "crop":
+            del fields["fit"]
+        return fields
 
 
 def _pixel_values(channels):

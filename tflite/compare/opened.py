@@ -23,7 +23,7 @@ from tflite.inputs.model_inputs import (
     load_keras,
     tflite_input,
 )
-from tflite.inputs.overrides import InputOverrides
+from tflite.inputs.overrides import GEOMETRY, InputOverrides
 from tflite.inputs.records import ModelInput, read_sidecar
 
 # Images that are compared by default: at most this many pixels in all, within bounds.
@@ -213,8 +213,8 @@ def _inputs(model, keras_name, path, overrides):
         file_input = tflite_input(path, dataclasses.replace(overrides, mean=own.mean, std=own.std))
     record = file_input.preprocessing
     if described is None and own is not None:
-        geometry = {"crop_ratio": own.crop_ratio, "interpolation": own.interpolation}
-        record = dataclasses.replace(record, **geometry, **overrides.geometry())
+        geometry = {name: getattr(own, name) for name in GEOMETRY}
+        record = dataclasses.replace(record, **(geometry | overrides.geometry()))
         file_input = dataclasses.replace(file_input, preprocessing=record)
     size = (record.height, record.width)
     keras_input = keras_model_input(model, keras_name, dataclasses.replace(for_keras, size=size))

@@ -141,7 +141,7 @@ def _run_chunk(source, chunk, models, scorers, output_classes, skip_unreadable):
             continue
         record = model.input.preprocessing
         size = (record.height, record.width, record.channels)
-        geometry = (*size, record.crop_ratio, record.interpolation)
+        geometry = (*size, record.crop_ratio, record.interpolation, record.fit)
         if geometry not in pixels:
             pixels[geometry] = np.stack([resize_and_crop(image, record) for image in images])
         try:

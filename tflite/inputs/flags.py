@@ -7,6 +7,7 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_channels, parse_size
+from care_keras.data.record import FITS
 from tflite.inputs.overrides import InputOverrides
 
 _SIZE = flags.DEFINE_string(
@@ -31,6 +32,13 @@ _CROP_RATIO = flags.DEFINE_float(
     "Share of the resized image that is cut out (default: what the model or its JSON says, else "
     "0.875).",
 )
+_FIT = flags.DEFINE_enum(
+    "fit",
+    None,
+    FITS,
+    "crop: the centre of the image, its aspect ratio kept; stretch: all of it, resized to the "
+    "input's size (default: what the model or its JSON says, else crop).",
+)
 
 
 def input_overrides() -> InputOverrides:
@@ -48,4 +56,5 @@ def input_overrides() -> InputOverrides:
         std=parse_channels("std", _STD.value, positive=True),
         interpolation=_INTERPOLATION.value,
         crop_ratio=ratio,
+        fit=_FIT.value,
     )

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+# Fields of `Preprocessing` that say how an image is resized and cropped, but its size.
+GEOMETRY = ("interpolation", "crop_ratio", "fit")
+
 
 @dataclasses.dataclass(frozen=True)
 class InputOverrides:
@@ -14,6 +17,7 @@ class InputOverrides:
         std: Likewise, in the same units.
         interpolation: `"bicubic"`, `"bilinear"` or `"nearest"`.
         crop_ratio: Crop size over resized size, in (0, 1].
+        fit: `"crop"` or `"stretch"`.
     """
 
     size: tuple[int, int] | None = None
@@ -21,10 +25,11 @@ class InputOverrides:
     std: tuple[float, ...] | None = None
     interpolation: str | None = None
     crop_ratio: float | None = None
+    fit: str | None = None
 
     def geometry(self) -> dict:
         """What was said of resizing and cropping, as fields of `Preprocessing`."""
-        fields = {"interpolation": self.interpolation, "crop_ratio": self.crop_ratio}
+        fields = {name: getattr(self, name) for name in GEOMETRY}
         return {name: value for name, value in fields.items() if value is not None}
 
     def normalization(self) -> dict:

@@ -20,7 +20,7 @@ from care_keras.quantization import calibrate, quantize
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
 from care_keras.tflite_file.reduced_precision import allows_float16
-from tests.care_keras.helpers import tiny_backbone
+from tests.care_keras.helpers import tiny_backbone, tiny_classifier
 
 
 @pytest.fixture(scope="module")
@@ -374,6 +374,17 @@ def test_grey_images(tmp_path, precision, input_kind):
     sidecar = json.loads(job.output.with_suffix(".json").read_text())
     assert "ITU-R 601 luma" in sidecar["preprocessing"]["steps"]
     assert len(sidecar["preprocessing"]["mean"]) == 1
+
+
+def test_stretched_images(tmp_path):
+    """What the model's record says stands in the JSON, and in the file's examples."""
+    model = tiny_classifier(preprocessing=Preprocessing(16, 24, fit="stretch"))
+    job = small_job(tmp_path, model)
+    run_job(job)
+    prepared = json.loads(job.output.with_suffix(".json").read_text())["preprocessing"]
+    assert prepared["fit"] == "stretch" and "the whole image" in prepared["steps"]
+    del prepared["steps"]
+    assert Preprocessing(**prepared) == model.preprocessing
 
 
 def test_grey_images_by_tensorflow(tmp_path):

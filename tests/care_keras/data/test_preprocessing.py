@@ -210,6 +210,15 @@ def test_agrees_with_pillow(photo, interpolation, size, resized, box):
     np.testing.assert_array_equal(cropped, np.asarray(expected))
 
 
+@pytest.mark.parametrize("size", [(60, 96), (40, 40), (100, 30)])
+def test_all_of_a_stretched_image_is_there(photo, size):
+    stretched = Preprocessing(*size, crop_ratio=0.5, interpolation="bilinear", fit="stretch")
+    expected = Image.fromarray(photo).resize(size[::-1], Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(resize_and_crop(photo, stretched), np.asarray(expected))
+    grey = Preprocessing(*size, mean=(0.5,), std=(0.5,), fit="stretch")
+    assert resize_and_crop(photo, grey).shape == (*size, 1)
+
+
 def test_imagenet_recipe(imagenet_folder):
     """Short side to 256, the centre 224: the evaluation of the published weights."""
     source = open_source(str(imagenet_folder)).sample(5)

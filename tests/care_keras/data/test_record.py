@@ -10,6 +10,15 @@ def test_channels():
     assert Preprocessing(**grey.to_dict()) == grey
 
 
+def test_how_an_image_fits_is_said_where_it_is_not_the_old_way():
+    """Records of before have no such field, and readers of before would not take it."""
+    stretched = Preprocessing(8, 6, fit="stretch")
+    assert stretched.to_dict()["fit"] == "stretch"
+    assert Preprocessing(**stretched.to_dict()) == stretched
+    cropped = Preprocessing(8, 6).to_dict()
+    assert "fit" not in cropped and Preprocessing(**cropped).fit == "crop"
+
+
 @pytest.mark.parametrize(
     ("mean", "std", "message"),
     [

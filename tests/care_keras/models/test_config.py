@@ -16,7 +16,7 @@ def test_preprocessing_survives_json():
 def test_preprocessing_of_imagenet_by_default():
     record = Preprocessing(224, 224)
     assert (record.mean, record.std) == (IMAGENET_MEAN, IMAGENET_STD)
-    assert (record.crop_ratio, record.interpolation) == (0.875, "bicubic")
+    assert (record.crop_ratio, record.interpolation, record.fit) == (0.875, "bicubic", "crop")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ def test_preprocessing_of_imagenet_by_default():
         ({"crop_ratio": 0.0}, r"crop_ratio=0.0"),
         ({"crop_ratio": 1.01}, r"crop_ratio=1.01"),
         ({"interpolation": "area"}, "interpolation='area'"),
+        ({"fit": "pad"}, "fit='pad'"),
     ],
 )
 def test_preprocessing_errors(change, received):

@@ -16,6 +16,7 @@ from tests.tflite.compare.test_faults import shuffled, with_constant, writer_of
 from tests.tflite.compare.test_names import RECORD, file, network
 from tests.tflite.picking_models import write_picking
 from tests.tflite.several_ends import keras_file, keras_model
+from tflite.compare import opened as opened_module
 from tflite.compare.comparison import compare
 from tflite.compare.opened import file_kind, open_pair
 from tflite.compare.tensors import FileFailsError
@@ -98,6 +99,16 @@ def test_what_the_description_says_holds_for_a_model_that_says_nothing(folder, t
     assert opened.file_input.preprocessing.interpolation == "nearest"
     other = open_pair(str(folder / "model.keras"), tmp_path / "model.tflite", SAID)
     assert tuple(other.keras_input.preprocessing.mean) == RECORD.mean
+
+
+def test_what_a_model_says_holds_for_a_file_without_description(folder, monkeypatch):
+    model = network()
+    model.preprocessing = dataclasses.replace(RECORD, fit="stretch", interpolation="nearest")
+    monkeypatch.setattr(opened_module, "load_keras", lambda name: model)
+    said = InputOverrides(interpolation="bilinear", crop_ratio=0.5)
+    for overrides, interpolation in ((None, "nearest"), (said, "bilinear")):
+        record = open_pair("a model", folder / "model.tflite", overrides).file_input.preprocessing
+        assert (record.fit, record.interpolation) == ("stretch", interpolation)
 
 
 BAD_FILES = {

@@ -158,6 +158,7 @@ def test_models_of_different_sizes_in_one_pass(photos, write):
         return photos.read(index)
 
     paths = [write("float32"), write("float32", "cropped", crop_ratio=0.5)]
+    paths.append(write("float32", "stretched", crop_ratio=0.5, fit="stretch"))
     paths.append(write("open", height=20, width=12))
     evaluation = evaluate(dataclasses.replace(photos, read=read), open_models(paths))
     assert sorted(decoded) == list(range(len(photos)))

@@ -55,10 +55,10 @@ def test_the_description_beside_a_file(write):
 def test_what_the_user_says_comes_first(write):
     path = write("float32", description())
     overrides = InputOverrides(
-        mean=(0.1, 0.2, 0.3), interpolation="nearest", crop_ratio=0.5, size=(8, 8)
+        (8, 8), mean=(0.1, 0.2, 0.3), interpolation="nearest", crop_ratio=0.5, fit="stretch"
     )
     assert read_model_input(path, overrides).preprocessing == dataclasses.replace(
-        PREPROCESSING, mean=(0.1, 0.2, 0.3), interpolation="nearest", crop_ratio=0.5
+        PREPROCESSING, mean=(0.1, 0.2, 0.3), interpolation="nearest", crop_ratio=0.5, fit="stretch"
     )
 
 
