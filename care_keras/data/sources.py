@@ -4,17 +4,18 @@
 `tfds:NAME[:SPLIT]` or `bundled[:SPLIT]` becomes images.
 """
 
-import contextlib
 import dataclasses
 import itertools
 import os
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 
 from care_keras.data.preprocessing import decode_image
+from care_keras.data.tfds_examples import tfds_examples
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
@@ -28,8 +29,6 @@ _OTHER_IMAGES = (
 # Names that a message lists, at most.
 _SHOWN = 3
 SPLIT_NAMES = ("train", "test", "val", "validation")
-# Of the machine's memory: how much encoded images of TFDS may take.
-_MEMORY_SHARE = 0.7
 BUNDLED_SAMPLE = pathlib.Path(__file__).parent.parent / "assets" / "cifar10_sample.npz"
 
 
@@ -60,19 +59,19 @@ class Source:
     def __getitem__(self, index: int) -> np.ndarray:
         return self.read(index)
 
-    def take(self, indices, name: str | None = None) -> "Source":
+    def take(self, indices, name: str | None = None) -> Self:
         """The images at `indices`, in that order."""
         indices = np.asarray(indices, np.int64)
-        return Source(
-            name or self.name,
-            len(indices),
-            lambda i: self.read(int(indices[i])),
-            None if self.labels is None else self.labels[indices],
-            self.class_names,
-            tuple(self.item_names[i] for i in indices),
+        return dataclasses.replace(
+            self,
+            name=name or self.name,
+            size=len(indices),
+            read=lambda i: self.read(int(indices[i])),
+            labels=None if self.labels is None else self.labels[indices],
+            item_names=tuple(self.item_names[i] for i in indices),
         )
 
-    def sample(self, count: int, seed: int = 0) -> "Source":
+    def sample(self, count: int, seed: int = 0) -> Self:
         """At most `count` images, drawn without replacement; all where there are fewer."""
         if count >= self.size:
             return self
@@ -114,8 +113,7 @@ def open_source(spec: str, split: str = "test") -> Source:
     if kind == "bundled":
         return _open_bundled(rest or split)
     if kind == "tfds":
-        name, _, named_split = rest.partition(":")
-        return _open_tfds(name, named_split or split)
+        return _open_tfds(spec, split)
     if not spec:
         raise ValueError("Name a folder, tfds:NAME or bundled. Received: ''")
     try:
@@ -138,72 +136,25 @@ def _open_bundled(split: str) -> Source:
     return _source(f"bundled:{split}", images, labels, class_names, item_names)
 
 
-def _open_tfds(name: str, split: str) -> Source:
+def _open_tfds(spec: str, split: str) -> Source:
     import tensorflow_datasets as tfds
 
-    if not name:
-        raise ValueError("Name the data set: tfds:NAME[:SPLIT]. Received: 'tfds:'")
+    name, features, examples = tfds_examples(spec, split)
+    feature = features.get("label")
     images, labels, names = [], [], []
-    with _tfds_errors(name, split):
-        # TFDS reads the variable once, when something first imports it; this reads it now.
-        builder = tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
-        size = builder.info.splits[split].num_bytes
-    _check_memory(size, f"tfds:{name}:{split}")
-    with _tfds_errors(name, split):
-        # Encoded images: decoding is left to `decode_image`, the same for all sources.
-        dataset = builder.as_dataset(
-            split=split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False
-        )
-        for i, example in enumerate(tfds.as_numpy(dataset)):
-            images.append(bytes(example["image"]))
-            labels.append(example.get("label", -1))
-            names.append(str(example["id"], "utf-8") if "id" in example else f"{split}[{i}]")
-    feature = dict(builder.info.features.items()).get("label")
+    for example in examples:
+        images.append(bytes(example["image"]))
+        labels.append(example.get("label", -1))
+        names.append(example["name"])
     # Hidden labels, as test splits may have them, are -1.
     labelled = isinstance(feature, tfds.features.ClassLabel) and min(labels, default=-1) >= 0
     return _source(
-        f"tfds:{name}:{split}",
+        name,
         images,
         np.asarray(labels, np.int64) if labelled else None,
         tuple(feature.names) if labelled else None,
         tuple(names),
     )
-
-
-@contextlib.contextmanager
-def _tfds_errors(name, split):
-    """Makes TFDS's errors one line."""
-    try:
-        yield
-    # It raises from many hierarchies (DatasetNotFoundError, AssertionError, ...).
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
-        raise ValueError(
-            f"Cannot open {name!r}, split {split!r}, with TFDS: {lines[0]} "
-            "(is it prepared under TFDS_DATA_DIR, with images?)"
-        ) from error
-
-
-def _check_memory(size, spec):
-    """Raises ValueError if that many bytes are too much to hold.
-
-    TFDS's files can only be read in their order: for access in any order the
-    encoded images are kept in memory.
-    """
-    memory = _memory()
-    if size > _MEMORY_SHARE * memory:
-        raise ValueError(
-            f"{size / 1e9:.0f} GB of encoded images do not fit into {memory / 1e9:.0f} GB of "
-            f"memory; a folder of images needs none. Received: {spec!r}"
-        )
-
-
-def _memory():
-    """Bytes of this machine's memory; infinite where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
 
 
 def _open_folder(folder: pathlib.Path, split: str) -> Source:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from care_keras.data import sources
+from care_keras.data import tfds_examples
 from care_keras.data.sources import BUNDLED_SAMPLE, open_source
 
 
@@ -245,7 +245,7 @@ def test_tfds(tfds_folder):
 
 
 def test_tfds_that_does_not_fit_into_memory(tfds_folder, monkeypatch):
-    monkeypatch.setattr(sources, "_memory", lambda: 1e7)
+    monkeypatch.setattr(tfds_examples, "machine_memory", lambda: 1e7)
     message = r"GB of memory; a folder of images needs none\. Received: 'tfds:cifar10:train'$"
     with pytest.raises(ValueError, match=message):
         open_source("tfds:cifar10:train")
