@@ -9,25 +9,15 @@ import math
 import os
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from care_keras.data.record import Preprocessing
+from care_keras.data.upright import turn_of
 
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
     "nearest": Image.Resampling.NEAREST,
-}
-
-# EXIF orientation to what brings the image upright.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
 }
 
 
@@ -53,7 +43,7 @@ def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
         with Image.open(stream) as image:
             # Of a TIFF it turns the pixels, and forgets the orientation, as they are loaded.
             image.load()
-            turn = _TURNS.get(_orientation(image))
+            turn = turn_of(image)
             image = _in_8_bits(image)
             return np.asarray(image if turn is None else image.transpose(turn))
     # Pillow's decoders raise many types on damaged files; a bomb is refused too.
@@ -69,14 +59,6 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError("nothing says which of its 32-bit numbers is white")
     return image.convert("RGB")
-
-
-def _orientation(image: Image.Image):
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation)
-    # Damaged EXIF raises many types, and is no reason to refuse the pixels.
-    except Exception:
-        return None
 
 
 def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
