@@ -1,6 +1,6 @@
 """Real data for the tests: `CARE_KERAS_TEST_DATA` names its folder.
 
-The folder holds `golden/`, `tfds/` and `imagenet_sample/`. Tests that need one
+The folder holds `golden/`, `tfds/`, `imagenet_sample/` and `dense/`. Tests that need one
 of them are skipped without it, or fail if `CARE_KERAS_REQUIRE_DATA=1`.
 """
 
@@ -39,6 +39,12 @@ def golden_folder() -> pathlib.Path:
 def imagenet_folder() -> pathlib.Path:
     """One real photo per ImageNet class, in image-folder layout under `val`."""
     return _data_folder("imagenet_sample")
+
+
+@pytest.fixture(scope="session")
+def dense_folder() -> pathlib.Path:
+    """Real photos with boxes (`bccd`, `coco_mini`) and maps of classes (`camvid`)."""
+    return _data_folder("dense")
 
 
 @pytest.fixture(scope="session")
