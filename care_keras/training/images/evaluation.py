@@ -9,7 +9,8 @@ from care_keras.console.cli import UserError
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
 from care_keras.training.devices.distribution import Distribution
-from care_keras.training.images.input_pipeline import EvaluationPipeline, tensorflow_for_data
+from care_keras.training.images.grouped_pipeline import tensorflow_for_data
+from care_keras.training.images.input_pipeline import EvaluationPipeline
 
 if TYPE_CHECKING:
     import tensorflow as tf

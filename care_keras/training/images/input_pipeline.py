@@ -1,12 +1,9 @@
-"""The input pipeline on tf.data: batches that depend on seed, epoch and step alone."""
+"""The batches of classifiers on tf.data: those to train with, and those to evaluate on."""
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from care_keras.console.cli import UserError
@@ -14,27 +11,27 @@ from care_keras.data.preprocessing import in_channels, normalize, resize_and_cro
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
 from care_keras.training.images.augmentation import Augmentation
-from care_keras.training.images.augmenter import Augmenter, GroupSeeds, random_key
+from care_keras.training.images.augmenter import Augmenter
 from care_keras.training.images.crops import padded_crops, random_resized_crop
+from care_keras.training.images.grouped_pipeline import (
+    MEGABYTE,
+    GroupedPipeline,
+    data_options,
+    tensorflow_for_data,
+)
 from care_keras.training.images.image_reader import ImageReader
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Images that are augmented together, in one task of one thread. Mixing partners are of one group.
+# Images that are read by one task.
 _GROUP = 32
-_MEGABYTE = 2**20
 
 
-class TrainingPipeline:
-    """Shuffled, augmented batches of `(images, targets)`.
+class TrainingPipeline(GroupedPipeline):
+    """Shuffled, augmented batches of images, and float32 one-hot or mixed labels of them.
 
-    The content of batch `i` of epoch `e` depends on `(seed, e, i)` alone, not
-    on threads, on where the epoch was entered or on how a batch is divided
-    among processes. An incomplete last batch is dropped.
-
-    A batch is made in groups of images, each by one task, so that groups of
-    many batches are decoded and augmented in parallel.
+    See `GroupedPipeline`; partners of mixing are of one group.
 
     Args:
         source: Labelled images.
@@ -69,130 +66,48 @@ class TrainingPipeline:
         cache_megabytes: int = 2048,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
-        if len(source) < batch_size:
-            raise ValueError(
-                "There are fewer images than one batch holds. "
-                f"Received: {len(source)} images, batch_size={batch_size}"
-            )
-        if batch_size % shard_count:
-            raise ValueError(
-                "A batch must be divisible among the processes. "
-                f"Received: batch_size={batch_size}, shard_count={shard_count}"
-            )
-        self.source = source
-        self.preprocessing = preprocessing
-        self.batch_size = batch_size
-        self.augmentation = augmentation
-        self.seed = seed
+        super().__init__(
+            source, preprocessing, batch_size, augmentation, seed, shard_index, shard_count
+        )
         self.low_resolution = low_resolution
         self.low_resolution_epochs = low_resolution_epochs
-        self.shard_index = shard_index
-        self.shard_count = shard_count
         self.teacher = teacher
         self.classes = len(source.class_names)
-        self.steps_per_epoch = len(source) // batch_size
-        self.error = None
         self._labels = np.asarray(source.labels, np.int32)
         # Random resized crops are cut out of the whole photo.
         prepare = self._whole if augmentation.crop == "resized" else self._resize_and_crop
-        self._reader = ImageReader(source, prepare, cache_megabytes * _MEGABYTE)
+        self._reader = ImageReader(source, prepare, cache_megabytes * MEGABYTE)
         self._augmenter = Augmenter(augmentation, preprocessing, self.classes)
 
     def size(self, epoch: int) -> tuple[int, int]:
         """Height and width of the images of an epoch."""
         if epoch < self.low_resolution_epochs:
             return self.low_resolution, self.low_resolution
-        return self.preprocessing.height, self.preprocessing.width
+        return super().size(epoch)
 
-    def epoch(self, index: int, first_step: int = 0) -> "tf.data.Dataset":
-        """The batches of an epoch, from a step on.
+    def _specs(self, size):
+        return ((None, *size, self.preprocessing.channels), np.uint8), ((None,), np.int32)
 
-        Args:
-            index: Number of the epoch, from 0.
-            first_step: Steps to leave out.
+    def _read(self, index):
+        return self._reader[index]
 
-        Returns:
-            `tf.data.Dataset` of `(images, targets)`: float32 inputs of the model
-            `(batch, height, width, channels)` and float32 one-hot or mixed labels
-            `(batch, classes)`. Of a divided batch it has this process's rows.
-        """
-        tf = tensorflow_for_data()
-        order = np.random.default_rng((self.seed, index)).permutation(len(self.source))
-        height, width = self.size(index)
-
-        def load(start, end):
-            return self._load(index, order[start:end], int(start), (height, width))
-
-        def read(start, end, first, last):
-            pixels, labels, key = tf.numpy_function(
-                load, [start, end], [tf.uint8, tf.int32, tf.int32], stateful=False
-            )
-            pixels.set_shape((None, height, width, self.preprocessing.channels))
-            labels.set_shape((None,))
-            key.set_shape((2,))
-            images, targets = self._augment(pixels, labels, key)
-            return images[first:last], targets[first:last]
-
-        rows = self.batch_size // self.shard_count
-        dataset = tf.data.Dataset.from_tensor_slices(self._groups(first_step))
-        dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        dataset = dataset.rebatch(rows, drop_remainder=True)
-        if self.teacher is not None:
-            dataset = dataset.map(self._taught)
-        steps = max(self.steps_per_epoch - first_step, 0)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        return dataset.prefetch(tf.data.AUTOTUNE).with_options(data_options())
-
-    def _groups(self, first_step):
-        """int64 columns `(start, end, first, last)`.
-
-        A group is the images from `start` to `end` of the epoch's order; rows
-        from `first` to `last` of it are this process's.
-        """
-        rows = self.batch_size // self.shard_count
-        wanted = np.arange(self.shard_index * rows, (self.shard_index + 1) * rows)
-        groups = []
-        for start in range(0, self.batch_size, _GROUP):
-            end = min(start + _GROUP, self.batch_size)
-            inside = wanted[(wanted >= start) & (wanted < end)]
-            if len(inside):
-                groups.append((start, end, inside[0] - start, inside[-1] + 1 - start))
-        steps = np.arange(first_step, self.steps_per_epoch)
-        table = np.tile(np.asarray(groups, np.int64), (len(steps), 1))
-        table[:, :2] += np.repeat(steps, len(groups))[:, None] * self.batch_size
-        return tuple(table.T)
-
-    def _load(self, epoch, chosen, start, size):
-        """`(pixels, labels, key)` of one group: read and cut out, in NumPy and Pillow."""
-        rng = np.random.default_rng((self.seed, epoch, start + 1))
-        key = random_key(rng)
+    def _cut(self, read, chosen, rng, size):
         options = self.augmentation
-        try:
-            images = [self._reader[int(index)] for index in chosen]
-        except ValueError as error:
-            # TensorFlow makes an error of its own of it, many lines long.
-            self.error = error
-            raise
         if options.crop == "resized":
             limits = (options.crop_scale, options.crop_ratio, options.crop_interpolation)
-            pixels = np.stack([random_resized_crop(image, rng, size, *limits) for image in images])
+            pixels = np.stack([random_resized_crop(image, rng, size, *limits) for image in read])
         else:
-            pixels = np.stack(images)
+            pixels = np.stack(read)
             if options.crop == "padded":
                 padding = options.padding if size == pixels.shape[1:3] else 0
                 pixels = padded_crops(pixels, rng, size, padding)
-        return pixels, self._labels[chosen], key
+        return pixels, self._labels[chosen]
 
-    @functools.cached_property
-    def _augment(self):
-        tf = tensorflow_for_data()
+    def _made(self, pixels, labels, seeds):
+        return self._augmenter(pixels, labels, seeds)
 
-        # Traced once, not once for each epoch.
-        @tf.function(autograph=False)
-        def augment(pixels, labels, key):
-            return self._augmenter(pixels, labels, GroupSeeds(key))
-
-        return augment
+    def _batched(self, dataset):
+        return dataset if self.teacher is None else dataset.map(self._taught)
 
     def _taught(self, images, targets):
         tf = tensorflow_for_data()
@@ -231,7 +146,7 @@ class EvaluationPipeline:
         self.steps = -(-len(source) // batch_size)
         self.error = None
         self._labels = np.asarray(source.labels, np.int32)
-        self._reader = ImageReader(source, self._prepare, cache_megabytes * _MEGABYTE)
+        self._reader = ImageReader(source, self._prepare, cache_megabytes * MEGABYTE)
 
     def _prepare(self, image):
         return resize_and_crop(image, self.preprocessing)
@@ -267,7 +182,7 @@ class EvaluationPipeline:
 
 
 @contextlib.contextmanager
-def reading_errors(*pipelines: TrainingPipeline | EvaluationPipeline) -> Iterator[None]:
+def reading_errors(*pipelines: GroupedPipeline | EvaluationPipeline) -> Iterator[None]:
     """Makes an image that a pipeline could not read the one line that names it.
 
     Raises:
@@ -280,25 +195,3 @@ def reading_errors(*pipelines: TrainingPipeline | EvaluationPipeline) -> Iterato
             if pipeline.error is not None:
                 raise UserError(str(pipeline.error)) from error
         raise
-
-
-def tensorflow_for_data() -> ModuleType:
-    """TensorFlow, kept away from the memory of GPUs that another backend trains on."""
-    import tensorflow as tf
-
-    if keras.backend.backend() != "tensorflow":
-        # Too late if something used TensorFlow on a GPU before: then it has the memory already.
-        with contextlib.suppress(RuntimeError):
-            tf.config.set_visible_devices([], "GPU")
-    return tf
-
-
-def data_options() -> "tf.data.Options":
-    """Options of every data set: work is divided among tasks, not inside operations."""
-    tf = tensorflow_for_data()
-    options = tf.data.Options()
-    # Also keeps sums in one order, however many cores there are.
-    options.threading.max_intra_op_parallelism = 1
-    # Each process reads its own rows: what is divided must not be divided again.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return options
