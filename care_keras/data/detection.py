@@ -47,12 +47,15 @@ class DetectionSource(Source):
     Attributes:
         read_objects: `read_objects(index)` gives `Objects`, or raises ValueError
             if they do not fit the image.
+        read_size: `read_size(index)` gives height and width of an image, without
+            decoding it.
         object_counts: int64 `(images,)`: how many objects each image has.
         image_ids: The data set's own names of the images.
         category_ids: Its own numbers of the classes, in their order.
     """
 
     read_objects: Callable[[int], Objects]
+    read_size: Callable[[int], tuple[int, int]]
     object_counts: np.ndarray
     image_ids: tuple
     category_ids: tuple[int, ...]
@@ -61,11 +64,16 @@ class DetectionSource(Source):
         """The objects in an image."""
         return self.read_objects(index)
 
+    def image_size(self, index: int) -> tuple[int, int]:
+        """Height and width of an image in pixels."""
+        return self.read_size(index)
+
     def take(self, indices, name: str | None = None) -> Self:
         indices = np.asarray(indices, np.int64)
         return dataclasses.replace(
             super().take(indices, name),
             read_objects=lambda i: self.read_objects(int(indices[i])),
+            read_size=lambda i: self.read_size(int(indices[i])),
             object_counts=self.object_counts[indices],
             image_ids=tuple(self.image_ids[i] for i in indices),
         )
@@ -197,6 +205,7 @@ def _source(name, encoded, read_objects, found, item_names):
         class_names=found.class_names,
         item_names=item_names,
         read_objects=read_objects,
+        read_size=lambda index: stored_form(encoded[index]).upright_size,
         object_counts=np.array([len(boxes) for boxes in found.boxes], np.int64),
         image_ids=tuple(found.image_ids),
         category_ids=found.category_ids,

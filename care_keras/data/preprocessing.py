@@ -111,14 +111,28 @@ def in_channels(image: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).convert("L"))[..., None]
 
 
-def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """Resizes a uint8 RGB or grey image to `size`, height and width in pixels, antialiased."""
-    if image.shape[:2] == tuple(size):
+def resize(
+    image: np.ndarray,
+    size: tuple[int, int],
+    interpolation: str,
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    """Resizes an image, antialiased unless it is done by `"nearest"`.
+
+    Args:
+        image: uint8 `(height, width, 3)`, or 1 of a grey one.
+        size: Height and width in pixels.
+        interpolation: `"bicubic"`, `"bilinear"` or `"nearest"`.
+        box: The part of the image that is resized, top, left, bottom and right in
+            pixels; all of it if `None`.
+    """
+    if image.shape[:2] == tuple(size) and box in (None, (0, 0, *size)):
         return image
     resampling = _RESAMPLING[interpolation]
     # Pillow's grey images have no axis of channels.
     flat = image[..., 0] if image.shape[-1] == 1 else image
-    resized = np.asarray(Image.fromarray(flat).resize(size[::-1], resampling))
+    part = None if box is None else (box[1], box[0], box[3], box[2])
+    resized = np.asarray(Image.fromarray(flat).resize(size[::-1], resampling, part))
     return resized.reshape(*size, image.shape[-1])
 
 

@@ -5,6 +5,7 @@ else in Keras's preprocessing layers, which run on TensorFlow inside tf.data
 whatever the backend.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import keras
@@ -66,7 +67,7 @@ class Augmenter:
 
         images = tf.cast(pixels, tf.float32)
         for layer in self.pixel_layers:
-            images = _transformed(layer, images, seeds)
+            images = transformed(layer, images, seeds)
         if self.erasing is not None:
             images = self._erased(images, seeds)
         scale, offset = normalization(self.preprocessing)
@@ -137,18 +138,30 @@ def _pixel_layers(augmentation, is_grey):
             fill=tuple(255.0 * mean for mean in IMAGENET_MEAN),
             dtype="float32",
         )
-    elif jitter := augmentation.color_jitter:
-        # What `RandomColorJitter` does, which takes no seed from outside. Keras adds brightness
-        # where torchvision multiplies: the two agree at the mean brightness of photos.
-        yield keras.layers.RandomBrightness(jitter * np.mean(IMAGENET_MEAN), dtype="float32")
-        # One number alone would only raise contrast.
-        yield keras.layers.RandomContrast((jitter, jitter), dtype="float32")
-        if is_grey:
-            return
-        # Keras's factor f stands for a saturation f / (1 - f) times as strong.
-        factors = tuple(change / (1.0 + change) for change in (1.0 - jitter, 1.0 + jitter))
-        # The range is that of the saturation itself, which pixels of any range have from 0 to 1.
-        yield keras.layers.RandomSaturation(factors, value_range=(0, 1), dtype="float32")
+    else:
+        yield from color_layers(augmentation.color_jitter, is_grey)
+
+
+def color_layers(jitter: float, is_grey: bool) -> Iterator[keras.layers.Layer]:
+    """Layers that jitter the colours of float32 pixels from 0 to 255, in their order.
+
+    Args:
+        jitter: Largest relative change; 0: no layers.
+        is_grey: Whether the images are grey, which have no saturation.
+    """
+    if not jitter:
+        return
+    # What `RandomColorJitter` does, which takes no seed from outside. Keras adds brightness
+    # where torchvision multiplies: the two agree at the mean brightness of photos.
+    yield keras.layers.RandomBrightness(jitter * np.mean(IMAGENET_MEAN), dtype="float32")
+    # One number alone would only raise contrast.
+    yield keras.layers.RandomContrast((jitter, jitter), dtype="float32")
+    if is_grey:
+        return
+    # Keras's factor f stands for a saturation f / (1 - f) times as strong.
+    factors = tuple(change / (1.0 + change) for change in (1.0 - jitter, 1.0 + jitter))
+    # The range is that of the saturation itself, which pixels of any range have from 0 to 1.
+    yield keras.layers.RandomSaturation(factors, value_range=(0, 1), dtype="float32")
 
 
 def _transformation(layer, images, seeds):
@@ -156,7 +169,8 @@ def _transformation(layer, images, seeds):
     return layer.get_random_transformation(images, training=True, seed=seeds)
 
 
-def _transformed(layer, images, seeds):
+def transformed(layer: keras.layers.Layer, images: "tf.Tensor", seeds: "GroupSeeds") -> "tf.Tensor":
+    """What a layer of random changes gives; all that is random comes from `seeds`."""
     transformation = _transformation(layer, images, seeds)
     return layer.transform_images(images, transformation, training=True)
 

@@ -21,7 +21,7 @@ def test_real_images(coco):
     for i in range(0, 158, 10):
         image, objects = coco[i], coco.objects(i)
         assert image.dtype == np.uint8 and str(coco.image_ids[i]) in coco.item_names[i]
-        assert len(objects) == coco.object_counts[i]
+        assert len(objects) == coco.object_counts[i] and coco.image_size(i) == image.shape[:2]
         assert (objects.boxes[:, :2] >= 0).all()
         assert (objects.boxes[:, 2:] <= image.shape[:2]).all()
         # Outlines lie inside their boxes.
@@ -34,6 +34,7 @@ def test_take_and_sample_keep_all_together(coco):
     assert (taken.name, len(taken), taken.image_ids) == ("two", 1, (coco.image_ids[7],))
     np.testing.assert_array_equal(taken.objects(0).boxes, coco.objects(7).boxes)
     np.testing.assert_array_equal(taken[0], coco[7])
+    assert taken.image_size(0) == coco.image_size(7)
     assert taken.object_counts.tolist() == [coco.object_counts[7]]
     sample = coco.sample(5, seed=3)
     for i in range(5):
