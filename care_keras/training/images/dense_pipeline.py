@@ -9,6 +9,7 @@ from care_keras.data.preprocessing import in_channels, normalization, resize
 from care_keras.data.record import Preprocessing
 from care_keras.data.segmentation import SegmentationSource
 from care_keras.training.images.augmenter import color_layers, transformed
+from care_keras.training.images.dense_augmentation import DenseAugmentation
 from care_keras.training.images.grouped_pipeline import (
     MEGABYTE,
     GroupedPipeline,
@@ -16,7 +17,6 @@ from care_keras.training.images.grouped_pipeline import (
 )
 from care_keras.training.images.image_reader import ImageReader
 from care_keras.training.images.joint import (
-    DenseAugmentation,
     fitting_size,
     mean_color,
     random_placement,

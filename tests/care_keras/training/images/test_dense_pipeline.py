@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from care_keras.console.cli import UserError
-from care_keras.data.detection import DetectionSource, Objects, open_detection
+from care_keras.data.detection import Objects, open_detection
 from care_keras.data.preprocessing import prepare
 from care_keras.data.record import Preprocessing
 from care_keras.data.segmentation import VOID, open_segmentation
+from care_keras.training.images.dense_augmentation import DenseAugmentation
 from care_keras.training.images.dense_pipeline import (
     CROWD,
     NO_OBJECT,
@@ -15,7 +16,7 @@ from care_keras.training.images.dense_pipeline import (
     SegmentationPipeline,
 )
 from care_keras.training.images.input_pipeline import reading_errors
-from care_keras.training.images.joint import DenseAugmentation
+from tests.care_keras.training.images.made_objects import made_source
 
 RECORD = Preprocessing(
     48, 64, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), interpolation="bilinear", fit="stretch"
@@ -131,23 +132,6 @@ def test_images_are_kept_no_larger_than_is_needed(dense_folder):
     source = open_segmentation(str(dense_folder / "camvid"), "val").take(range(8))
     pipeline = SegmentationPipeline(source, RECORD, 4, DenseAugmentation(scale_range=(0.5, 1.5)))
     assert pipeline._reader[0].shape == (72, 96, 3) and pipeline._masks[0].shape == (360, 480)
-
-
-def made_source(objects, read=None):
-    """Images of 40x80 pixels, each with the same objects."""
-    return DetectionSource(
-        "made",
-        4,
-        read or (lambda index: np.zeros((40, 80, 3), np.uint8)),
-        None,
-        ("a", "b"),
-        tuple("wxyz"),
-        lambda index: objects,
-        lambda index: (40, 80),
-        np.full(4, len(objects)),
-        tuple(range(4)),
-        (1, 2),
-    )
 
 
 def test_of_very_many_objects_the_largest_stay():

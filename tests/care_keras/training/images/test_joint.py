@@ -7,9 +7,9 @@ from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.record import Preprocessing
 from care_keras.data.segmentation import VOID
 from care_keras.data.sources import open_source
+from care_keras.training.images.dense_augmentation import DenseAugmentation
 from care_keras.training.images.joint import (
     MIN_VISIBLE,
-    DenseAugmentation,
     Placement,
     mean_color,
     random_placement,
@@ -154,23 +154,6 @@ def test_extreme_images(image_size):
 def test_chance_is_the_generator_s():
     assert placements(20) == placements(20)
     assert len(set(placements(20))) == 20
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"scale_range": (2.0, 1.0)},
-        {"scale_range": (0.0, 1.0)},
-        {"scale_range": (1.0, 1e9)},
-        {"aspect_jitter": -0.1},
-        {"aspect_jitter": 1.1},
-        {"color_jitter": 1.0},
-    ],
-)
-def test_values_out_of_range(changes):
-    (name,) = changes
-    with pytest.raises(ValueError, match=f"`{name}` is out of its range. Received: {name}="):
-        DenseAugmentation(**changes)
 
 
 def test_the_mean_colour():
