@@ -15,6 +15,8 @@ ORDER = [
     "care_keras.pictures",
     "care_keras.metrics",
     "care_keras.data",
+    "care_keras.segmentation",
+    "care_keras.detection",
     "care_keras.tflite_file",
     "care_keras.layers",
     "care_keras.models",

@@ -4,6 +4,7 @@ import pytest
 from care_keras.metrics import (
     Difference,
     absolute_differences,
+    bootstrap_interval,
     label_ranks,
     paired_difference_interval,
     snr_db,
@@ -72,6 +73,40 @@ def test_paired_interval_covers_the_true_difference():
     intervals = [paired_difference_interval(b, c, 300) for b, c, _ in draws]
     covered = np.mean([low < -0.03 < high for low, high in intervals])
     assert 0.93 < covered < 0.98
+
+
+def test_bootstrap_of_a_mean_is_the_normal_interval():
+    values = np.random.default_rng(0).normal(3.0, 2.0, 400)
+    low, high = bootstrap_interval(lambda counts: np.average(values, weights=counts), 400)
+    error = 1.96 * values.std() / 20
+    assert low == pytest.approx(values.mean() - error, abs=0.03)
+    assert high == pytest.approx(values.mean() + error, abs=0.03)
+    again = bootstrap_interval(lambda counts: np.average(values, weights=counts), 400)
+    assert again == (low, high)
+
+
+def test_bootstrap_of_a_figure_that_drawing_alone_changes():
+    """The share of units that are drawn is 1, and 0.63 in every resample."""
+    assert bootstrap_interval(lambda drawn: np.mean(drawn > 0), 10_000, 200) == pytest.approx(
+        (1.0, 1.0), abs=0.01
+    )
+    values = np.arange(50.0)
+    low, high = bootstrap_interval(lambda drawn: values[drawn > 0].max(), 50, limits=(0.0, 49.0))
+    assert low < high == 49.0
+
+
+def test_bootstrap_of_a_figure_that_is_not_always_known():
+    """Of two units both are drawn in half of the resamples."""
+    draws = []
+
+    def figure(drawn):
+        draws.append(drawn.tolist())
+        return float("nan") if 0 in drawn else 1.0
+
+    assert bootstrap_interval(figure, 2, resamples=400) == (1.0, 1.0)
+    assert 150 < sum(drawn == [1, 1] for drawn in draws) < 250
+    assert bootstrap_interval(lambda drawn: float("nan"), 2) is None
+    assert bootstrap_interval(np.mean, 0) is None
 
 
 def test_difference_of_integers_and_floats():

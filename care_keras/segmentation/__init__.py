@@ -1,0 +1,1 @@
+"""What segmentation is made of: how right maps of classes are."""
