@@ -3,6 +3,7 @@ from . import models as models
 from .models import CARE_S0 as CARE_S0
 from .models import CARE_S1 as CARE_S1
 from .models import CARE_S2 as CARE_S2
+from .models import CARE_XS as CARE_XS
 from .models import CARE_Nano as CARE_Nano
 from .models import CAREBackbone as CAREBackbone
 from .models import CAREClassifier as CAREClassifier

@@ -3,6 +3,9 @@
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 from care_keras.console.optional import require
 from care_keras.files import atomic_path
 
@@ -41,3 +44,13 @@ def save_figure(figure: "Figure", path: str | os.PathLike, note: str | None = No
         figure.supxlabel(note, fontsize=7, color="0.35")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
+
+
+def write_png(path: str | os.PathLike, pixels: np.ndarray) -> None:
+    """Writes uint8 RGB pixels `(height, width, 3)` as a PNG file, whole or not at all.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG")

@@ -1,7 +1,10 @@
-"""Trains a CARE classifier: `python -m care_keras.train --model=nano --data=tfds:cifar10`.
+"""Trains CARE models: `python -m care_keras.train --model=nano --data=tfds:cifar10`.
 
+`--task` says what for: classification, the default, segmentation or detection.
 `--preset` names a whole recipe: cifar10, the default, for small images;
-imagenet, the paper's; imagenet_qat, which goes on from its result for int8.
+imagenet, the paper's; imagenet_qat, which goes on from its result for int8;
+segmentation and detection, from scratch on small images; ade20k_40k and
+coco_1x, the protocols that figures beside CARE's are published for.
 Each other flag, where it is given, takes the place of the preset's value;
 `--flagfile=FILE` reads flags from a file.
 
@@ -13,14 +16,15 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.options import define_flags, given
-from care_keras.training.config import TrainingConfig
+from care_keras.training.config import TASK_PRESETS, TrainingConfig
 from care_keras.training.recipe import PRESETS, check_names, training_config
 
 _PRESET = flags.DEFINE_enum(
     "preset",
-    "cifar10",
+    None,
     list(PRESETS),
-    "The recipe; it has the defaults of all other flags.",
+    "The recipe; it has the defaults of all other flags (default: cifar10; of another --task: the "
+    "one of its name).",
 )
 _MEASURE_INPUT = flags.DEFINE_bool(
     "measure_input", False, "Only print how many images per second the input pipeline makes."
@@ -46,7 +50,9 @@ def config_of_flags() -> TrainingConfig:
     Raises:
         UserError: If a value is out of its range.
     """
-    return training_config(_PRESET.value, given(TrainingConfig))
+    settings = given(TrainingConfig)
+    preset = _PRESET.value or TASK_PRESETS[settings.get("task", "classification")]
+    return training_config(preset, settings)
 
 
 if __name__ == "__main__":

@@ -111,5 +111,5 @@ def _plain(value):
     if not isinstance(value, tuple):
         return value
     # Numbers are one flag, names are one flag each.
-    numbers = value and all(isinstance(item, float) for item in value)
+    numbers = value and all(isinstance(item, int | float) for item in value)
     return ",".join(map(repr, value)) if numbers else list(value)

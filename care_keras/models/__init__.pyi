@@ -9,6 +9,7 @@ from .config import Preprocessing as Preprocessing
 from .factories import CARE_S0 as CARE_S0
 from .factories import CARE_S1 as CARE_S1
 from .factories import CARE_S2 as CARE_S2
+from .factories import CARE_XS as CARE_XS
 from .factories import CARE_Nano as CARE_Nano
 from .factories import build_model as build_model
 from .predictions import decode_predictions as decode_predictions

@@ -117,6 +117,20 @@ CARE_NANO = CAREConfig(
     layer_scale_init=0.5,
 )
 
+# For segmentation and detection of small images, trained from scratch: CARE-S0's stem and strides
+# with half its blocks, three quarters of its channels and narrow interactions.
+CARE_XS = CAREConfig(
+    name="care_xs",
+    depths=(1, 2, 4, 2),
+    channels=(24, 48, 96, 192),
+    expansion_ratios=((2, 2), (2, 2), (2, 2), (2, 2)),
+    head_dims=(None, None, 12, 24),
+    stem_stride=4,
+    preprocessing=Preprocessing(height=192, width=256),
+    layer_scale_init=0.5,
+)
+
 BASE_CONFIGS = {
-    config.name.removeprefix("care_"): config for config in (CARE_S0, CARE_S1, CARE_S2, CARE_NANO)
+    config.name.removeprefix("care_"): config
+    for config in (CARE_S0, CARE_S1, CARE_S2, CARE_NANO, CARE_XS)
 }

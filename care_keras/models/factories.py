@@ -200,3 +200,8 @@ CARE_Nano = _factory(
     "CARE_Nano",
     'CARE-Nano for 32x32 images; `weights="cifar10"` loads the bundled ones.',
 )
+CARE_XS = _factory(
+    configs.CARE_XS,
+    "CARE_XS",
+    "CARE-XS: a backbone for segmentation and detection of small images, trained from scratch.",
+)

@@ -3,15 +3,21 @@
 import keras
 
 from care_keras.data.record import Preprocessing
+from care_keras.models.feature_pyramid import check_image_size
 
 
 class OnBackbone:
     """What they say of images and classes, and how Keras makes them of their config again."""
 
-    def _describe(self, preprocessing: Preprocessing | dict | None, labels):
-        """Sets `preprocessing`, a record or a dict of its fields, and `labels`."""
+    def _describe(self, preprocessing: Preprocessing | dict | None, labels, stride: int = 1):
+        """Sets `preprocessing`, a record or a dict of its fields, and `labels`.
+
+        Raises ValueError if the record's images are no multiples of the network's stride.
+        """
         if isinstance(preprocessing, dict):
             preprocessing = Preprocessing(**preprocessing)
+        if preprocessing is not None:
+            check_image_size((preprocessing.height, preprocessing.width), stride)
         self.preprocessing = preprocessing
         self.labels = None if labels is None else tuple(labels)
 

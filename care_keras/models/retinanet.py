@@ -127,7 +127,7 @@ class RetinaNet(OnBackbone, keras.Model):
         self.classes = classes
         self.head = head
         self.anchors = anchors
-        self._describe(preprocessing, labels)
+        self._describe(preprocessing, labels, stride)
         self._stride = stride
 
     def call(self, inputs, training=None, mask=None) -> list[keras.KerasTensor]:

@@ -95,7 +95,7 @@ class SemanticFPN(OnBackbone, keras.Model):
         self.classes = classes
         self.head = head
         self.dropout = dropout
-        self._describe(preprocessing, labels)
+        self._describe(preprocessing, labels, stride)
         self._stride = stride
 
     def call(self, inputs, training=None, mask=None) -> keras.KerasTensor:

@@ -1,1 +1,1 @@
-"""What segmentation is made of: how right maps of classes are."""
+"""What segmentation is made of: its loss, maps of classes out of outputs, their figures."""

@@ -4,26 +4,42 @@ import dataclasses
 import functools
 import pathlib
 
-from care_keras.console.flag_values import parse_channels
+from care_keras.console.flag_values import parse_channels, parse_counts
 from care_keras.console.options import option, to_flags
 from care_keras.console.own_modules import import_option
 from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
-from care_keras.training.images.augmentation import Augmentation
+from care_keras.training.images.joint import DenseAugmentation
 
+# Tasks, each with the preset that it has where none is named.
+TASK_PRESETS = {
+    "classification": "cifar10",
+    "segmentation": "segmentation",
+    "detection": "detection",
+}
+HEADS = ("lite", "paper")
+SCHEDULES = ("cosine", "poly", "step")
 DISTILLATION_KINDS = ("hard", "soft")
 
 
+def _parse_levels(flag, values):
+    return tuple(parse_counts(flag, values))
+
+
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig(Augmentation):
+class TrainingConfig(DenseAugmentation):
     """Everything a run depends on, how its images are augmented included.
 
     The defaults are those of the recipe for small images (`recipe.PRESETS`).
     """
 
     # What is trained, and on what.
-    model: str = option("Name of the config: s0, s1, s2, nano, or of an ablation.")
-    data: str = option("tfds:NAME, a folder of class folders, bundled.")
+    model: str = option("Name of the config: s0, s1, s2, nano, xs, or of an ablation.")
+    data: str = option(
+        "tfds:NAME; classification: a folder of class folders, or bundled; segmentation: a folder "
+        "of images/ and labels/; detection: a folder with COCO's JSON."
+    )
     run_dir: pathlib.Path = option("Folder of the run (default: runs/MODEL).")
+    task: str = option("What the network is for.", "classification", choices=tuple(TASK_PRESETS))
     train_split: str = option("Split to train on.", "train")
     eval_split: str = option("Split to evaluate on; never trained on.", "test")
     start_from: str = option("A .keras file whose weights the run starts from.", "", flag="from")
@@ -33,8 +49,29 @@ class TrainingConfig(Augmentation):
     batch_size: int = option("Images per step, of all devices together.", 128, low=1)
     eval_every: int = option("Epochs between evaluations.", 1, low=1)
 
+    # Segmentation and detection.
+    head: str = option("The network on the backbone.", "lite", choices=HEADS)
+    levels: tuple[int, ...] = option(
+        "Detection: levels of the pyramid, 3 for a stride of 8 pixels (default: the backbone's "
+        "three coarsest).",
+        (),
+        parse=_parse_levels,
+    )
+    first_class: int = option(
+        "Segmentation: value of the first class in label images; smaller ones are no class.",
+        0,
+        low=0,
+        high=254,
+    )
+
     # Optimizer: AdamW.
     learning_rate: float = option("Peak learning rate.", 2e-3, low=0.0)
+    schedule: str = option(
+        "How the rate falls after the warm-up: as half a cosine, by a power of 0.9, or to a tenth "
+        "after two thirds and again after eleven twelfths of the epochs.",
+        "cosine",
+        choices=SCHEDULES,
+    )
     base_batch_size: int = option(
         "The images per update that --learning_rate is for: it is scaled linearly to those of "
         "--batch_size and --gradient_accumulation_steps. 0: not scaled.",
@@ -103,7 +140,11 @@ class TrainingConfig(Augmentation):
         "Train the quantized form of --from, any classifier in a .keras or .tflite file, for int8.",
         False,
     )
-    size: str = option("With --qat: N or HxW, of a model that takes any size.", "")
+    size: str = option(
+        "N or HxW: segmentation and detection: size of the images (default: the config's); with "
+        "--qat, of a classifier that takes any size.",
+        "",
+    )
     mean: tuple[float, ...] = option(
         "With --qat: R,G,B, or one value of grey images, in units of full scale, of a model that "
         "does not say it.",

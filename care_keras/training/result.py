@@ -1,15 +1,16 @@
 """What a run ends with: its model, its figures and its picture."""
 
+import dataclasses
 import datetime
 import json
 import shlex
 import sys
 
 import keras
-import numpy as np
 
 from care_keras.console.optional import MissingDependencyError
 from care_keras.files import atomic_path, write_atomically
+from care_keras.pictures import write_png
 from care_keras.quantization import freeze, is_quantized
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution
@@ -19,7 +20,7 @@ from care_keras.training.run.folder import RunFolder
 from care_keras.training.task import Task
 from care_keras.training.teaching.weight_averages import WeightAverages
 
-# Share of the images that int8 may lose without a word.
+# Of a figure from 0 to 1, what int8 may lose without a word.
 _LOST = 0.02
 
 
@@ -45,12 +46,13 @@ def finish(
     with averages.in_place():
         if is_quantized(model):
             freeze(model)
-        figures = model.evaluate(task.evaluation.dataset(), return_dict=True, verbose=0)
+        figures = task.figures(distribution)
         if distribution.is_chief:
             save_trained(task, folder.model, distribution)
-    accuracy = figures["accuracy"]
+    shown = _SHOWN[task.figure]
+    value = figures[task.figure]
     result = {
-        "top1": round(float(accuracy), 4),
+        **shown.entries(figures),
         "evaluated_on": task.evaluation.name,
         "images": task.evaluation.images,
         "best": best,
@@ -61,33 +63,56 @@ def finish(
         "keras": keras.version(),
         "parameters": model.count_params(),
     }
-    if distribution.is_chief and task.float_logits:
-        result["float_top1"] = _compare_with_float(task, accuracy)
+    if distribution.is_chief and (of_float := task.float_figures()):
+        result[f"float_{shown.key}"] = _compare_with_float(shown, value, of_float[task.figure])
     if distribution.is_chief:
         write_atomically(folder.result, json.dumps(result, indent=2) + "\n")
         _draw(folder, config)
-        print(f"top-1 {accuracy:.2%} on {task.evaluation.images} images of {task.evaluation.name}")
+        pictures = task.pictures(folder.model)
+        if pictures is not None:
+            write_png(folder.predictions, pictures)
+        print(
+            f"{shown.name} {value:.2%} on {task.evaluation.images} images of {task.evaluation.name}"
+        )
         print(f"wrote {folder.model}")
     return result
 
 
-def _compare_with_float(task, accuracy):
-    """The float model's accuracy; a training that lost much of it is called that."""
-    right = count = 0
-    for images, targets in task.evaluation.pipeline.dataset():
-        logits = task.float_logits(np.asarray(images))
-        labels = np.asarray(targets)[:, : logits.shape[-1]].argmax(-1)
-        right += np.sum(logits.argmax(-1) == labels)
-        count += len(labels)
-    float_accuracy = right / count
-    print(f"top-1 of the float model {float_accuracy:.2%}")
-    if accuracy < float_accuracy - _LOST:
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+    """How a figure is called: in `result.json`, and for people."""
+
+    key: str
+    name: str
+
+    def entries(self, figures):
+        """What of the figures `result.json` has; the first says how good the model is."""
+        first = next(key for key, shown in _SHOWN.items() if shown is self)
+        found = {self.key: figures[first]}
+        if first != "accuracy":
+            found |= {key: value for key, value in figures.items() if key != first}
+        return {
+            key: None if value is None else round(float(value), 4) for key, value in found.items()
+        }
+
+
+_SHOWN = {
+    "accuracy": _Shown("top1", "top-1"),
+    "mean_iou": _Shown("mean_iou", "mean IoU"),
+    "ap": _Shown("ap", "AP"),
+}
+
+
+def _compare_with_float(shown, value, of_float):
+    """The float model's figure; a training that lost much of it is called that."""
+    print(f"{shown.name} of the float model {of_float:.2%}")
+    if value < of_float - _LOST:
         print(
-            f"warning: int8 is {100 * (float_accuracy - accuracy):.1f} points below the float "
+            f"warning: int8 is {100 * (of_float - value):.1f} points below the float "
             "model: a lower --learning_rate, or more --epochs, may bring them back",
             file=sys.stderr,
         )
-    return round(float(float_accuracy), 4)
+    return round(float(of_float), 4)
 
 
 def save_trained(task: Task, path, distribution: Distribution) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -33,9 +34,13 @@ from care_keras.training.teaching.qat import (
     label_accuracy,
     quantized_start,
 )
+from care_keras.training.teaching.weight_averages import EvaluateAverages, WeightAverages
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Enough for the observers; more change nothing that training does not.
-_CALIBRATION_IMAGES = 256
+CALIBRATION_IMAGES = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +50,9 @@ class Task:
     Attributes:
         model: Not compiled.
         training: Batches to train on.
-        evaluation: Images to evaluate on.
+        evaluation: Images to evaluate on: at least their `name`, and how many `images` they are.
         loss: Of the batches' targets.
-        metric: Accuracy of the batches' targets, named `accuracy`.
+        metrics: Of the batches' targets, for each epoch.
         pipelines: Where images are read while training.
         blank: `blank()` makes the float32 model to save, which takes the
             weights of `model`.
@@ -59,10 +64,50 @@ class Task:
     training: TrainingData
     evaluation: Evaluation
     loss: keras.losses.Loss
-    metric: keras.metrics.Metric
+    metrics: tuple[keras.metrics.Metric, ...]
     pipelines: tuple
     blank: Callable[[], keras.Model]
     float_logits: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @property
+    def figure(self) -> str:
+        """The figure that says which model is the best; larger is better."""
+        return "accuracy"
+
+    def validation(self) -> "tf.data.Dataset | None":
+        """What `fit` evaluates after an epoch, if it does."""
+        return self.evaluation.dataset()
+
+    def callbacks(
+        self, averages: WeightAverages, every: int, distribution: Distribution
+    ) -> list[keras.callbacks.Callback]:
+        """What a task does besides, after each epoch.
+
+        Args:
+            averages: Of the weights, which are evaluated.
+            every: Epochs between evaluations.
+            distribution: The devices.
+        """
+        return [EvaluateAverages(averages)]
+
+    def figures(self, distribution: Distribution) -> dict[str, float]:
+        """The figures of `model` as it is now."""
+        return self.model.evaluate(self.evaluation.dataset(), return_dict=True, verbose=0)
+
+    def float_figures(self) -> dict[str, float] | None:
+        """The same of the float model that int8 is trained from, if it is."""
+        if self.float_logits is None:
+            return None
+        right = count = 0
+        for images, targets in self.evaluation.pipeline.dataset():
+            logits = self.float_logits(np.asarray(images))
+            labels = np.asarray(targets)[:, : logits.shape[-1]].argmax(-1)
+            right += np.sum(logits.argmax(-1) == labels)
+            count += len(labels)
+        return {"accuracy": right / count}
+
+    def pictures(self, path: os.PathLike) -> np.ndarray | None:
+        """A picture of what a trained model, in a file, finds; `None` of classifiers."""
 
     def reading_errors(self) -> contextlib.AbstractContextManager:
         """Makes an image that cannot be read one line that names it."""
@@ -173,9 +218,9 @@ def float_task(
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=config.label_smoothing
     )
-    metric = keras.metrics.CategoricalAccuracy(name="accuracy")
+    metrics = (keras.metrics.CategoricalAccuracy(name="accuracy"),)
     pipelines = (training, evaluation.pipeline)
-    return Task(model, training, evaluation, loss, metric, pipelines, build)
+    return Task(model, training, evaluation, loss, metrics, pipelines, build)
 
 
 def quantized_task(
@@ -215,7 +260,7 @@ def quantized_task(
         training,
         evaluation,
         DistillationLoss(training.classes, alpha, config.label_smoothing),
-        keras.metrics.MeanMetricWrapper(label_accuracy, name="accuracy"),
+        (keras.metrics.MeanMetricWrapper(label_accuracy, name="accuracy"),),
         (training, evaluation.pipeline),
         lambda: type(model).from_config(model.get_config()),
         teacher,
@@ -297,7 +342,7 @@ def _taught(config, model, distribution):
 
 
 def _calibration_pixels(config, source, preprocessing):
-    source = source.sample(_CALIBRATION_IMAGES, config.seed)
+    source = source.sample(CALIBRATION_IMAGES, config.seed)
     try:
         return np.stack([resize_and_crop(source[i], preprocessing) for i in range(len(source))])
     except ValueError as error:

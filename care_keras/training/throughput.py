@@ -6,7 +6,8 @@ from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.input_pipeline import TrainingPipeline, reading_errors
 from care_keras.training.recipe import model_config
-from care_keras.training.task import fitted, open_sources, training_pipeline
+from care_keras.training.task import fitted, training_pipeline
+from care_keras.training.task_maker import task_maker
 
 
 def images_per_second(pipeline: TrainingPipeline, epoch: int = 0, seconds: float = 3.0) -> float:
@@ -40,10 +41,14 @@ def measure_input(config: TrainingConfig, seconds: float = 10.0) -> float:
     Raises:
         UserError: If the flags or the data cannot be used.
     """
-    preprocessing = model_config(config).preprocessing
-    source, _ = open_sources(config)
+    maker = task_maker(config)
+    source, evaluation = maker.open_sources(config)
     config = fitted(config, source)
-    pipeline = training_pipeline(config, source, preprocessing, Distribution())
+    if config.task == "classification":
+        preprocessing = model_config(config).preprocessing
+        pipeline = training_pipeline(config, source, preprocessing, Distribution())
+    else:
+        pipeline = maker.float_task(config, source, evaluation, Distribution()).training
     with reading_errors(pipeline):
         rate = images_per_second(pipeline, seconds=seconds)
     height, width = pipeline.size(0)

@@ -22,18 +22,11 @@ from care_keras.training.run.loss_watch import LossWatch
 from care_keras.training.run.progress import Progress
 from care_keras.training.run.seeding import EpochSeeds
 from care_keras.training.run.tensorboard import tensorboard_callbacks
-from care_keras.training.task import (
-    Task,
-    check_model_files,
-    fitted,
-    float_task,
-    open_sources,
-    quantized_task,
-)
+from care_keras.training.task import Task, check_model_files, fitted
+from care_keras.training.task_maker import task_maker
 from care_keras.training.teaching.optimizer import create_optimizer
 from care_keras.training.teaching.weight_averages import (
     STATISTICS_STEPS,
-    EvaluateAverages,
     WeightAverages,
     keep_weights_after_fit,
 )
@@ -69,7 +62,8 @@ def _train(config, distribution):
         raise UserError("--float_layers and --int16_layers go with --qat")
     import_modules(config.imports)
     say = _say if distribution.is_chief else _silent
-    sources = open_sources(config)
+    maker = task_maker(config)
+    sources = maker.open_sources(config)
     asked, config = config, fitted(config, sources[0])
     distribution.check_batch_size(config.batch_size)
     check_model_files(config)
@@ -80,7 +74,7 @@ def _train(config, distribution):
     leave_out_remapper()
     say(f"{keras.backend.backend()} backend; {distribution}; training on {sources[0].name}")
     with distribution.scope():
-        make_task = quantized_task if config.qat else float_task
+        make_task = maker.quantized_task if config.qat else maker.float_task
         task = make_task(config, *sources, distribution)
         _compile(task, config)
     keep_weights_after_fit(task.model.optimizer)
@@ -93,7 +87,7 @@ def _compile(task, config):
         optimizer=create_optimizer(config, task.model, task.training.steps_per_epoch),
         loss=task.loss,
         # Weighted: what fills up an evaluation's last batches has weight 0.
-        weighted_metrics=[task.metric],
+        weighted_metrics=list(task.metrics),
         # XLA's depthwise gradients make a CPU step eight times slower (TensorFlow 2.21).
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
     )
@@ -112,7 +106,7 @@ def _run(
         lambda: distribution.test_function(model),
     )
     loss_watch = LossWatch(steps)
-    best = BestModel("val_accuracy", _best_saver(task, averages, folder, distribution))
+    best = BestModel(f"val_{task.figure}", _best_saver(task, averages, folder, distribution))
     checkpointing = Checkpointing(
         folder.checkpoints, steps, config.checkpoint_steps, folder.writes, loss_watch, best
     )
@@ -127,13 +121,15 @@ def _run(
         rate = images_per_second(task.training, start.epoch)
         say(f"input pipeline {rate:,.0f} images/s")
         folder.note_start(start, config.seed, str(distribution))
-        callbacks = [EpochSeeds(config.seed), loss_watch, EvaluateAverages(averages), checkpointing]
+        callbacks = [EpochSeeds(config.seed), loss_watch]
+        callbacks += task.callbacks(averages, config.eval_every, distribution)
+        callbacks += [checkpointing]
         if distribution.is_chief:
             callbacks += _logs(config, folder, start, steps, say)
         run_epochs(
             model,
             batches,
-            task.evaluation.dataset(),
+            task.validation(),
             callbacks,
             start,
             config.epochs,

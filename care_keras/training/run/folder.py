@@ -38,6 +38,7 @@ class RunFolder:
         checkpoints: The newest checkpoints.
         log: `log.csv`, a row for each epoch.
         curves: `curves.png`, a picture of the log.
+        predictions: `predictions.png`, of a segmenter or a detector: images with what it finds.
         tensorboard: Folder of TensorBoard's event files.
         best: `best.keras`, the model of the best evaluation.
         model: `model.keras`, the model at the end.
@@ -50,6 +51,7 @@ class RunFolder:
         self.checkpoints = CheckpointFolder(self.path / "checkpoints")
         self.log = self.path / "log.csv"
         self.curves = self.path / "curves.png"
+        self.predictions = self.path / "predictions.png"
         self.tensorboard = self.path / "tensorboard"
         self.best = self.path / "best.keras"
         self.model = self.path / "model.keras"
@@ -89,7 +91,7 @@ class RunFolder:
     def _remove_leftovers(self):
         """Removes what a kill in the middle of a write has left behind."""
         self.checkpoints.remove_leftovers()
-        files = (self.log, self.curves, self.best, self.model, self.result)
+        files = (self.log, self.curves, self.predictions, self.best, self.model, self.result)
         for path in (*files, self._config, self._environment):
             remove_leftovers(path)
 

@@ -7,6 +7,9 @@ from care_keras.training.config import TrainingConfig
 
 # Where the warm-up starts, in parts of its end, if no rate is given.
 _WARMUP_START = 0.01
+# Of the schedules: the power of "poly", and after which shares of the epochs "step" drops.
+_POWER = 0.9
+_DROPS = (8 / 12, 11 / 12)
 
 
 def create_optimizer(
@@ -64,7 +67,7 @@ def peak_learning_rate(config: TrainingConfig) -> float:
 def learning_rate_schedule(
     config: TrainingConfig, steps_per_epoch: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up to the peak, then half a cosine down to the floor.
+    """Linear warm-up to the peak, then down to the floor as `config.schedule` says.
 
     Only the peak is scaled by the batch size, not the two ends.
 
@@ -83,10 +86,43 @@ def learning_rate_schedule(
             f"--warmup_epochs={config.warmup_epochs:g} is more than --epochs={config.epochs}"
         )
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.warmup_learning_rate or peak * _WARMUP_START,
-        decay_steps=max(config.epochs * steps_per_epoch - warmup_steps, 1),
-        alpha=config.min_learning_rate / peak if peak else 0.0,
-        warmup_target=peak,
-        warmup_steps=warmup_steps,
-    )
+    steps = max(config.epochs * steps_per_epoch - warmup_steps, 1)
+    start = config.warmup_learning_rate or peak * _WARMUP_START
+    if config.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=start,
+            decay_steps=steps,
+            alpha=config.min_learning_rate / peak if peak else 0.0,
+            warmup_target=peak,
+            warmup_steps=warmup_steps,
+        )
+    if config.schedule == "poly":
+        after = keras.optimizers.schedules.PolynomialDecay(
+            peak, steps, config.min_learning_rate, power=_POWER
+        )
+    else:
+        boundaries = [round(share * config.epochs * steps_per_epoch) for share in _DROPS]
+        after = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [max(boundary - warmup_steps, 0) for boundary in boundaries],
+            [max(peak * 0.1**drops, config.min_learning_rate) for drops in range(3)],
+        )
+    return _WarmedUp(start, peak, warmup_steps, after)
+
+
+class _WarmedUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise, then another schedule from its beginning."""
+
+    def __init__(self, start, peak, steps, after):
+        self._start, self._peak, self._steps, self._after = start, peak, steps, after
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        if not self._steps:
+            return self._after(step)
+        rise = self._start + (self._peak - self._start) * step / self._steps
+        return keras.ops.where(
+            step < self._steps, rise, self._after(keras.ops.maximum(step - self._steps, 0.0))
+        )
+
+    def get_config(self):
+        return {"start": self._start, "peak": self._peak, "steps": self._steps}

@@ -71,22 +71,50 @@ def quantized_start(model: keras.Model, pixels: np.ndarray, overrides=()) -> Qua
     """
     try:
         if is_quantized(model):
-            if overrides:
-                raise UserError("the model is quantized already: its layers have their precisions")
+            _refuse_overrides(overrides)
             return QuantizedStart(model, logits_form(model), None)
-        record = model.preprocessing
-        deployed = int8_form(deploy_form(model, record, "int8"), record)
+        deployed = _deployed(model)
         teacher = logits_form(deployed)
-        config = int8_qat(overrides=overrides)
-        quantized = quantize(deployed, config)
+        quantized = _quantized(model, deployed, pixels, overrides)
+        return QuantizedStart(quantized, logits_form(quantized), teacher)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def quantized_for_training(model: keras.Model, pixels: np.ndarray, overrides=()) -> DeployModel:
+    """The quantized form of a model of any outputs, calibrated; see `quantized_start`.
+
+    Raises:
+        UserError: If it has layers without an int8 form, or `overrides` do not fit it.
+    """
+    try:
+        if is_quantized(model):
+            _refuse_overrides(overrides)
+            return model
+        return _quantized(model, _deployed(model), pixels, overrides)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _refuse_overrides(overrides):
+    if overrides:
+        raise UserError("the model is quantized already: its layers have their precisions")
+
+
+def _deployed(model):
+    record = model.preprocessing
+    return int8_form(deploy_form(model, record, "int8"), record)
+
+
+def _quantized(model, deployed, pixels, overrides):
+    config = int8_qat(overrides=overrides)
+    quantized = quantize(deployed, config)
     quantized.labels = getattr(model, "labels", None)
     images = normalize(pixels, quantized.preprocessing)
     starts = range(0, len(images), _CALIBRATION_BATCH)
     batches = (images[start : start + _CALIBRATION_BATCH] for start in starts)
     calibrate(quantized, batches, config)
-    return QuantizedStart(quantized, logits_form(quantized), teacher)
+    return quantized
 
 
 class DistillationLoss(keras.losses.Loss):

@@ -61,7 +61,11 @@ def test_tables_that_do_not_exist(arguments, message):
 @pytest.mark.parametrize(
     "model, sizes, message",
     [
-        ("s9", [], "--model must be all or one of s0, s1, s2, nano, or an ablation .*, not 's9'"),
+        (
+            "s9",
+            [],
+            "--model must be all or one of s0, s1, s2, nano, xs, or an ablation .*, not 's9'",
+        ),
         ("nano", ["32", "0x"], "--size must be N or HxW"),
         ("nano", ["7"], "--size=7x7 is too small: care_nano needs at least 8x8"),
         ("nano", ["0"], "--size must be N or HxW"),
