@@ -9,6 +9,9 @@ import numpy as np
 # in int8, and offsets want finer steps. As in SSD (arXiv 1512.02325) and in MediaPipe's detectors.
 LOCATION_SCALES = (10.0, 10.0, 5.0, 5.0)
 
+# Of a description in a file: more values than this, or coarser levels, mean nothing.
+_MOST, _COARSEST = 16, 12
+
 
 @dataclasses.dataclass(frozen=True)
 class Anchors:
@@ -70,6 +73,26 @@ class Anchors:
             of_level = np.broadcast_arrays(centres, stride * sizes)
             found.append(np.concatenate(of_level, -1).reshape(-1, 4))
         return np.concatenate(found).astype(np.float32)
+
+    @classmethod
+    def from_dict(cls, described) -> "Anchors":
+        """Of what `to_dict` gives, as it may stand in a file.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        fields = [field.name for field in dataclasses.fields(cls)]
+        try:
+            given = {name: tuple(described[name]) for name in fields}
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"No description of anchors. Received: {described!r}") from error
+        values = [value for one in given.values() for value in one]
+        small = all(len(one) <= _MOST for one in given.values())
+        if not small or not all(type(value) in (int, float) for value in values):
+            raise ValueError(f"No description of anchors. Received: {described!r}")
+        if any(type(level) is not int or level > _COARSEST for level in given["levels"]):
+            raise ValueError(f"No levels of a pyramid. Received: levels={given['levels']}")
+        return cls(**given)
 
     def to_dict(self) -> dict:
         """As plain JSON types."""

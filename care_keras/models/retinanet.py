@@ -134,6 +134,11 @@ class RetinaNet(OnBackbone, keras.Model):
         check_image_size(inputs.shape[1:3], self._stride)
         return super().call(inputs, training=training, mask=mask)
 
+    @property
+    def task(self) -> dict:
+        """What the outputs are, as plain JSON types: apps and tools read it."""
+        return {"name": "detection", "anchors": self.anchors.to_dict()}
+
     def get_config(self) -> dict:
         return super().get_config() | {
             "head": self.head,

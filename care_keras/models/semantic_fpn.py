@@ -102,6 +102,11 @@ class SemanticFPN(OnBackbone, keras.Model):
         check_image_size(inputs.shape[1:3], self._stride)
         return super().call(inputs, training=training, mask=mask)
 
+    @property
+    def task(self) -> dict:
+        """What the output is, as plain JSON types: apps and tools read it."""
+        return {"name": "segmentation"}
+
     def get_config(self) -> dict:
         return super().get_config() | {"head": self.head, "dropout": self.dropout}
 

@@ -21,6 +21,7 @@ class DeployModel(keras.Model):
         labels: Names of the classes, or `None`.
         classifier_activation: Name of the output's activation, `"linear"` for
             logits, or `None` for a model that is no classifier.
+        task: What the outputs are, as `RetinaNet.task` and `SemanticFPN.task` say it, or `None`.
         min_image_size: Smallest height and width in pixels.
         foreign_reasons: Why each of the `foreign_operations` is no primitive, by
             its name.
@@ -34,6 +35,7 @@ class DeployModel(keras.Model):
         self.input_preprocessing = {}
         self.labels = None
         self.classifier_activation = None
+        self.task = None
         self.min_image_size = 1
         self.foreign_reasons = {}
         self.precisions = {}
@@ -58,6 +60,7 @@ class DeployModel(keras.Model):
         self.labels = None if labels is None else tuple(labels)
         activation = getattr(like, "classifier_activation", None)
         self.classifier_activation = getattr(activation, "__name__", activation)
+        self.task = getattr(like, "task", None)
         backbone = getattr(like, "backbone", like)
         self.min_image_size = getattr(backbone, "min_image_size", 1)
         return self
@@ -82,6 +85,8 @@ class DeployModel(keras.Model):
                 },
                 "labels": self.labels and list(self.labels),
                 "classifier_activation": self.classifier_activation,
+                # Files of classifiers stay as they were.
+                **({} if self.task is None else {"task": self.task}),
                 "min_image_size": self.min_image_size,
                 "foreign_reasons": dict(self.foreign_reasons),
                 "precisions": dict(self.precisions),
@@ -100,6 +105,7 @@ class DeployModel(keras.Model):
         model.classifier_activation = description["classifier_activation"]
         model.min_image_size = description["min_image_size"]
         # Files of before there were any have no such entries.
+        model.task = description.get("task")
         model.foreign_reasons = dict(description.get("foreign_reasons", {}))
         model.precisions = dict(description.get("precisions", {}))
         records = description.get("input_preprocessing", {})
