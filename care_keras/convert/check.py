@@ -153,6 +153,7 @@ def check_file(
     examples: Examples,
     labels: np.ndarray | None,
     reference: Outputs,
+    picks: bool = True,
 ) -> CheckResult:
     """Opens a .tflite file anew, runs it on held-out examples and compares.
 
@@ -163,6 +164,8 @@ def check_file(
         examples: What it is run on.
         labels: Their class indices, or `None`.
         reference: The Keras model's outputs for them.
+        picks: Whether scores along the last axis are of classes of which the largest is picked;
+            a detector's are not.
 
     Raises:
         ValueError: If the file does not run, or gives values that are not
@@ -174,7 +177,9 @@ def check_file(
         raise ValueError(f"The {name} file gives values that are not finite on real images")
     numbers = [key for key, values in reference.items() if not is_classes(values)]
     ratios = {key: snr_db(outputs[key], reference[key]) for key in numbers}
-    agreement, chance, undecided = _agreement(outputs, reference, file)
+    agreement, chance, undecided = None, None, False
+    if picks:
+        agreement, chance, undecided = _agreement(outputs, reference, file)
     return CheckResult(
         name=name,
         size_bytes=os.path.getsize(path),

@@ -19,17 +19,22 @@ def input_in_words(info: TensorInfo, input_kind: str, is_image: bool) -> str:
     return f"{what} as {info.dtype}"
 
 
-def output_in_words(info: TensorInfo, activation: str | None, is_scores: bool) -> str:
+def output_in_words(
+    info: TensorInfo, activation: str | None, is_scores: bool, of_task: str | None = None
+) -> str:
     """What is read from an output.
 
     Args:
         info: The output.
         activation: Name of its activation, or `None` if unknown.
         is_scores: Whether it is a score for each class.
+        of_task: What it is in the model's task, where the model says one.
     """
     value = f"{info.dtype} values"
     if info.scale:
         value = f"{info.dtype} codes: value = scale * (code - zero_point)"
+    if of_task:
+        return f"{value}. {of_task}"
     return f"{value}. {scores_in_words(activation)}" if is_scores else value
 
 

@@ -21,6 +21,7 @@ from care_keras.convert.task_metadata import NotAClassifierError, require_labels
 from care_keras.data.record import Preprocessing, image_places
 from care_keras.graph import functional_form, unfold
 from care_keras.loading import load_any
+from care_keras.models.tasks import task_of
 from care_keras.quantization import (
     QuantizationConfig,
     int8_ptq,
@@ -80,6 +81,9 @@ def prepare(job: ConversionJob) -> PreparedJob:
     drawn = DrawnExamples(job, specs, calibrated)
     is_image = len(specs) == 1 and specs[0].record is not None and not drawn.given
     job = _with_input_kind(job, specs, drawn, is_image)
+    if job.precision == "int8" and job.output_type is None and _is_detector(model):
+        # As MediaPipe takes a detector's; it takes a segmenter's in int8.
+        job = dataclasses.replace(job, output_type="uint8")
     preprocessing = _first_record(specs)
     # Of arrays that a model takes as they are, nothing but the model says how images become them.
     is_told = not lines or not any(spec.record and spec.name in drawn.given for spec in specs)
@@ -129,6 +133,10 @@ def prepare(job: ConversionJob) -> PreparedJob:
         is_told=is_told,
         warnings=warnings,
     )
+
+
+def _is_detector(model):
+    return (task_of(model) or {}).get("name") == "detection"
 
 
 def _refuse_channels_first(model):

@@ -35,6 +35,7 @@ from care_keras.deploy.pixels import pixel_records
 from care_keras.emit.network import input_names
 from care_keras.files import atomic_path, write_atomically
 from care_keras.litert.layer_runner import LayerDifference
+from care_keras.models.tasks import task_of
 from care_keras.quantization import is_quantized
 from care_keras.tflite_file.integer_audit import (
     NotIntegerOnlyError,
@@ -139,6 +140,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
             activation_name(model),
             held_out.examples,
             prepared.preprocessing if prepared.is_told else None,
+            task_of(model),
         )
         sidecar |= _figures(job, prepared.calibration, held_out, result)
         write_atomically(sidecar_path(job.output), json.dumps(sidecar, indent=2) + "\n")
@@ -174,6 +176,7 @@ def _check(prepared, precision, input_kind, path, converted):
             held_out.examples.prepared_by(converted.preprocessing),
             held_out.labels,
             held_out.reference,
+            picks=(task_of(prepared.model) or {}).get("name") != "detection",
         )
 
 
@@ -213,7 +216,9 @@ def _with_all_metadata(prepared, converted):
     preprocessing = converted.preprocessing if prepared.is_told else None
     labels, activation = prepared.held_out.class_names, activation_name(prepared.model)
     try:
-        described = with_task_metadata(content, job.model, preprocessing, labels, activation)
+        described = with_task_metadata(
+            content, job.model, preprocessing, labels, activation, task_of(prepared.model)
+        )
     except NotAClassifierError as error:
         if job.metadata is None:
             return content

@@ -8,14 +8,29 @@ import pathlib
 import platform
 
 import keras
+import numpy as np
 
 from care_keras import primitives
 from care_keras.convert.examples import Examples, pair_names
 from care_keras.convert.meaning import input_in_words, output_in_words
 from care_keras.data.record import Preprocessing, image_places
+from care_keras.data.segmentation import VOID
+from care_keras.detection.anchors import LOCATION_SCALES, Anchors
 from care_keras.graph import functional_form, unfold
 from care_keras.litert.file import LiteRTFile
 from care_keras.litert.tensor import TensorInfo
+from care_keras.segmentation.postprocessing import class_colors
+
+# By task and output.
+_WORDS = {
+    ("detection", "location"): "Of each anchor's box: offsets y, x of the centre in units of the "
+    "anchor's height and width, and natural logarithms of its height and width over the anchor's, "
+    "each times its number of location_scales.",
+    ("detection", "score"): "Of each anchor, for each class, from 0 to 1: how well its box fits an "
+    "object of that class. Boxes that overlap are to be suppressed.",
+    ("segmentation", "outputs"): "Logits of each class, at a fraction of the image's size: "
+    "enlarged by bilinear interpolation, the largest is the pixel's class.",
+}
 
 _PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")
 
@@ -30,6 +45,7 @@ def describe(
     activation: str | None,
     examples: Examples | None = None,
     of_model: Preprocessing | None = None,
+    task: dict | None = None,
 ) -> dict:
     """What the file is, read from the file itself, as plain JSON types.
 
@@ -46,6 +62,7 @@ def describe(
             several inputs takes.
         of_model: How images are prepared for the model itself, where the file
             may take pixels that it normalizes.
+        task: What the outputs are, see `task_of`.
     """
     content = pathlib.Path(path).read_bytes()
     file = LiteRTFile(content)
@@ -73,7 +90,9 @@ def describe(
             **_tensor(output),
             "signature_name": name,
             "activation": activation,
-            "meaning": output_in_words(output, activation, output.shape[1:] == (classes,)),
+            "meaning": output_in_words(
+                output, activation, output.shape[1:] == (classes,), _of_task(task, name)
+            ),
         }
         for name, output in file.outputs.items()
     ]
@@ -90,12 +109,34 @@ def describe(
         "preprocessing": preprocessing and _prepared(preprocessing, input_kind),
         "model_preprocessing": of_model and _prepared(of_model, "float"),
         "labels": None if labels is None else list(labels),
+        **({"task": _task(task, first["shape"][1:3], labels)} if task else {}),
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _task(task, image_size, labels):
+    """What an app needs to read a task's outputs."""
+    if task["name"] == "segmentation":
+        colors = class_colors(len(labels)).tolist() if labels else None
+        return {**task, "colors": colors, "void": VOID}
+    if task["name"] != "detection":
+        return task
+    boxes = Anchors.from_dict(task["anchors"]).boxes(image_size)
+    return {
+        **task,
+        "location_scales": list(LOCATION_SCALES),
+        "anchor_format": "centre y, centre x, height, width, in pixels of the input",
+        "anchor_boxes": np.round(boxes.astype(float), 4).tolist(),
+    }
+
+
+def _of_task(task, name):
+    """What a task's output is, in words, or `None` of others."""
+    return _WORDS.get((task["name"], name)) if task else None
 
 
 def _described(inputs, pairs, examples, preprocessing):

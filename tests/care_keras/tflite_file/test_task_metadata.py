@@ -10,10 +10,13 @@ from ai_edge_litert.interpreter import Interpreter
 from care_keras.tflite_file.metadata import with_metadata
 from care_keras.tflite_file.reader import read_graph
 from care_keras.tflite_file.task_metadata import (
+    DETECTOR_OPTIONS,
     ENTRY,
     LABELS_FILE,
-    ImageClassifier,
-    classifier_metadata,
+    ImageTask,
+    Output,
+    detector_options,
+    task_metadata,
     with_associated_files,
 )
 from care_keras.tflite_file.writer import Writer
@@ -37,12 +40,11 @@ def classifier(channels=3, **values):
     described = {
         "name": "net",
         "description": "a net",
-        "labels": LABELS,
         "mean": (0.0,) * channels,
         "std": (1.0,) * channels,
-        "scores": "logits",
+        "outputs": (Output("scores", "logits", is_labelled=True),),
     }
-    return ImageClassifier(**(described | values))
+    return ImageTask(**(described | values))
 
 
 def outputs(content):
@@ -91,7 +93,7 @@ def test_mediapipe_reads_what_was_meant(channels):
     from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
 
     mean, std = [127.5, 100.0, 90.0][:channels], [50.0, 60.0, 70.0][:channels]
-    table = classifier_metadata(classifier(channels, mean=mean, std=std))
+    table = task_metadata(classifier(channels, mean=mean, std=std))
     assert table[4:8] == b"M001"
     read = schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAs(table))
     assert (read.name, read.description, read.minParserVersion) == (b"net", b"a net", b"1.0.0")
@@ -114,6 +116,37 @@ def test_mediapipe_reads_what_was_meant(channels):
     assert labels.type == schema.AssociatedFileType.TENSOR_AXIS_LABELS
 
 
+def test_mediapipe_reads_anchors_as_they_were_meant():
+    need_package("mediapipe", "mediapipe")
+    from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
+    from mediapipe.tasks.metadata import (
+        object_detector_metadata_schema_py_generated as detector,
+    )
+
+    # Centre y, centre x, height, width; 0 is the fields' default, which must be read as well.
+    anchors = np.array([[0.25, 0.5, 0.125, 0.75], [0.0, 1.0, 0.5, 0.25]])
+    custom = {DETECTOR_OPTIONS: detector_options(anchors, 3, (10.0, 11.0, 5.0, 6.0))}
+    table = task_metadata(classifier(custom=custom))
+    read = schema.ModelMetadataT.InitFromObj(schema.ModelMetadata.GetRootAs(table))
+    assert read.minParserVersion == b"1.5.0"
+    (options,) = read.subgraphMetadata[0].customMetadata
+    assert options.name == DETECTOR_OPTIONS.encode()
+    data = bytes(options.data)
+    # Tables of tables are read where they lie.
+    assert data[4:8] == b"V001" and table.index(data) % 16 == 0
+    found = detector.ObjectDetectorOptionsT.InitFromObj(
+        detector.ObjectDetectorOptions.GetRootAs(data)
+    )
+    fixed = found.ssdAnchorsOptions.fixedAnchorsSchema.anchors
+    rows = [(one.yCenter, one.xCenter, one.height, one.width) for one in fixed]
+    np.testing.assert_array_equal(rows, anchors)
+    decoding = found.tensorsDecodingOptions
+    assert (decoding.numClasses, decoding.numBoxes, decoding.numCoords) == (3, 2, 4)
+    assert (decoding.yScale, decoding.xScale) == (10.0, 11.0)
+    assert (decoding.hScale, decoding.wScale) == (5.0, 6.0)
+    assert decoding.applyExponentialOnBoxSize and not decoding.sigmoidScore
+
+
 def test_the_entry_is_what_readers_look_for():
-    described = with_metadata(small_file(), {ENTRY: classifier_metadata(classifier())})
+    described = with_metadata(small_file(), {ENTRY: task_metadata(classifier())})
     assert read_graph(described).metadata["TFLITE_METADATA"][4:8] == b"M001"
