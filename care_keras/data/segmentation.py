@@ -24,6 +24,8 @@ _LABEL_FOLDERS = ("labels", "annotations", "masks")
 _LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 _CLASSES = "classes.txt"
 _MAX_CLASSES = 254
+# Greys of few bits, which Pillow stretches to 0 to 255: how far apart neighbours then are.
+_GREY_STEPS = {"L;4": 17, "L;2": 85}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,14 +250,23 @@ def _source(name, images, masks, class_names, item_names, first_class):
     )
 
 
+def _raw_mode(image):
+    """How pixels are packed in a file, as Pillow calls it; the file must not be loaded."""
+    arguments = image.tile[0].args if image.tile else None
+    return arguments[0] if isinstance(arguments, tuple) else arguments
+
+
 def _decode(source, where):
     """Values of a label image as they stand in it, uint8 `(height, width)`."""
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with Image.open(stream) as image:
+            step = _GREY_STEPS.get(_raw_mode(image))
             mode, values = image.mode, np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"Cannot decode the label image. Received: {where} ({error})") from error
+    if step:
+        values = values // step
     if values.ndim != 2 or mode == "F":
         raise ValueError(
             "A label image has one channel, the class of each pixel, or a palette of classes; "

@@ -78,6 +78,17 @@ def test_kinds_of_label_images(tmp_path, image):
     np.testing.assert_array_equal(source.mask(0), MASK)
 
 
+@pytest.mark.parametrize(("bits", "classes"), [(4, 16), (2, 4)])
+def test_label_images_of_few_bits(tmp_path, bits, classes):
+    """Their values are what stands in the file, not what a viewer shows."""
+    mask = np.arange(12, dtype=np.uint8).reshape(3, 4) % classes
+    write(tmp_path)
+    Image.fromarray(mask * np.uint8(255 // (classes - 1))).save(
+        tmp_path / "labels" / "a.png", bits=bits
+    )
+    np.testing.assert_array_equal(open_segmentation(str(tmp_path), "train").mask(0), mask)
+
+
 def test_a_label_of_two_values(tmp_path):
     source = open_segmentation(
         str(write(tmp_path, masks=(Image.fromarray(MASK > 1), MASK))), "train"
