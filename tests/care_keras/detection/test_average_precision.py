@@ -12,10 +12,14 @@ from care_keras.console import optional
 from care_keras.data.detection import Objects, open_detection
 from care_keras.detection.average_precision import DetectionEvaluation
 from tests.care_keras.training.images.made_objects import made_source
-
-pytest.importorskip("pycocotools", reason="needs pycocotools, the extra `detection`")
+from tests.needed import need_package
 
 EMPTY = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pycocotools():
+    need_package("pycocotools", "detection")
 
 
 @pytest.fixture(scope="module", params=["bccd", "coco_mini"])
