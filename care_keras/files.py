@@ -1,10 +1,12 @@
-"""Atomic writing: a file is there whole, or not at all."""
+"""Files written whole or not at all, and read with errors of one line."""
 
 import contextlib
+import json
 import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -48,6 +50,33 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         raise ValueError(
             f"The file cannot be read: {error.strerror or error}. Received: {os.fspath(path)}"
         ) from error
+
+
+def parse_json(content: bytes | str, strict: bool = False) -> Any:
+    """What a JSON text of anyone's holds.
+
+    Args:
+        content: The text.
+        strict: Whether all of it has to be what can be written again: no number that is not
+            finite, no half of a character.
+
+    Raises:
+        ValueError: If it is no JSON, no UTF-8, or nested deeper than Python follows.
+    """
+    try:
+        value = json.loads(content)
+        if strict:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return value
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def printable(text: str) -> str:
+    """A text of anyone's in one line, without what a terminal would obey."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def check_readable(path: str | os.PathLike) -> None:

@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from care_keras.console.optional import MissingDependencyError
 from care_keras.console.startup_messages import PACKAGES
+from care_keras.files import printable
 
 
 class UserError(Exception):
@@ -106,5 +107,6 @@ def _end_if_nobody_reads():
 def _fail(message, code):
     sys.stdout.flush()
     line = " ".join(part.strip() for part in message.splitlines())
-    print(f"error: {line}", file=sys.stderr)
+    # It may quote a file of someone else's.
+    print(f"error: {printable(line)}", file=sys.stderr)
     sys.exit(code)

@@ -7,6 +7,7 @@ import struct
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from care_keras.files import printable
 from care_keras.tflite_file.verifier import Budget, CorruptFileError
 
 # What the fields that hold an enumeration hold; all others are numbers.
@@ -69,7 +70,7 @@ def _plain(name, value, budget):
         return value.tolist()
     if isinstance(value, bytes):
         budget.charge(len(value))
-        return value.decode(errors="replace")
+        return printable(value.decode(errors="replace"))
     if name in _ENUMERATIONS and isinstance(value, int):
         return enum_name(_ENUMERATIONS[name], value)
     return value

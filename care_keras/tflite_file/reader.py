@@ -5,7 +5,7 @@ import os
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from care_keras.files import read_bytes
+from care_keras.files import printable, read_bytes
 from care_keras.tflite_file.options import decode_options, enum_name
 from care_keras.tflite_file.records import (
     NO_NUMBERS,
@@ -211,4 +211,4 @@ def _numbers(values):
 
 
 def _text(value):
-    return (value or b"").decode(errors="replace")
+    return printable((value or b"").decode(errors="replace"))

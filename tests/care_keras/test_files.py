@@ -2,7 +2,13 @@ import os
 
 import pytest
 
-from care_keras.files import atomic_path, remove_leftovers, write_atomically
+from care_keras.files import (
+    atomic_path,
+    parse_json,
+    printable,
+    remove_leftovers,
+    write_atomically,
+)
 
 
 @pytest.fixture
@@ -99,3 +105,16 @@ def test_what_a_kill_leaves_is_removed_and_nothing_else(tmp_path, name):
         remove_leftovers(tmp_path / name)
         assert not temporary.exists()
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_json_of_anyones():
+    assert parse_json(b'{"a": [1, null]}') == {"a": [1, None]} == parse_json('{"a": [1, null]}')
+    for content in ("[" * 200_000, '{"a":' * 200_000, b"\xff", "", "9" * 5000, "{'a': 1}"):
+        with pytest.raises(ValueError) as error:
+            parse_json(content)
+        assert "\n" not in str(error.value)
+
+
+def test_text_of_anyones():
+    assert printable("grün, 日本 'x'") == "grün, 日本 'x'"
+    assert printable("a\x1b[2J\nb\u202ec\ud800") == "a\ufffd[2J\ufffdb\ufffdc\ufffd"

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-from care_keras.files import write_atomically
+from care_keras.files import parse_json, write_atomically
 
 _COMPLETE = "complete.json"
 _PARTIAL = ".partial-"
@@ -32,7 +32,7 @@ class Cache:
     def record(self, name: str) -> dict | None:
         """What was recorded of a part, `None` if it is not complete."""
         try:
-            record = json.loads((self.folder / name / _COMPLETE).read_text())
+            record = parse_json((self.folder / name / _COMPLETE).read_text())
         except (OSError, ValueError):
             return None
         return record if isinstance(record, dict) else None

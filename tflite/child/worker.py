@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import IO
 
+from care_keras.files import parse_json
 from tflite.child import serve
 from tflite.child.program import Finished, end, last_line, start
 
@@ -90,7 +91,7 @@ class Worker:
                 self._unread = rest
                 # Other lines are what a runtime prints before `serve` has taken stdout away.
                 with contextlib.suppress(ValueError):
-                    if isinstance(answer := json.loads(line), dict):
+                    if isinstance(answer := parse_json(line), dict):
                         return answer
                 continue
             left = until - time.monotonic()

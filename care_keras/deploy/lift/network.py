@@ -83,7 +83,7 @@ class Network:
             self._refused["no input, or no output"].append(self._main.name)
         if self._refused:
             found = ", ".join(
-                f"{what} ({len(names)}, {_shortened(names[0])!r})"
+                f"{_shortened(what)} ({len(names)}, {_shortened(names[0])!r})"
                 for what, names in self._refused.items()
             )
             raise ValueError(

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator
 
 from care_keras.console.cli import UserError
-from care_keras.files import remove_leftovers, write_atomically
+from care_keras.files import parse_json, remove_leftovers, write_atomically
 from care_keras.training.run.checkpoint import CheckpointFolder, Position
 from care_keras.training.run.environment import environment
 
@@ -69,7 +69,7 @@ class RunFolder:
             UserError: If it holds a run with other settings, or cannot be used.
         """
         try:
-            before = json.loads(self._config.read_text()) if self._config.exists() else settings
+            before = parse_json(self._config.read_text()) if self._config.exists() else settings
             compared = sorted(settings.keys() - FREE_SETTINGS)
             changed = [key for key in compared if before.get(key) != settings[key]]
             if changed:
@@ -104,7 +104,7 @@ class RunFolder:
             return
         starts = []
         with contextlib.suppress(OSError, ValueError):
-            starts = json.loads(self._environment.read_text())
+            starts = parse_json(self._environment.read_text())
         starts = starts if isinstance(starts, list) and position != Position() else []
         starts.append(
             {

@@ -24,7 +24,7 @@ def main():
     logging.info("a step of a library's")
     print(f"count is {COUNT.value}")
     if ACTION.value == "user":
-        raise cli.UserError("the file is missing:\\n  give --file")
+        raise cli.UserError("the file is missing:\\n  give \\x1b[2J--file")
     if ACTION.value == "check":
         raise cli.CheckError("the outputs differ")
     if ACTION.value == "much":
@@ -62,7 +62,7 @@ def test_success():
 @pytest.mark.parametrize(
     ("action", "code", "line"),
     [
-        ("user", 2, "error: the file is missing: give --file\n"),
+        ("user", 2, "error: the file is missing: give \ufffd[2J--file\n"),
         ("check", 1, "error: the outputs differ\n"),
         ("signal", 128 + signal.SIGINT, "error: interrupted\n"),
     ],

@@ -331,3 +331,13 @@ def test_tables_that_multiply_are_refused():
     with pytest.raises(ValueError, match="refer to one another without end"):
         read_graph(bytes(content))
     assert time.process_time() - started < 5
+
+
+def test_names_cannot_move_the_cursor():
+    def rename(model):
+        model.description = b"\x1b]0;title\x07"
+        model.subgraphs[0].tensors[0].name = b"a\nb\x1b[2J"
+
+    graph = read_graph(edited(function_file("small"), rename))
+    assert graph.tensors[0].name == "a\ufffdb\ufffd[2J"
+    assert graph.description == "\ufffd]0;title\ufffd"

@@ -45,9 +45,9 @@ def test_other_settings(tmp_path):
     assert (tmp_path / "config.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "7"])
+@pytest.mark.parametrize("content", ["{", "[]", "7", "[" * 200_000, "\udcff"])
 def test_settings_that_cannot_be_read(tmp_path, content):
-    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "config.json").write_text(content, errors="surrogateescape")
     with pytest.raises(UserError, match=r"config\.json does not hold the settings of a run"):
         prepared(tmp_path)
 
