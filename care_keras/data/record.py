@@ -1,7 +1,9 @@
 """How images become a model's input: one record per model, which every tool reads."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+import numbers
+from collections.abc import Iterable, Sequence
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -9,6 +11,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGE_CHANNELS = (3, 1)
 # How an image fills the input: the centre of it, or the whole of it at another aspect.
 FITS = ("crop", "stretch")
+# Of a mean, and of 1 over a standard deviation: their product is still a float32.
+_LARGEST = 1e15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,23 +47,23 @@ class Preprocessing:
 
     def __post_init__(self):
         # Tuples also when read from JSON, so that records compare equal.
-        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
-        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
-        if self.height < 1 or self.width < 1:
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _finite(name, getattr(self, name)))
+        if not all(_is_whole(size) and size >= 1 for size in (self.height, self.width)):
             raise ValueError(
-                "The image size must be positive. "
-                f"Received: height={self.height}, width={self.width}"
+                "The image size must be positive, in whole pixels. "
+                f"Received: height={self.height!r}, width={self.width!r}"
             )
         if self.channels not in IMAGE_CHANNELS or len(self.std) != self.channels:
             raise ValueError(
                 "`mean` and `std` need three values each, or one of grey images. "
-                f"Received: mean={self.mean}, std={self.std}"
+                f"Received: mean={self.mean[:4]}, std={self.std[:4]}"
             )
-        if min(self.std) <= 0:
+        if min(self.std) <= 1 / _LARGEST:
             raise ValueError(f"`std` must be above 0. Received: mean={self.mean}, std={self.std}")
-        if not 0.0 < self.crop_ratio <= 1.0:
+        if not (isinstance(self.crop_ratio, numbers.Real) and 0.0 < self.crop_ratio <= 1.0):
             raise ValueError(
-                f"`crop_ratio` must be in (0, 1]. Received: crop_ratio={self.crop_ratio}"
+                f"`crop_ratio` must be in (0, 1]. Received: crop_ratio={self.crop_ratio!r}"
             )
         if self.interpolation not in ("bicubic", "bilinear", "nearest"):
             raise ValueError(
@@ -89,6 +93,26 @@ class Preprocessing:
         if self.fit == "crop":
             del fields["fit"]
         return fields
+
+
+def _finite(name, values):
+    """Values of channels as floats."""
+    numeric = isinstance(values, Iterable) and all(isinstance(x, numbers.Real) for x in values)
+    try:
+        found = tuple(float(value) for value in values) if numeric else (math.nan,)
+    except OverflowError:
+        found = (math.inf,)
+    if not all(abs(value) < _LARGEST for value in found):
+        text = repr(values)
+        raise ValueError(
+            f"`{name}` must be finite numbers, one for each channel. "
+            f"Received: {name}={text if len(text) <= 100 else text[:97] + '...'}"
+        )
+    return found
+
+
+def _is_whole(size):
+    return isinstance(size, numbers.Integral) and not isinstance(size, bool)
 
 
 def _pixel_values(channels):

@@ -1,7 +1,6 @@
 """Records of how images become a model's input, and the JSON that holds one."""
 
 import dataclasses
-import json
 import os
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing
 from care_keras.data.sidecar import sidecar_path
+from care_keras.files import parse_json
 from care_keras.litert.tensor import TensorInfo
 
 
@@ -64,7 +64,7 @@ def read_sidecar(model_path: str | os.PathLike) -> ModelInput | None:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"The description cannot be read. Received: {path} ({error})") from error
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         if content["preprocessing"] is None:
             return None
         record = _record(content["preprocessing"])
@@ -84,8 +84,13 @@ def read_sidecar(model_path: str | os.PathLike) -> ModelInput | None:
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"Not a description written by care_keras.convert. Received: {path} ({error!r})"
+            "Not a description written by care_keras.convert. "
+            f"Received: {path} ({_short(repr(error))})"
         ) from error
+
+
+def _short(text):
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def _record(described):

@@ -43,3 +43,29 @@ def test_values_of_other_images():
         check_channels(1, (0.0, 0.0, 0.5), None)
     with pytest.raises(ValueError, match="takes RGB images: .* three values each. Received: 2"):
         check_channels(3, None, (2.0,))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"height": 2.5},
+        {"height": "8"},
+        {"width": None},
+        {"width": True},
+        {"height": 0},
+        {"mean": "555"},
+        {"mean": (0, 0, 10**400)},
+        {"mean": (0, float("nan"), 0)},
+        {"mean": 3},
+        {"std": (1, float("inf"), 1)},
+        {"std": (None, 1, 1)},
+        {"mean": (0,) * 1000, "std": (1,) * 1000},
+        {"crop_ratio": "1"},
+        {"crop_ratio": float("nan")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_values_that_are_no_numbers(changes):
+    with pytest.raises(ValueError) as error:
+        Preprocessing(**{"height": 8, "width": 8} | changes)
+    assert "Received: " in str(error.value) and len(str(error.value)) < 400
