@@ -7,6 +7,7 @@ were evaluated with does.
 import io
 import math
 import os
+import warnings
 
 import numpy as np
 from PIL import Image
@@ -14,11 +15,17 @@ from PIL import Image
 from care_keras.data.record import Preprocessing
 from care_keras.data.upright import turn_of
 
+# Of a resized image, 256 MiB in Pillow: a strip a thousand times as long as high meets it.
+_MOST_PIXELS = 2**26
+
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
     "nearest": Image.Resampling.NEAREST,
 }
+
+# Pillow warns of what it reads around, such as a damaged tag beside the pixels.
+warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
 
 def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
@@ -41,14 +48,22 @@ def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
     name = f"{len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
     try:
         with Image.open(stream) as image:
+            _check_size(*image.size)
             # Of a TIFF it turns the pixels, and forgets the orientation, as they are loaded.
             image.load()
             turn = turn_of(image)
             image = _in_8_bits(image)
             return np.asarray(image if turn is None else image.transpose(turn))
-    # Pillow's decoders raise many types on damaged files; a bomb is refused too.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"Cannot decode the image. Received: {name} ({error})") from error
+    # Pillow's decoders raise whatever the damaged part leads to.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(f"Cannot decode the image. Received: {name} ({reason})") from error
+
+
+def _check_size(width: int, height: int) -> None:
+    """Refuses what Pillow itself only warns of: 89 million pixels, which take 1 GB on the way."""
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are more than Image.MAX_IMAGE_PIXELS")
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
@@ -94,6 +109,11 @@ def resize_and_crop(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarr
         resized = (max(crop_width, target_height * width // height), target_height)
     else:
         resized = (target_width, max(crop_height, target_width * height // width))
+    if math.prod(resized) > _MOST_PIXELS:
+        raise ValueError(
+            f"The image would become {resized[0]} x {resized[1]} pixels before its centre is cut "
+            f"out. Received: {width} x {height} pixels, crop_ratio={preprocessing.crop_ratio:g}"
+        )
     image = resize(image, resized[::-1], preprocessing.interpolation)
     top = round((image.shape[0] - crop_height) / 2)
     left = round((image.shape[1] - crop_width) / 2)

@@ -1,4 +1,8 @@
 import io
+import os
+import subprocess
+import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -282,3 +286,69 @@ def test_grey_before_it_is_resized(photo):
     grey = Image.fromarray(photo).convert("L").resize((32, 20), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(pixels[..., 0], np.asarray(grey)[:, 1:31])
     np.testing.assert_allclose(prepare(photo, record), (pixels / 255 - 0.5) / 0.25, atol=1e-6)
+
+
+def png(*chunks):
+    """A PNG of such chunks, their checksums right."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, data in chunks:
+        check = zlib.crc32(kind + data).to_bytes(4, "big")
+        parts += [len(data).to_bytes(4, "big"), kind, data, check]
+    return b"".join(parts)
+
+
+def head(width, height, depth=8, kind=2):
+    sizes = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"IHDR", sizes + bytes((depth, kind, 0, 0, 0))
+
+
+PIXELS = (b"IDAT", zlib.compress(bytes(100)))
+DAMAGED = {
+    # What Pillow's readers let through as they find it: struct.error, IndexError, EOFError, ...
+    "short head": png((b"IHDR", b"\0\0"), PIXELS),
+    "short ICC profile": png(head(4, 4), (b"iCCP", b""), PIXELS),
+    "no pixels": png(head(4, 4), (b"IEND", b"")),
+    "wide TIFF": b"II*\0\x08\0\0\0\x01\0\0\x01\x04\0\xff\xff\xff\xff\0\0\0\0\0\0\0\0",
+    "GIF cut": b"GIF89a\x04\0\x04\0\xf0",
+    "PPM without size": b"P6 ",
+    "PPM of words": b"P6 a b c\n",
+    "more than Pillow takes": png(head(20_000, 20_000), PIXELS),
+    "more than Pillow takes without a word": png(head(10_000, 10_000), PIXELS),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_files_are_one_line(kind, recwarn):
+    with pytest.raises(ValueError, match="^Cannot decode the image. Received: ") as error:
+        decode_image(DAMAGED[kind])
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_what_is_damaged_beside_the_pixels_is_not_told():
+    """Pillow warns of a tag that it cannot read, in two lines of its own source."""
+    exif = Image.Exif()
+    exif[0x9286] = b"x" * 20
+    content = encoded(Image.new("RGB", (4, 4)), "JPEG", exif=exif).replace(
+        b"\0\0\0\x14", b"\0\0\xff\xff"
+    )
+    code = (
+        "import sys; from care_keras.data.preprocessing import decode_image; "
+        "print(decode_image(sys.stdin.buffer.read()).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=content,
+        env=os.environ | {"CARE_KERAS_COMMAND": "1"},
+        capture_output=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == (b"(4, 4, 3)\n", b"")
+
+
+def test_a_strip_does_not_become_a_wall():
+    """Of 1 x 50,000 pixels a height of 256 would make 3.3 thousand million."""
+    strip = np.zeros((1, 50_000, 3), np.uint8)
+    with pytest.raises(ValueError, match="The image would become .* Received: 50000 x 1 pixels"):
+        resize_and_crop(strip, Preprocessing(224, 224))
+    with pytest.raises(ValueError, match="crop_ratio=1e-06"):
+        resize_and_crop(strip[:, :1], Preprocessing(8, 8, crop_ratio=1e-6))
