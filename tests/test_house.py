@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # as a whole is one unit; of the others each module is.
 ORDER = [
     "care_keras.files",
+    "care_keras.json_shape",
     "care_keras.console",
     "care_keras.pictures",
     "care_keras.metrics",
@@ -67,6 +68,7 @@ ORDER = [
     "tflite.stress",
     "tflite",
     "android_bench.phone",
+    "android_bench.record_shapes",
     "android_bench.records",
     "android_bench.run",
     "android_bench.report",

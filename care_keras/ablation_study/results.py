@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 import re
 
 from care_keras.ablation_study.runs import BASE, VARIANTS, model_name, read_result
 from care_keras.console.cli import UserError
+from care_keras.files import parse_json
 from care_keras.loading import load_any
 from care_keras.models import ABLATIONS
 from care_keras.models.complexity import Complexity, complexity
@@ -132,7 +132,7 @@ def collect(folder: pathlib.Path) -> StudyResult:
 
 def _settings(path):
     try:
-        settings = json.loads((path / "config.json").read_text())
+        settings = parse_json((path / "config.json").read_text())
         return settings | {"model": str(settings["model"])}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path / 'config.json'} does not hold the settings of a run") from error

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import fcntl
-import json
 import pathlib
 import shlex
 import subprocess
@@ -12,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from care_keras.console.cli import UserError
+from care_keras.files import parse_json
+from care_keras.json_shape import misfit, number, text, whole
 from care_keras.models import ABLATIONS
 from care_keras.models.config import BASE_CONFIGS
 from care_keras.training.config import TrainingConfig
@@ -20,6 +21,8 @@ from care_keras.training.run.folder import RunFolder
 
 BASE = "base"
 VARIANTS = (BASE, *ABLATIONS)
+# What tables are made of.
+_RESULT = {"top1": number, "evaluated_on": text, "images": whole}
 # Exit code of a command that was used wrongly.
 _BAD_USE = 2
 
@@ -96,8 +99,8 @@ def plan_runs(
 def read_result(run_dir: pathlib.Path) -> dict | None:
     """What the trainer wrote at the end of a run; `None` if it has not, or not whole."""
     with contextlib.suppress(OSError, ValueError):
-        result = json.loads((run_dir / "result.json").read_text())
-        if isinstance(result, dict) and isinstance(result.get("top1"), float):
+        result = parse_json((run_dir / "result.json").read_text())
+        if misfit(result, _RESULT) is None and 0 <= result["top1"] <= 1:
             return result
     return None
 

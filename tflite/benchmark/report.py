@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from care_keras.files import parse_json
+from care_keras.json_shape import each, maybe, misfit, positive, text, whole
 from tflite.benchmark.engine import Engine, RoundPlan
 from tflite.benchmark.latency import Candidate, Latency
 from tflite.benchmark.machine import describe_machine, load_average, now
@@ -17,6 +19,22 @@ from tflite.benchmark.thread_check import ThreadCheck
 from tflite.benchmark_tool.profile import OpProfile
 
 SCHEMA = "care_keras.tflite.latency/1"
+# What of a report is read again.
+_SHAPE = {
+    "schema": lambda value: value == SCHEMA,
+    "date": text,
+    "machine": {"cpu": maybe(text)},
+    "versions": each(text),
+    "settings": {"engine": text, "xnnpack": lambda value: isinstance(value, bool)},
+    "models": [
+        {
+            "file": text,
+            "threads": whole,
+            "input_shapes": maybe(each([whole])),
+            "rounds_ms": lambda value: bool(value) and misfit(value, [positive]) is None,
+        }
+    ],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,26 +105,17 @@ def read_report(path: pathlib.Path) -> dict:
         ValueError: If there is none or it is something else.
     """
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(path.read_text())
     except OSError as error:
         raise ValueError(
             f"The old report cannot be read. Received: {path} ({error.strerror})"
         ) from error
     except ValueError as error:
         raise ValueError(f"The old report is no JSON. Received: {path} ({error})") from error
-    try:
-        if content["schema"] != SCHEMA:
-            raise KeyError("schema")
-        _ = content["machine"]["cpu"], content["date"], content["versions"].items()
-        _ = content["settings"]["engine"], content["settings"]["xnnpack"]
-        for entry in content["models"]:
-            _ = _old_key(entry)
-            if not entry["rounds_ms"] or not min(entry["rounds_ms"]) > 0:
-                raise KeyError("rounds_ms")
-    except (KeyError, TypeError, AttributeError) as error:
+    if wrong := misfit(content, _SHAPE):
         raise ValueError(
-            f"The old report is none of python -m tflite.benchmark. Received: {path}"
-        ) from error
+            f"The old report is none of python -m tflite.benchmark. Received: {path} ({wrong})"
+        )
     return content
 
 
@@ -184,7 +193,7 @@ def sidecar_top1(model_path: pathlib.Path) -> float | None:
     `None` if there is no such figure, or the JSON is of another file by its sum.
     """
     try:
-        content = json.loads(model_path.with_suffix(".json").read_text())
+        content = parse_json(model_path.with_suffix(".json").read_text())
         # The last one is the file itself; others were run to compare with.
         top1 = content["check"]["files"][-1]["top1"]
         same = content["sha256"] == hashlib.sha256(model_path.read_bytes()).hexdigest()

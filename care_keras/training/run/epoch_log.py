@@ -78,7 +78,7 @@ def _numbers(row):
         numbers = {name: float(value) for name, value in row.items() if value}
         return numbers | {"epoch": int(numbers["epoch"])}
     # Rows that are too long have a list under `None`.
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

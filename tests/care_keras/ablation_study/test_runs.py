@@ -28,9 +28,15 @@ def test_what_is_finished_is_not_trained_again(study):
     assert study.train(seeds=[0]) == ([], ["nano-0", "nano_sym-0"])
     assert study.train() == ([], ["nano-1", "nano_sym-1"])
     assert study.train() == ([], [])
-    # Half a result is none.
-    (study.folder / "sym-seed1" / "result.json").write_text('{"top1": 0.')
-    assert study.train() == ([], ["nano_sym-1"])
+    # Half a result is none, nor is one of which no table can be made.
+    for content in (
+        '{"top1": 0.',
+        '{"top1": 0.5}',
+        '{"top1": 7.0, "evaluated_on": "x"}',
+        "[" * 10**5,
+    ):
+        (study.folder / "sym-seed1" / "result.json").write_text(content)
+        assert study.train() == ([], ["nano_sym-1"])
 
 
 def test_the_trainer_gets_every_setting(study):

@@ -153,6 +153,7 @@ def test_a_report_of_other_files(files, tmp_path):
         ("[]", "none of python -m tflite.benchmark"),
         ('{"schema": "other"}', "none of python -m tflite.benchmark"),
         ('{"schema": "care_keras.tflite.latency/1"}', "none of python -m tflite.benchmark"),
+        ("[" * 200_000, "is no JSON"),
     ],
 )
 def test_what_is_no_report(tmp_path, text, message):
@@ -162,6 +163,46 @@ def test_what_is_no_report(tmp_path, text, message):
         read_report(path)
     with pytest.raises(ValueError, match="cannot be read. Received: .*No such file"):
         read_report(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("date",), 3),
+        (("machine", "cpu"), []),
+        (("versions",), {"numpy": 2}),
+        (("settings", "xnnpack"), "yes"),
+        (("models", 0, "file"), ["a.tflite"]),
+        (("models", 0, "threads"), None),
+        (("models", 0, "input_shapes"), {"x": "1x8"}),
+        (("models", 0, "rounds_ms"), []),
+        (("models", 0, "rounds_ms"), {"1": 1}),
+        (("models", 0, "rounds_ms"), [1.0, float("inf")]),
+        (("models", 0, "rounds_ms"), [1.0, 0.0]),
+        (("models", 0, "rounds_ms"), [10**400]),
+    ],
+)
+def test_a_report_that_was_changed(tmp_path, place, value):
+    content = {
+        "schema": "care_keras.tflite.latency/1",
+        "date": "2026-01-01",
+        "machine": {"cpu": "a CPU"},
+        "versions": {"numpy": "2.4.6"},
+        "settings": {"engine": "litert", "xnnpack": True},
+        "models": [{"file": "a", "threads": 1, "input_shapes": {"x": [1]}, "rounds_ms": [1.5]}],
+    }
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(content))
+    assert read_report(path) == content
+    holder = content
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        ValueError, match="none of python -m tflite.benchmark. Received: .*old.json"
+    ):
+        read_report(path)
 
 
 def test_accuracy_from_the_sidecar(files):

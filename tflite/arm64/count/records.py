@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from care_keras.files import read_bytes
+from care_keras.files import parse_json, read_bytes
 from tflite.arm64.count.instructions import CLASSES, Counts
 
 
@@ -86,8 +86,8 @@ def read_records(path: str | os.PathLike) -> list[Record]:
     """
     content = read_bytes(path)
     try:
-        return [_record(entry) for entry in json.loads(content)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return [_record(entry) for entry in parse_json(content)]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(
             "The file is none that python -m tflite.arm64 --count has written. "
             f"Received: {os.fspath(path)}"

@@ -66,3 +66,10 @@ def test_rows_that_are_none(tmp_path):
     assert read_log(path) == [{"epoch": 1, "loss": 0.5}, {"epoch": 4}]
     path.write_bytes(bytes(range(256)))
     assert read_log(path) == []
+
+
+@pytest.mark.parametrize("epoch", ["inf", "nan", "1e400", "-", "", "9" * 5000])
+def test_an_epoch_that_is_no_number(tmp_path, epoch):
+    path = tmp_path / "log.csv"
+    path.write_text(f"epoch,loss\n1,2.5\n{epoch},2.0\n3,inf\n")
+    assert [row["epoch"] for row in read_log(path)] == [1, 3]

@@ -96,3 +96,11 @@ def test_a_comparison_as_a_table():
 def test_runs_of_other_files_cannot_be_compared():
     with pytest.raises(ValueError, match=r"no file.*Received: a.tflite.* before, b"):
         compare([record()], [record("b")])
+
+
+@pytest.mark.parametrize("number", ["1e400", "NaN", '"x"', "null", "[" * 200_000])
+def test_counts_that_are_none(tmp_path, number):
+    path = tmp_path / "other.json"
+    path.write_text(to_json([record(dot=123456)]).replace("123456", number))
+    with pytest.raises(ValueError, match=r"arm64 --count has written. Received: .*other.json$"):
+        read_records(path)
