@@ -5,6 +5,9 @@ import os
 import pathlib
 from collections.abc import Iterable
 
+from android_bench.record_shapes import misfit_of_records
+from care_keras.files import parse_json
+from care_keras.json_shape import misfit, text
 from tflite.benchmark.machine import now
 
 SCHEMA = "care_keras.android_bench/1"
@@ -65,23 +68,28 @@ def read_records(path: str | os.PathLike) -> list[dict]:
     """
     path = pathlib.Path(path)
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise ValueError(
             f"The records cannot be read. Received: {path} ({error.strerror})"
         ) from error
     records = []
-    for number, line in enumerate(text.split("\n")[:-1], 1):
+    for number, line in enumerate(lines.split("\n")[:-1], 1):
         try:
-            record = json.loads(line)
-            _ = record["kind"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"Line {number} of {path} is no record. Received: {line[:80]!r}"
-            ) from error
+            record = parse_json(line, strict=True)
+        except ValueError:
+            record = None
+        if misfit(record, {"kind": text}):
+            raise ValueError(f"Line {number} of {path} is no record. Received: {line[:80]!r}")
         records.append(record)
-    if not records or records[0].get("schema") != SCHEMA:
+    head = records[0] if records else {}
+    if head.get("schema") != SCHEMA or head["kind"] != "run":
         raise ValueError(f"The file is none of python -m android_bench run. Received: {path}")
+    if found := misfit_of_records(records):
+        raise ValueError(
+            f"The records are not as python -m android_bench run writes them: {found}. "
+            f"Received: {path}"
+        )
     return records
 
 

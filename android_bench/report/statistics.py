@@ -150,7 +150,8 @@ def _statistics(group, maxima, generator):
     limits = [limit for one in rounds if (limit := _limit(one, maxima)) is not None]
     # The probe prints how many nodes a delegate runs, rounds only whether it runs all.
     told = [one["delegation"] for one in probes + rounds + failed if one["delegation"]]
-    delegation = Delegation(**told[0]) if told else None
+    names = [field.name for field in dataclasses.fields(Delegation)]
+    delegation = Delegation(**{name: told[0][name] for name in names}) if told else None
     return CellStatistics(
         **{name: first[name] for name in ("serial", "label", "sha256", "delegate")},
         threads=first["threads"],

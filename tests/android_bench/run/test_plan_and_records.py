@@ -54,7 +54,7 @@ def test_records_survive_a_cut_line(tmp_path):
         path.write_bytes(whole[:-cut])
         assert len(read_records(path)) == 3
         with RecordFile(path) as file:
-            file.append("cell", text="nächste \ud800")
+            file.append("noted", text="nächste \ud800")
         records = read_records(path)
         assert len(records) == 4 and records[-1]["text"].startswith("nächste")
     path.write_bytes(whole.replace(b'{"kind": "device"', b'{"kind" "device"'))
