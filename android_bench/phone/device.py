@@ -7,6 +7,8 @@ from android_bench.phone.connection import Phone
 
 _CPU = "/sys/devices/system/cpu"
 _THERMAL = "/sys/class/thermal"
+# Of a mask as taskset takes it; no phone comes near.
+_MOST_CORES = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +115,10 @@ def describe(phone: Phone) -> Device:
     """
     properties = parse_properties(phone.shell(["getprop"]).stdout)
     possible = read_files(phone, [f"{_CPU}/possible"]).get(f"{_CPU}/possible", "")
-    numbers = parse_numbers(possible) if possible else ()
+    try:
+        numbers = parse_numbers(possible)
+    except ValueError:
+        numbers = ()
     files = [f"{_CPU}/cpu{number}/cpufreq/cpuinfo_max_freq" for number in numbers]
     frequencies = read_files(phone, files)
     zones = [
@@ -123,21 +128,20 @@ def describe(phone: Phone) -> Device:
     ]
     types = read_files(phone, [f"{_THERMAL}/{zone}/type" for zone in zones])
     facts = read_files(phone, ["/proc/meminfo", "/proc/version"], "")
-    memory = re.search(r"MemTotal:\s+(\d+) kB", facts.get("/proc/meminfo", ""))
+    memory = re.search(r"MemTotal:\s+(\d{1,15}) kB", facts.get("/proc/meminfo", ""))
     gpu = re.search(r"^\s*GLES: (.+)$", _surface_flinger(phone), re.MULTILINE)
-    sdk = properties.get("ro.build.version.sdk", "")
     return Device(
         serial=phone.serial,
         manufacturer=properties.get("ro.product.manufacturer"),
         model=properties.get("ro.product.model"),
         soc=_soc(properties),
         android=properties.get("ro.build.version.release"),
-        sdk=int(sdk) if sdk.isdigit() else None,
+        sdk=integer(properties.get("ro.build.version.sdk")),
         fingerprint=properties.get("ro.build.fingerprint"),
         kernel=facts.get("/proc/version", "").partition("\n")[0] or None,
         abis=tuple(filter(None, properties.get("ro.product.cpu.abilist", "").split(","))),
         cores=tuple(
-            Core(number, _integer(frequencies.get(path)))
+            Core(number, integer(frequencies.get(path)))
             for number, path in zip(numbers, files, strict=True)
         ),
         memory_mib=int(memory[1]) // 1024 if memory else None,
@@ -168,12 +172,26 @@ def parse_properties(text: str) -> dict[str, str]:
 
 
 def parse_numbers(text: str) -> tuple[int, ...]:
-    """`"0-3,6"` -> `(0, 1, 2, 3, 6)`."""
+    """`"0-3,6"` -> `(0, 1, 2, 3, 6)`.
+
+    Raises:
+        ValueError: If it is no such list, of cores that a phone can have.
+    """
     numbers: set[int] = set()
     for part in text.strip().split(","):
-        low, _, high = part.partition("-")
-        numbers.update(range(int(low), int(high or low) + 1))
+        low, dash, high = part.partition("-")
+        first = integer(low)
+        last = integer(high) if dash else first
+        if first is None or last is None or last >= _MOST_CORES:
+            raise ValueError(f"Cores are numbered as in 4-6 or 0,7. Received: {text[:80]!r}")
+        numbers.update(range(first, last + 1))
     return tuple(sorted(numbers))
+
+
+def integer(text: str | None) -> int | None:
+    """A number that a phone tells, if it is one: digits alone, of a length that figures have."""
+    text = (text or "").strip()
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
 def mask_of(cores: tuple[int, ...]) -> str:
@@ -192,7 +210,3 @@ def _soc(properties):
 def _surface_flinger(phone):
     finished = phone.shell(["dumpsys", "SurfaceFlinger"])
     return finished.stdout if finished.exit_code == 0 else ""
-
-
-def _integer(text):
-    return int(text) if text and text.strip().isdigit() else None

@@ -6,12 +6,14 @@ import re
 import time
 
 from android_bench.phone.connection import Phone
-from android_bench.phone.device import Device, read_files
+from android_bench.phone.device import Device, integer, read_files
 
 _CPU = "/sys/devices/system/cpu"
 # Types of thermal zones that stand for the processor, as the makers of SoCs name them.
 _PROCESSOR = re.compile(r"cpu|soc|tsens|apc|mtktscpu|cluster|\bbig\b|\blittle\b|\bmid\b", re.I)
-_TEMPERATURE = re.compile(r"Temperature\{mValue=([-\d.]+), mType=(-?\d+), mName=([^,}]+)")
+_TEMPERATURE = re.compile(
+    r"Temperature\{mValue=(-?\d{1,9}(?:\.\d*)?), mType=(-?\d{1,9}), mName=([^,}]+)"
+)
 # Of android.hardware.thermal.TemperatureType.
 _KINDS = {0: "cpu", 1: "gpu", 2: "battery", 3: "skin"}
 
@@ -72,15 +74,15 @@ def read_state(phone: Phone, device: Device) -> State:
         phone, [f"{_CPU}/cpu{core}/cpufreq/{name}" for core in cores for name in names] + zones
     )
     temperatures, kinds = _temperatures(thermal, files, device.thermal_zones)
-    status = re.search(r"Thermal Status: (\d+)", thermal)
+    status = re.search(r"Thermal Status: (\d{1,9})\b", thermal)
     wakefulness = re.search(r"mWakefulness=(\w+)", power)
     saver = _output(phone, ["settings", "get", "global", "low_power"]).strip()
     battery_temperature = _field(battery, "temperature")
     frequencies = [
         {
-            str(core): int(value)
+            str(core): value
             for core in cores
-            if (value := files.get(f"{_CPU}/cpu{core}/cpufreq/{name}", "")).strip().isdigit()
+            if (value := integer(files.get(f"{_CPU}/cpu{core}/cpufreq/{name}"))) is not None
         }
         for name in names[:2]
     ]
@@ -112,7 +114,7 @@ def _temperatures(thermal, files, zones):
             temperatures[name], kinds[name] = float(value), _KINDS.get(int(kind), "other")
     for zone, kind in zones.items():
         text = files.get(f"/sys/class/thermal/{zone}/temp", "").strip()
-        if not re.fullmatch(r"-?\d+", text):
+        if not re.fullmatch(r"-?[0-9]{1,15}", text):
             continue
         # Kernels give thousandths of a degree; some older ones tenths or whole degrees.
         value = float(text)
@@ -135,7 +137,7 @@ def _hottest(temperatures, kinds, kind):
 
 
 def _field(text, name):
-    found = re.search(rf"^\s*{name}: (-?\d+)$", text, re.MULTILINE)
+    found = re.search(rf"^\s*{name}: (-?\d{{1,9}})$", text, re.MULTILINE)
     return int(found[1]) if found else None
 
 

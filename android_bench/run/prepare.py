@@ -98,7 +98,11 @@ def check_pinning(phone: Phone, cores: tuple[int, ...]) -> None:
         ["taskset", mask_of(cores), "grep", "-sH", "Cpus_allowed_list", "/proc/self/status"]
     )
     allowed = finished.stdout.strip().rpartition(":")[2].strip()
-    if finished.exit_code or not allowed or parse_numbers(allowed) != cores:
+    try:
+        pinned = not finished.exit_code and parse_numbers(allowed) == cores
+    except ValueError:
+        pinned = False
+    if not pinned:
         wanted = ",".join(map(str, cores))
         raise CommandError(
             f"{phone.serial} does not run programs on the cores {wanted} as asked "

@@ -24,7 +24,7 @@ _TABLE = re.compile(r"^=+ BENCHMARK RESULTS =+")
 _HUNDREDTHS = r"(\d+\.\d\d|-?nan)"
 _FIGURE = re.compile(
     rf"^(Model initialization|Warmup \(first\)|Warmup \(avg\)|Inference \((?:avg|min|max)\)): +"
-    rf"{_HUNDREDTHS} ms(?: \((\d+) runs\))?\s*$"
+    rf"{_HUNDREDTHS} ms(?: \((\d{{1,15}}) runs\))?\s*$"
 )
 _DEVIATION = re.compile(rf"^Inference \(std\): +{_HUNDREDTHS}\s*$")
 _SIZE = re.compile(r"^(Init footprint|Overall footprint|Peak memory): +(\d+\.\d\d) MB\s*$")

@@ -11,19 +11,19 @@ import re
 # Three wordings of the same: releases before 2020, later ones, and "not at all".
 _APPLIED = re.compile(
     r"(?:Explicitly applied|Applied) (.+?) delegate, and the model graph will be "
-    r"(completely|partially) executed (?:by|w/) the delegate(?: w/ (\d+) delegate kernels)?"
+    r"(completely|partially) executed (?:by|w/) the delegate(?: w/ (\d{1,15}) delegate kernels)?"
 )
 _NOT_APPLIED = re.compile(
     r"Though (.+?) delegate is explicitly applied, the model graph will not be executed"
 )
 _REPLACING = re.compile(
-    r"Replacing (\d+)(?: out of (\d+))? node\(s\) with delegate \((.+?)\) node, "
-    r"yielding (\d+) partitions(?: for (.+?)\.?$)?"
+    r"Replacing (\d{1,15})(?: out of (\d{1,15}))? node\(s\) with delegate \((.+?)\) node, "
+    r"yielding (\d{1,15}) partitions(?: for (.+?)\.?$)?"
 )
 # What a compiler plugin took from the graph before the runtime saw it: then the runtime counts
 # one operation for each part. LiteRT 2.2.0, litert/compiler/plugin/compiler_plugin.cc.
 _COMPILED = re.compile(
-    r"Partitioned subgraph<(\d+)>, selected (\d+) ops, from a total of (\d+) ops"
+    r"Partitioned subgraph<(\d{1,15})>, selected (\d{1,15}) ops, from a total of (\d{1,15}) ops"
 )
 # LiteRT's program prints it for --use_npu alone.
 _NPU_REQUESTED = re.compile(r"^dispatch_library_path: ")
@@ -36,9 +36,11 @@ _EXTERNAL = re.compile(r"External delegate path: \[.+\]")
 _UNCONSUMED = re.compile(r"Unconsumed cmdline flags: (.*)")
 _UNCONSUMED_DELEGATE = re.compile(r"--use_(\w+?)(?:=(?:true|1))?$")
 # From --print_preinvoke_state and --print_postinvoke_state.
-_SUBGRAPH = re.compile(r"Subgraph-(\d+) has \d+ tensors and (\d+) nodes")
-_PLAN = re.compile(r"Execution plan as the list of (\d+) nodes invoked in-order")
-_DELEGATE_NODE = re.compile(r"Node (\d+) is a (.+?) node \(.*\), which has delegated (\d+) nodes")
+_SUBGRAPH = re.compile(r"Subgraph-(\d{1,15}) has \d+ tensors and (\d{1,15}) nodes")
+_PLAN = re.compile(r"Execution plan as the list of (\d{1,15}) nodes invoked in-order")
+_DELEGATE_NODE = re.compile(
+    r"Node (\d{1,15}) is a (.+?) node \(.*\), which has delegated (\d{1,15}) nodes"
+)
 
 
 @dataclasses.dataclass(frozen=True)

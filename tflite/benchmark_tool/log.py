@@ -29,7 +29,7 @@ _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
 # LiteRT's program names the file in other words.
 _GRAPH = re.compile(r"Graph: \[(.*)\]|^Loading model from: (.*)")
 _SIZE = re.compile(rf"The input model file size \(MB\): ({_NUMBER})")
-_THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference): \[(-?\d+)\]")
+_THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference): \[(-?\d{1,15})\]")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from care_keras.files import printable
+
 # What comes before the message in a line of logcat (threadtime, brief, Android Studio's), of
 # Xcode, of glog, of the tool itself, and of LiteRT's logger, which names the place in its source
 # (`LITERT_LOG` in LiteRT 2.2.0's litert/c/internal/litert_logging.h).
@@ -42,7 +44,7 @@ def failure_reason(text: str) -> str:
     telling = [line for line in errors if not line.startswith("usage:")]
     # LiteRT's program, built for use, warns of what it could not load and then just fails.
     warnings = [line for line in messages(text, WARNINGS) if _BEFORE_LOG not in line]
-    return " ".join(telling or errors or warnings)[:_QUOTED] or tail(text)
+    return printable(" ".join(telling or errors or warnings))[:_QUOTED] or tail(text)
 
 
 def messages(text: str, levels: Sequence[str]) -> tuple[str, ...]:
@@ -66,4 +68,4 @@ def damaged(what: str, text: str) -> ValueError:
 def tail(text: str) -> str:
     """The end of an output as one line that is fit to be shown."""
     lines = [line.strip() for line in text.replace("\r", "").split("\n") if line.strip()]
-    return " | ".join(lines[-3:])[-_QUOTED:] if lines else "no output"
+    return printable(" | ".join(lines[-3:]))[-_QUOTED:] or "no output"

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 
-from tflite.benchmark_tool.messages import message_lines
+from tflite.benchmark_tool.messages import message_lines, tail
 
 _PHASES = {
     "Profiling Info for Benchmark Initialization": "initialization",
@@ -19,7 +19,7 @@ _PART = re.compile(r"(Delegate internal|(?:Primary graph|Subgraph) \(.*?\)(?= pr
 # Not the head of LiteRT's results.
 _TABLE = re.compile(r"={5,} (?!BENCHMARK RESULTS)(.+?) ={5,}")
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
-_NODES = re.compile(r"Number of nodes executed: (\d+)")
+_NODES = re.compile(r"Number of nodes executed: (\d{1,15})")
 _END = re.compile(r"^(?:Subgraph .*\) )?\d+ nodes observed")
 # Where all runs took as long, or there was but one, no average is printed.
 _AVERAGE = re.compile(
@@ -135,7 +135,7 @@ def parse_profile(text: str) -> tuple[OpProfile, ...]:
             if nodes != len(ops) and (nodes is not None or strange):
                 raise ValueError(
                     f"A profile says that {nodes} nodes were executed and lists {len(ops)}. "
-                    f"Received: {(strange or line).strip()!r}"
+                    f"Received: {tail(strange or line)!r}"
                 )
             profiles.append(OpProfile(phase, part, average_us, tuple(ops)))
             table = None
@@ -174,7 +174,8 @@ class _RowReader:
         missing = {"node type", "avg ms", "name"} - set(self._columns)
         if missing:
             raise ValueError(
-                f"The header of a profile lacks {sorted(missing)}. Received: {header.strip()!r}"
+                f"The header of a profile lacks {sorted(missing)}. "
+                f"Received: {header.strip()[:300]!r}"
             )
         numbers = len(self._columns) - 2
         self._row = re.compile(
@@ -189,9 +190,11 @@ class _RowReader:
         values = [float(value) for value in re.findall(_NUMBER, found["numbers"])]
         row = {
             # Shares of a run that took no time.
-            column: None if math.isnan(value) else value
-            for column, value in zip(self._columns[1:-1], values, strict=True)
+            column: value if math.isfinite(value) else None
+            for column, value in zip(self._columns[1:-1], values, strict=False)
         }
+        if row.get("avg ms") is None or row.get("times called", 1) is None:
+            return None
         return OpTime(
             node_type=found["type"].strip(),
             name=found["name"].strip().replace("\t", ","),
@@ -205,5 +208,5 @@ class _RowReader:
 
 def _cut(ops, line):
     return (
-        f"A profile is cut after {len(ops)} rows. Received: {line.strip()!r} as the last line of it"
+        f"A profile is cut after {len(ops)} rows. Received: {tail(line)!r} as the last line of it"
     )

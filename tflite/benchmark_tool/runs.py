@@ -55,7 +55,10 @@ def read_runs(lines: list[str], text: str) -> list[RunStatistics]:
 
 def _read(line, text):
     values = {name: float(value) for name, value in _FIELD.findall(line)}
-    count = int(values["count"])
+    count = values["count"]
+    if not math.isfinite(count):
+        raise damaged(f"has a cut or damaged line {line[:200]!r}", text)
+    count = int(count)
     if count == 0:
         # A dry run prints percentiles of 0.
         return RunStatistics(count=0)
@@ -68,7 +71,7 @@ def _read(line, text):
     # An average of six digits may lie outside by its rounding.
     inside = low * (1 - 1e-5) <= average <= high * (1 + 1e-5)
     if not inside or ordered != sorted(ordered):
-        raise damaged(f"has a cut or damaged line {line!r}", text)
+        raise damaged(f"has a cut or damaged line {line[:200]!r}", text)
     return RunStatistics(
         count=count,
         **{

@@ -1,7 +1,14 @@
 import pytest
 
-from android_bench.phone.device import describe, mask_of, parse_numbers, parse_properties
+from android_bench.phone.device import (
+    describe,
+    integer,
+    mask_of,
+    parse_numbers,
+    parse_properties,
+)
 from android_bench.phone.state import read_state
+from tflite.child.program import Finished
 
 
 def test_all_that_a_phone_is(phone):
@@ -68,3 +75,52 @@ def test_state_of_a_phone_that_tells_little(phone, fake):
     assert set(device.thermal_zones.values()) == {""}
     state = read_state(phone, device)
     assert state.temperatures["thermal_zone0"] == 30.0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "0-", "-3", "0-99999999999", "\u00b2", "9" * 5000, "1024"]
+)
+def test_numbers_of_cores_that_no_phone_has(text):
+    with pytest.raises(ValueError, match="^Cores are numbered .* Received: ") as error:
+        parse_numbers(text)
+    assert len(str(error.value)) < 200
+
+
+def test_numbers_that_are_none():
+    assert [
+        integer(text) for text in ("7\n", " 12 ", "-1", "\u00b2", "", None, "9" * 16, "1_0")
+    ] == [*(7, 12, None, None, None, None, None, None)]
+
+
+class Answers:
+    """A phone whose shell says one thing, whatever it is asked."""
+
+    serial = "FAKE"
+
+    def __init__(self, text):
+        self.text = text
+
+    def shell(self, arguments):
+        return Finished(0, self.text, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/sys/devices/system/cpu/possible:0-99999999999",
+        "/sys/devices/system/cpu/possible:x",
+        "[ro.build.version.sdk]: [\u00b2]",
+        f"/proc/meminfo:MemTotal: {'9' * 5000} kB",
+        "Temperature{mValue=1.2.3, mType=0, mName=cpu}",
+        "Temperature{mValue=--1, mType=99999999999999999999, mName=cpu}",
+        f"Thermal Status: {'9' * 5000}",
+        f"  level: {'9' * 5000}",
+        "thermal_zone0\n/sys/class/thermal/thermal_zone0/temp:\u0663",
+    ],
+)
+def test_answers_that_make_no_sense_are_not_known(text):
+    phone = Answers(text)
+    device = describe(phone)
+    state = read_state(phone, device)
+    assert (device.cores, device.sdk, device.memory_mib) == ((), None, None)
+    assert (state.processor, state.thermal_status, state.battery_level) == (None, None, None)

@@ -237,3 +237,24 @@ def test_what_is_no_log_is_quoted(text, quoted):
         parse_log(text)
     with pytest.raises(ValueError, match="Received"):
         parse_log("\x00\ufffd\x1b[2J" * 400)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("count=10108", f"count={'9' * 400}"), ("count=10108", f"count={'9' * 5000}")],
+)
+def test_counts_beyond_all_measure(old, new):
+    with pytest.raises(ValueError, match="has a cut or damaged line") as error:
+        parse_log(read("run_04_peakmem_small_conv_f32").replace(old, new))
+    assert len(str(error.value)) < 1000
+
+
+def test_numbers_beyond_all_measure_are_not_told():
+    log = parse_log(f"Num threads: [{'9' * 5000}]\n{read('run_04_peakmem_small_conv_f32')}")
+    assert log.threads is None
+
+
+def test_what_a_terminal_would_obey_is_not_quoted():
+    with pytest.raises(ValueError, match="has no line") as error:
+        parse_log("\x1b]0;title\x07\0\u202e gone")
+    assert str(error.value).isprintable() and "\\x" not in str(error.value)

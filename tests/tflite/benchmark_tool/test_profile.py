@@ -133,3 +133,19 @@ def test_a_file_without_a_profile():
         ValueError, match="holds no profile of benchmark_model. Received: 'a,b 1,2'"
     ):
         read_profile_csv("a,b\n1,2\n")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e400"])
+def test_a_row_without_a_time_is_no_row(number):
+    text = "\n".join(
+        [
+            "============================== Run Order ==============================",
+            "[node type]\t[first]\t[avg ms]\t[%]\t[cdf%]\t[mem KB]\t[times called]\t[Name]",
+            f"ADD\t0.1\t{number}\t100%\t100%\t0\t1\t[a]:0",
+            "",
+            "Number of nodes executed: 1",
+            "1 nodes observed",
+        ]
+    )
+    with pytest.raises(ValueError, match="says that 1 nodes were executed and lists 0"):
+        parse_profile(text)

@@ -7,6 +7,7 @@ of it is imported here. Each compilation has a folder that goes with it.
 import csv
 import dataclasses
 import importlib.metadata
+import io
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 
 from care_keras.console.optional import require_installed
+from care_keras.files import read_bytes
 from care_keras.tflite_file import Graph, read_graph
 from tflite.audit.ethos_u.records import Estimate
 from tflite.child.program import last_line, run
@@ -102,8 +104,11 @@ def read_summary(path: str | os.PathLike) -> Estimate:
     Raises:
         ValueError: If it lacks something.
     """
-    with open(path, newline="") as stream:
-        row = next(csv.DictReader(stream), {})
+    content = read_bytes(path).decode(errors="replace")
+    try:
+        row = next(csv.DictReader(io.StringIO(content, newline="")), {})
+    except csv.Error as error:
+        raise ValueError(f"Vela's summary is no CSV: {error}. Received: {path}") from error
     try:
         return Estimate(
             cycles=round(float(row["cycles_total"])),
@@ -116,10 +121,10 @@ def read_summary(path: str | os.PathLike) -> Estimate:
                 name: round(1024 * float(row[f"{name}_memory_used"])) for name in _MEMORIES
             },
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"Vela's summary is not as it was: nothing to read in {error}. "
-            f"Received: the columns {', '.join(map(str, row))}"
+            f"Vela's summary is not as it was: nothing to read in {str(error)[:80]}. "
+            f"Received: the columns {', '.join(map(str, row))[:400]}"
         ) from error
 
 

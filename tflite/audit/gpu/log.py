@@ -14,8 +14,10 @@ _ADAPTER = re.compile(
 _NOT_LOADED = "GPU accelerator could not be loaded and registered"
 _SOURCE = re.compile(r"^\[\S+:\d+\] ")
 _REFUSED_HEAD = "Following operations are not supported by GPU delegate:"
-_COUNTS = re.compile(r"^(\d+) operations will run on the GPU, and the remaining (\d+) operations")
-_NO_COUNTS = re.compile(r"^No operations will run on the GPU, and all (\d+) operations")
+_COUNTS = re.compile(
+    r"^(\d{1,15}) operations will run on the GPU, and the remaining (\d{1,15}) operations"
+)
+_NO_COUNTS = re.compile(r"^No operations will run on the GPU, and all (\d{1,15}) operations")
 _FATAL = re.compile(r"^F\d{4} .*?\] (.+)$")
 _REFUSED = re.compile(r"^([A-Z][A-Z0-9_ ]*): (.+)$")
 

@@ -123,3 +123,14 @@ def test_accelerators_share_what_is_the_same():
     assert ethos_u_cell(audit, "ethos-u55-32") == "75.0%"
     assert ethos_u_cell(audit, "ethos-u85-256") == "failed"
     assert ethos_u_cell(None, "ethos-u55-32") is None
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e400", "x" * 200_000, "\udcff", ""])
+@pytest.mark.parametrize("column", ["cycles_total", "sram_memory_used"])
+def test_a_summary_of_no_numbers_is_told(tmp_path, column, value):
+    path = summary(tmp_path, COLUMNS)
+    text = path.read_text().replace(COLUMNS[column], value, 1)
+    path.write_text(text, errors="surrogateescape")
+    with pytest.raises(ValueError, match="^Vela's summary is") as error:
+        read_summary(path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 800
