@@ -12,12 +12,15 @@ import ml_dtypes  # noqa: F401
 import numpy as np
 
 from care_keras.console import optional
+from care_keras.files import printable
 
 # Where training scripts keep the weights, the first found taken: averaged
 # weights before the last step's, as the averaged ones are those evaluated.
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 _DATA_PARALLEL_PREFIX = "module."
 _STEP_COUNTER = "num_batches_tracked"
+# Names that a message lists, at most.
+_SHOWN = 5
 
 
 def load_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -100,8 +103,12 @@ def _read_torch(path):
         if not isinstance(name, str) or not _is_dense(torch, value)
     ]
     if strangers:
+        # A key is whatever can be one, a tensor for one, whose text has many lines.
+        named = [one if isinstance(one, str) else type(one).__name__ for one in strangers]
+        listed = ", ".join(f"{name[:80]!r}" for name in named[:_SHOWN])
+        more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
         raise ValueError(
-            f"The checkpoint's state dict holds entries that are no tensors: {strangers}. "
+            f"The checkpoint's state dict holds entries that are no tensors: {listed}{more}. "
             f"Received: path={str(path)!r}"
         )
     return {name: _to_array(torch, tensor) for name, tensor in state_dict.items()}
@@ -150,4 +157,4 @@ def _torch_fault(error):
 
 
 def _one_line(error):
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return printable(str(error).strip().partition("\n")[0][:200]) or type(error).__name__

@@ -10,9 +10,15 @@ import zipfile
 import numpy as np
 
 from care_keras.console.cli import UserError
-from care_keras.files import atomic_path, remove_leftovers
+from care_keras.files import atomic_path, parse_json, printable, remove_leftovers
+from care_keras.json_shape import anything, each, misfit, text, whole
 
 _HEADER = "header"
+_SHAPE = {
+    "position": lambda value: misfit(value, [whole]) is None and len(value) == 2,
+    "notes": each(anything),
+    "arrays": [text],
+}
 _NAME = re.compile(r"epoch(\d+)-step(\d+)\.npz")
 
 
@@ -119,21 +125,24 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            # As NumPy writes them: what is packed could take any amount of memory.
+            if any(one.compress_type != zipfile.ZIP_STORED for one in archive.infolist()):
+                raise ValueError("it is packed")
             damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"the checksum of {damaged.removesuffix('.npy')} is wrong")
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        header = json.loads(arrays.pop(_HEADER).tobytes())
+        header = parse_json(arrays.pop(_HEADER).tobytes())
+        if wrong := misfit(header, _SHAPE):
+            raise ValueError(f"its header lacks {wrong}")
         if list(arrays) != header["arrays"]:
             raise ValueError("arrays are missing")
         return Checkpoint(Position(*header["position"]), arrays, header["notes"])
-    except ValueError:
-        raise
     # A changed byte in the archive's own records is met by zipfile in a dozen ways.
     except Exception as error:
         raise ValueError(_first_line(error)) from error
 
 
 def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return printable((str(error).splitlines() or [type(error).__name__])[0][:200])

@@ -1,3 +1,6 @@
+import io
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -102,7 +105,28 @@ def test_arrays_that_do_not_fit(write, arrays, message):
         read_arrays(write(**arrays), SPECS)
 
 
-@pytest.mark.parametrize("content", [b"", b"no arrays", b"PK\x03\x04 cut off"])
+def packed(head=b"", method=0, flags=0):
+    """An .npz file of one member with such a head of its array, and such records of its own."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("photo.npy", b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head)
+    content = bytearray(stream.getvalue())
+    place = content.index(b"PK\1\2")
+    content[place + 8], content[place + 10] = flags, method
+    return bytes(content)
+
+
+HEAD = b"{'descr': %s, 'fortran_order': False, 'shape': %s, }\n"
+DAMAGED = [
+    *(b"", b"no arrays", b"PK\x03\x04 cut off", packed(method=77), packed(flags=32)),
+    *(packed(flags=1), packed(method=8), packed(b"("), packed(HEAD % (b"'|O'", b"(1,)"))),
+    packed(HEAD % (b"'<f4'", b"(1000000000000000,)")),
+    packed(HEAD % (b"'<f4'", b"(" * 300)),
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+@pytest.mark.filterwarnings("error")
 def test_a_file_of_no_arrays(tmp_path, content):
     path = tmp_path / "file.npz"
     path.write_bytes(content)

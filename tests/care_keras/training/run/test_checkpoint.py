@@ -139,3 +139,31 @@ def test_leftovers_of_a_kill_are_removed(tmp_path):
     assert_same(folder.newest(), checkpoint(1))
     folder.remove_leftovers()
     assert [path.name for path in tmp_path.iterdir()] == ["epoch0001-step000000.npz"]
+
+
+def test_a_packed_archive_is_not_opened(tmp_path):
+    path = tmp_path / "epoch0001-step000000.npz"
+    np.savez_compressed(path, header=np.zeros(10**7, np.uint8))
+    with pytest.raises(ValueError, match="^it is packed$"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"\xff\xfe{",
+        b"[" * 200_000,
+        b"[]",
+        b'{"position": [1, 0], "notes": {}}',
+        b'{"position": [1], "notes": {}, "arrays": []}',
+        b'{"position": ["1", 0], "notes": {}, "arrays": []}',
+        b'{"position": [1, 0], "notes": 3, "arrays": []}',
+    ],
+)
+def test_a_header_that_is_none(tmp_path, header):
+    path = tmp_path / "epoch0001-step000000.npz"
+    np.savez(path, header=np.frombuffer(header, np.uint8))
+    with pytest.raises(ValueError) as error:
+        read_checkpoint(path)
+    assert type(error.value) is ValueError and "\n" not in str(error.value)
