@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # tests/conftest.py: the longest first.
 PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint fuzz canary format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m care_keras.convert --int8
@@ -17,6 +17,18 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The same mutants for the same seed: another one looks elsewhere.
+FUZZ_FLAGS ?= --seconds=600 --seed=0
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
+
+# The core of the tests on the lower bounds, on the newest versions and on those of the night.
+CANARY_SETS ?= lowest newest nightly
+canary: $(VENV)/.test
+	@failed=; for set in $(CANARY_SETS); do echo "== $$set"; \
+		$(BIN)/python -m tests.canary --set=$$set || failed="$$failed $$set"; done; \
+		test -z "$$failed" || { echo "error: broken:$$failed" >&2; exit 1; }
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .
