@@ -55,13 +55,16 @@ def test_outputs_are_as_mediapipe_takes_them(converted):
     task, _, path = converted
     outputs = {name: (one.dtype, one.shape) for name, one in LiteRTFile(path).outputs.items()}
     count = sum(Anchors((2, 3)).counts((64, 96)))
-    assert outputs == {
-        "detection": {
-            "location": (np.uint8, (1, count, 4)),
-            "score": (np.uint8, (1, count, 3)),
-        },
-        "segmentation": {"outputs": (np.int8, (1, 16, 24, 3))},
-    }[task]
+    assert (
+        outputs
+        == {
+            "detection": {
+                "location": (np.uint8, (1, count, 4)),
+                "score": (np.uint8, (1, count, 3)),
+            },
+            "segmentation": {"outputs": (np.int8, (1, 16, 24, 3))},
+        }[task]
+    )
 
 
 def test_outputs_are_the_models(converted, dense_folder):
