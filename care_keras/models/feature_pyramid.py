@@ -27,9 +27,8 @@ def pyramid_levels(backbone: keras.Model) -> list[int]:
 def pyramid_maps(backbone: keras.Model, levels: list[int], images: keras.KerasTensor) -> dict:
     """The backbone's outputs for images, by level."""
     outputs = [backbone.pyramid_outputs[f"P{level}"] for level in levels]
-    # One output is no list.
     maps = keras.Model(backbone.inputs, outputs, name="features")(images)
-    return dict(zip(levels, maps if len(levels) > 1 else [maps], strict=True))
+    return dict(zip(levels, keras.tree.flatten(maps), strict=True))
 
 
 def check_image_size(size, stride: int) -> None:

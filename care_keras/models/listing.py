@@ -1,5 +1,6 @@
 """The models and what they cost, as tables."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,19 @@ from care_keras.models.config import BASE_CONFIGS, CAREConfig
 if TYPE_CHECKING:
     from care_keras.models.complexity import Complexity
 
+# The size that published figures of backbones for segmentation and detection are of, and the
+# classes of the data sets.
+_HEAD_SIZE = (512, 512)
+_ADE20K, _COCO = 150, 80
 _COUNTS = ("input", "parameters", "GMACs conv + dense", "GMACs attention")
 
 
 def report(
-    model: str = "all", sizes: Sequence[str] = (), layers: bool = False, ablations: bool = False
+    model: str = "all",
+    sizes: Sequence[str] = (),
+    layers: bool = False,
+    ablations: bool = False,
+    heads: bool = False,
 ) -> str:
     """What `python -m care_keras.models` prints.
 
@@ -26,6 +35,8 @@ def report(
             default the one size of each model's preprocessing.
         layers: If true, one table per model and size with its stages.
         ablations: If true, each model is followed by its ablations.
+        heads: If true, what backbones cost without and with the networks for
+            segmentation and detection.
 
     Raises:
         UserError: If the model is unknown or an ablation already, or a size is
@@ -37,12 +48,16 @@ def report(
         raise cli.UserError(f"--ablations: --model={model} is one itself and has none")
     if ablations and layers:
         raise cli.UserError("--ablations and --layers are two tables: leave one of them out")
+    if heads and (layers or ablations):
+        raise cli.UserError("--heads is a table of its own: leave --layers and --ablations out")
     names = list(BASE_CONFIGS) if model == "all" else [model]
     parsed = [parse_size(size.strip()) for size in sizes]
     for name in names:
         _check_sizes(CONFIGS[name], parsed)
     if ablations:
         return _ablation_table(names, parsed)
+    if heads:
+        return _head_table(names, parsed or [_HEAD_SIZE])
     counted = [
         (CONFIGS[name].name, counts) for name in names for counts in _count(CONFIGS[name], parsed)
     ]
@@ -94,6 +109,37 @@ def _ablation_table(names, sizes):
             for own, of_base in zip(counts, base, strict=True):
                 rows.append((key, *_row(own), f"{own.macs / of_base.macs:.3f}x", summary))
     return format_table(("--model", *_COUNTS, "all MACs", "what is changed"), rows)
+
+
+def _head_table(names, sizes):
+    """Each backbone alone, with a `SemanticFPN` and with a `RetinaNet`, of both kinds."""
+    from care_keras.models.complexity import complexity
+    from care_keras.models.factories import build_model
+    from care_keras.models.head_complexity import head_macs
+    from care_keras.models.retinanet import RetinaNet
+    from care_keras.models.semantic_fpn import SemanticFPN
+
+    rows = []
+    for name in names:
+        for height, width in sizes:
+            backbone = build_model(CONFIGS[name], include_top=False, input_shape=(height, width, 3))
+            own = complexity(backbone, (height, width)).macs
+            rows.append((CONFIGS[name].name, f"{height}x{width}", "none", *_cost(backbone, own)))
+            for kind, classes in ((SemanticFPN, _ADE20K), (RetinaNet, _COCO)):
+                for head in ("lite", "paper"):
+                    try:
+                        network = kind(backbone, classes, head=head)
+                    except ValueError as error:
+                        raise cli.UserError(str(error)) from error
+                    described = f"{kind.__name__}, {head}, {classes} classes"
+                    macs = own + head_macs(network)
+                    size = f"{height}x{width}"
+                    rows.append((CONFIGS[name].name, size, described, *_cost(network, macs)))
+    return format_table(("model", "input", "head", "parameters", "GMACs"), rows)
+
+
+def _cost(network, macs):
+    return sum(math.prod(weight.shape) for weight in network.trainable_weights), _giga(macs)
 
 
 def _stage_table(name, counts):

@@ -46,9 +46,26 @@ def test_an_ablation_by_its_name():
     assert [line.split()[:3] for line in lines[2:]] == [["care_nano_no_inter1", "32x32", "521,428"]]
 
 
+def test_heads_stand_below_their_backbone():
+    lines = report("s1", heads=True).splitlines()[2:]
+    names = [line.split("512x512")[1].rsplit(maxsplit=2)[0].strip() for line in lines]
+    assert names == [
+        "none",
+        *(f"SemanticFPN, {head}, 150 classes" for head in ("lite", "paper")),
+        *(f"RetinaNet, {head}, 80 classes" for head in ("lite", "paper")),
+    ]
+    macs = [float(line.split()[-1]) for line in lines]
+    # The published figure of the backbone, and Semantic FPN's 21.2.
+    assert macs[0] == pytest.approx(5.365, rel=1e-3)
+    assert macs[2] - macs[0] == pytest.approx(21.2, rel=3e-3)
+    assert macs[1] < 1.12 * macs[0] and macs[3] < 1.12 * macs[0]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
+        ({"model": "nano", "heads": True, "layers": True}, "--heads is a table of its own"),
+        ({"model": "s0", "heads": True, "sizes": ["100"]}, "multiples of 32 .*100x100"),
         ({"model": "nano_sym", "ablations": True}, "--model=nano_sym is one itself"),
         ({"model": "nano", "ablations": True, "layers": True}, "leave one of them out"),
     ],

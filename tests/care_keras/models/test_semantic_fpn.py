@@ -1,7 +1,6 @@
 """Segmentation on a backbone's pyramid: sizes, costs, saving, learning, errors."""
 
 import json
-import math
 
 import keras
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 
 from care_keras.models import BASE_CONFIGS, CARE_S0, CAREBackbone, Preprocessing, SemanticFPN
 from care_keras.models.complexity import complexity
+from care_keras.models.head_complexity import head_macs
 
 HEADS = ("lite", "paper")
 
@@ -28,14 +28,6 @@ def small_backbone(shape=(None, None, 3), **kwargs):
 
 def images(count=2, height=32, width=48):
     return np.random.default_rng(0).normal(size=(count, height, width, 3)).astype(np.float32)
-
-
-def head_macs(model):
-    return sum(
-        math.prod(layer.output.shape[1:3]) * math.prod(layer.kernel.shape)
-        for layer in model.layers
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D))
-    )
 
 
 @pytest.mark.parametrize("head", HEADS)
