@@ -44,9 +44,11 @@ def assign(boxes, labels, anchors: Anchors, image_size: tuple[int, int]) -> Assi
         anchors: The detector's.
         image_size: Height and width of the images.
     """
+    boxes, labels = ops.convert_to_tensor(boxes), ops.convert_to_tensor(labels)
     every = anchors.boxes(image_size)
-    centres = every[:, :2]
-    corners = np.concatenate([centres - every[:, 2:] / 2, centres + every[:, 2:] / 2], -1)
+    half = every[:, 2:] / 2
+    corners = np.concatenate([every[:, :2] - half, every[:, :2] + half], -1)
+    centres = ops.convert_to_tensor(every[:, :2])
     iou = keras.utils.bounding_boxes.compute_iou(ops.convert_to_tensor(corners), boxes, "yxyx")
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2.0
     # (batch, objects, anchors), as all below.
