@@ -1,5 +1,7 @@
 """Models of `keras.Model.quantize`: their kernels are multiplied out."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -22,6 +24,12 @@ MODES = {
     "int4 groups": ("int4", Int4QuantizationConfig(block_size=2, activation_quantizer=None)),
     "float8": ("float8", None),
 }
+
+
+@pytest.fixture(autouse=True)
+def no_garbage_collection(monkeypatch):
+    """Keras calls for one at each kernel that it rounds: most of the time of these tests."""
+    monkeypatch.setattr(gc, "collect", lambda *_: 0)
 
 
 def mixed_model():
