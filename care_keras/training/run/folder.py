@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import os
 import pathlib
 from collections.abc import Iterator
 
@@ -25,6 +26,10 @@ FREE_SETTINGS = frozenset(
         "import",
     }
 )
+
+
+# Descriptors that hold the locks of this process, by the folder's device and inode.
+_LOCKED: dict[tuple[int, int], int] = {}
 
 
 class RunFolder:
@@ -66,7 +71,8 @@ class RunFolder:
             settings: Flags by name, with their values.
 
         Raises:
-            UserError: If it holds a run with other settings, or cannot be used.
+            UserError: If it holds a run with other settings, another process trains in it, or it
+                cannot be used.
         """
         try:
             before = parse_json(self._config.read_text()) if self._config.exists() else settings
@@ -79,6 +85,8 @@ class RunFolder:
                 )
             if self.writes:
                 self.path.mkdir(parents=True, exist_ok=True)
+                # Before leftovers are removed, which may be another's that is about to be done.
+                self._lock()
                 self._remove_leftovers()
                 write_atomically(self._config, json.dumps(settings, indent=2) + "\n")
         except OSError as error:
@@ -87,6 +95,35 @@ class RunFolder:
             raise UserError(
                 f"{self._config} does not hold the settings of a run: delete it"
             ) from error
+
+    def _lock(self):
+        """Keeps other processes out until `writing` ends, or this process, however it does."""
+        if os.name != "posix":
+            return
+        import fcntl
+
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            about = os.stat(self.path)
+            if (about.st_dev, about.st_ino) in _LOCKED:
+                return
+            raise UserError(
+                f"--run_dir={self.path}: another process trains in it; wait for its end"
+            ) from error
+        # Where the file system has no locks it goes on as it is.
+        except OSError:
+            os.close(handle)
+            return
+        about = os.fstat(handle)
+        _LOCKED[about.st_dev, about.st_ino] = handle
+
+    def _unlock(self):
+        with contextlib.suppress(OSError):
+            about = os.stat(self.path)
+            os.close(_LOCKED.pop((about.st_dev, about.st_ino), -1))
 
     def _remove_leftovers(self):
         """Removes what a kill in the middle of a write has left behind."""
@@ -120,7 +157,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Makes an error of writing, such as a full disk, one line that names the folder.
+        """Makes an error of writing, such as a full disk, one line; then others may train in it.
 
         Raises:
             UserError: Instead of OSError.
@@ -132,3 +169,5 @@ class RunFolder:
                 f"--run_dir={self.path} cannot be written to: {error.strerror or error} "
                 "(its checkpoints are as they were)"
             ) from error
+        finally:
+            self._unlock()

@@ -1,6 +1,3 @@
-import contextlib
-import resource
-
 import keras
 import pytest
 
@@ -9,23 +6,14 @@ from care_keras.training import trainer
 
 pytest.register_assert_rewrite("tests.care_keras.training.runs")
 
+from tests import processes  # noqa: E402
 from tests.care_keras.training import runs  # noqa: E402
 
 
 @pytest.fixture
 def full_disk():
     """A context in which no file can grow beyond 100 kB, as on a disk that fills up."""
-
-    @contextlib.contextmanager
-    def limited():
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    return limited
+    return processes.full_disk
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import errno
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from care_keras.training.run.checkpoint import (
     Position,
     read_checkpoint,
 )
+from tests.processes import kill_at_moments
 
 
 def checkpoint(epoch=0, step=0, size=50):
@@ -167,3 +169,39 @@ def test_a_header_that_is_none(tmp_path, header):
     with pytest.raises(ValueError) as error:
         read_checkpoint(path)
     assert type(error.value) is ValueError and "\n" not in str(error.value)
+
+
+WRITES = """
+import itertools, sys
+import numpy as np
+from care_keras.training.run.checkpoint import Checkpoint, CheckpointFolder, Position
+folder = CheckpointFolder(sys.argv[1])
+first = folder.newest().position.epoch + 1
+print(flush=True)
+for epoch in itertools.count(first):
+    folder.write(Checkpoint(Position(epoch), {"x": np.full(100_000, epoch)}, {}))
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_checkpoint_and_loses_none(tmp_path):
+    folder, before = CheckpointFolder(tmp_path), 0
+    folder.write(Checkpoint(Position(1), {"x": np.full(100_000, 1)}, {}))
+    for _ in kill_at_moments(WRITES, tmp_path, moments=8):
+        lines = []
+        newest = folder.newest(lines.append)
+        assert not lines and newest.position.epoch >= before
+        assert (newest.arrays["x"] == newest.position.epoch).all()
+        before = newest.position.epoch
+        folder.remove_leftovers()
+        # The one that replaced another is there before that one goes.
+        assert 1 <= len(list(tmp_path.iterdir())) <= 3
+    assert before > 1
+
+
+def test_the_newest_is_so_by_its_place_in_the_run_not_by_the_clock(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    os.utime(folder.write(checkpoint(1)), (4e9, 4e9))
+    folder.write(checkpoint(2))
+    assert folder.newest().position == Position(2)
+    os.utime(folder.write(checkpoint(3)), (0, 0))
+    assert [path.name[:9] for path in folder.paths()] == ["epoch0003", "epoch0002"]

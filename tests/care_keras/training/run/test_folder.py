@@ -13,6 +13,7 @@ from care_keras.training.run.checkpoint import Position
 from care_keras.training.run.environment import environment
 from care_keras.training.run.folder import FREE_SETTINGS, RunFolder
 from tests.care_keras.training.runs import settings
+from tests.processes import finish, start
 
 SETTINGS = {"model": "nano", "epochs": 3, "seed": 5, "run_dir": "a", "checkpoint_steps": 0}
 
@@ -140,3 +141,43 @@ def test_commit_of_the_checkout(tmp_path, monkeypatch):
     assert environment_module._commit(package) == found | {"git_dirty": True}
     monkeypatch.setenv("PATH", "")
     assert environment_module._commit(package) == nothing
+
+
+HOLDS = """
+import fcntl, os, sys
+handle = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(handle, fcntl.LOCK_EX)
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time(tmp_path):
+    """Another's half-written files are no leftovers."""
+    folder = prepared(tmp_path)
+    half = tmp_path / ".best-abc.keras"
+    half.touch()
+    with folder.writing():
+        # The same process may go on with its run.
+        prepared(tmp_path)
+    half.touch()
+    with start(HOLDS, tmp_path) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match="another process trains in it; wait for its end"):
+            prepared(tmp_path)
+        assert half.exists()
+        # Who only reads may do so.
+        RunFolder(tmp_path, writes=False).prepare(SETTINGS)
+        other.kill()
+    prepared(tmp_path)
+    assert not half.exists()
+
+
+def test_the_lock_ends_with_the_run(tmp_path):
+    folder = prepared(tmp_path)
+    lock = f"import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), {6})"
+    held = start(lock, tmp_path)
+    assert "BlockingIOError" in held.communicate()[1]
+    with pytest.raises(UserError), folder.writing():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    finish(start(lock, tmp_path))
