@@ -14,15 +14,20 @@ SCHEMA = "care_keras.android_bench/1"
 
 
 class RecordFile:
-    """A file that records are appended to.
+    """A file that records are appended to, by one process at a time.
 
     Args:
         path: The file; made if it does not exist.
+
+    Raises:
+        ValueError: If another process appends to it.
     """
 
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
-        self._stream = open(self.path, "a+b")  # noqa: SIM115
+        # Without a buffer: what did not fit on the disk would be written again as it is closed.
+        self._stream = open(self.path, "a+b", buffering=0)  # noqa: SIM115
+        self._lock()
         self._drop_cut_line()
 
     def append(self, kind: str, **fields) -> dict:
@@ -31,12 +36,22 @@ class RecordFile:
         Args:
             kind: What it is: `"run"`, `"device"`, `"cell"`, ...
             fields: Plain JSON types.
+
+        Raises:
+            OSError: If it cannot be written, as on a full disk; the file is as it was.
         """
         record = {"kind": kind, "date": now(), **fields}
         line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        self._stream.write(line.encode("utf-8", "replace"))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        rest = memoryview(line.encode("utf-8", "replace"))
+        end = os.fstat(self._stream.fileno()).st_size
+        try:
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            self._stream.truncate(end)
+            error.filename = os.fspath(self.path)
+            raise
         return record
 
     def close(self) -> None:
@@ -48,6 +63,21 @@ class RecordFile:
 
     def __exit__(self, *_):
         self.close()
+
+    def _lock(self):
+        """Keeps other processes out until the file is closed, however this one ends."""
+        if os.name != "posix":
+            return
+        import fcntl
+
+        try:
+            # The process's own: it may open the file again.
+            fcntl.lockf(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            self._stream.close()
+            raise ValueError(
+                f"Another process writes to the file: wait for its end. Received: {self.path}"
+            ) from error
 
     def _drop_cut_line(self):
         """What a crash left of a record would spoil the next one."""

@@ -6,6 +6,7 @@ from android_bench.records import RecordFile, measured, read_records
 from android_bench.run.delegation import delegation_of, refusal
 from android_bench.run.plan import Cell, matrix, order, read_models
 from tests.android_bench.made_records import SERIAL, write_run
+from tests.processes import full_disk, kill_at_moments, start
 from tests.tflite.benchmark_tool.test_log import LOGS, RELEASE_2_2
 from tflite.benchmark_tool.log import parse_log
 
@@ -118,3 +119,62 @@ def test_what_a_log_says_of_a_delegate():
 def test_names_of_cells():
     cell = Cell("a.tflite", "1" * 64, "gpu", 2, "big")
     assert cell.name == "a.tflite, gpu, 2 threads, big cores"
+
+
+APPENDS = """
+import sys
+from android_bench.records import RecordFile
+with RecordFile(sys.argv[1]) as file:
+    print(flush=True)
+    for number in range(int(sys.argv[2])):
+        file.append("noted", number=number, text="x" * 20_000)
+"""
+
+
+def test_two_processes_do_not_write_into_one_file(tmp_path):
+    path = write_run(tmp_path / "run", {("a", "xnnpack"): [1.0]})
+    with start(APPENDS, path, 10**6) as other:
+        other.stdout.readline()
+        with pytest.raises(ValueError, match="Another process writes to the file: .* Received: "):
+            RecordFile(path)
+        other.kill()
+    with RecordFile(path) as file:
+        file.append("noted")
+    assert read_records(path)[-1]["kind"] == "noted"
+
+
+def test_a_kill_at_any_moment_loses_no_record(tmp_path):
+    path = write_run(tmp_path / "run", {("a", "xnnpack"): [1.0]})
+    before = len(read_records(path))
+    for _ in kill_at_moments(APPENDS, path, 10**6, moments=8):
+        records = read_records(path)
+        assert len(records) >= before
+        with RecordFile(path) as file:
+            file.append("noted", after="a kill")
+        before = len(records) + 1
+        assert len(read_records(path)) == before
+
+
+def test_a_full_disk_loses_no_record_and_leaves_no_half_of_one(tmp_path):
+    path = write_run(tmp_path / "run", {("a", "xnnpack"): [1.0]})
+    before = path.read_bytes()
+    with RecordFile(path) as file:
+        with full_disk(len(before) + 1000), pytest.raises(OSError, match=str(path)):
+            file.append("noted", text="x" * 20_000)
+        assert path.read_bytes() == before
+        file.append("noted", text="there is room again")
+    assert read_records(path)[-1]["text"] == "there is room again"
+
+
+def test_the_order_is_that_of_the_file_not_of_the_clock(tmp_path, monkeypatch):
+    path = write_run(tmp_path / "run", {("a", "xnnpack"): ["broke"]})
+    monkeypatch.setattr("android_bench.records.now", lambda: "1970-01-01T00:00:00+00:00")
+    cell = {
+        key: value for key, value in read_records(path)[-1].items() if key not in ("kind", "date")
+    }
+    sound = write_run(tmp_path / "sound", {("a", "xnnpack"): [2.0]})
+    log = read_records(sound)[-1]["log"]
+    with RecordFile(path) as file:
+        file.append("cell", **cell | {"status": "ok", "log": log})
+    ((_, last),) = measured(read_records(path)).items()
+    assert last["status"] == "ok" and last["date"].startswith("1970")
