@@ -109,6 +109,9 @@ def _download(url, sha256, cache):
     found = hashlib.sha256(content).hexdigest()
     if found != sha256.lower():
         raise BinaryError(f"{url} has the SHA-256 {found}, not {sha256}: it is another file")
-    cache.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, content)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise BinaryError(f"{cache} cannot be written to: {error.strerror or error}") from error
     return path

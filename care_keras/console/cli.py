@@ -3,6 +3,7 @@
 Exit codes: 0 fine, 1 a check that the command makes did not hold, 2 bad use.
 """
 
+import errno
 import functools
 import os
 import select
@@ -89,8 +90,20 @@ def _guarded(main, input_errors):
     except BrokenPipeError:
         _end_if_nobody_reads()
         raise
+    except OSError as error:
+        if not _is_full_disk(error):
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"nothing more can be written, as the disk or a quota is full{where}", 2)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+
+
+def _is_full_disk(error):
+    # HDF5 has the system's words in a text of its own.
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or (
+        os.strerror(errno.ENOSPC) in str(error)
+    )
 
 
 def _end_if_nobody_reads():

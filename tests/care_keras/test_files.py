@@ -9,6 +9,7 @@ from care_keras.files import (
     remove_leftovers,
     write_atomically,
 )
+from tests.processes import finish, full_disk, kill_at_moments, start
 
 
 @pytest.fixture
@@ -118,3 +119,57 @@ def test_json_of_anyones():
 def test_text_of_anyones():
     assert printable("grün, 日本 'x'") == "grün, 日本 'x'"
     assert printable("a\x1b[2J\nb\u202ec\ud800") == "a\ufffd[2J\ufffdb\ufffdc\ufffd"
+
+
+WRITES = """
+import sys
+from care_keras.files import write_atomically
+path, letter, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+print(flush=True)
+for _ in range(times):
+    write_atomically(path, letter * 300_000)
+"""
+
+
+def is_whole(content):
+    return len(content) == 300_000 and len(set(content)) == 1
+
+
+def test_two_processes_write_one_file(tmp_path):
+    """A reader meets one's or the other's, whole."""
+    path, seen = tmp_path / "file.txt", set()
+    write_atomically(path, "o" * 300_000)
+    both = [start(WRITES, path, letter, 60) for letter in "ab"]
+    while any(one.poll() is None for one in both):
+        content = path.read_text()
+        assert is_whole(content)
+        seen.add(content[0])
+    for one in both:
+        finish(one)
+    assert path.read_text()[0] in "ab" and [one.name for one in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_kill_at_any_moment_leaves_the_file_whole(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "o" * 300_000)
+    for _ in kill_at_moments(WRITES, path, "n", 100_000):
+        assert is_whole(path.read_text())
+        remove_leftovers(path)
+        assert [one.name for one in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "before")
+    with full_disk(), pytest.raises(OSError):
+        write_atomically(path, "n" * 300_000)
+    assert path.read_text() == "before" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_clock_that_was_set_back(tmp_path):
+    """What is newer by its content, not by its time, is what is there."""
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+    os.utime(path, (4e9, 4e9))
+    write_atomically(path, "new")
+    assert path.read_text() == "new"

@@ -65,17 +65,33 @@ class Cache:
         """Yields a new folder to fill and a record to add to; both become the part on success.
 
         Whatever ends the block early, nothing is left and the part is as it was.
+
+        Raises:
+            ValueError: If something cannot be written, as on a full disk.
         """
-        partial = pathlib.Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.folder))
         record = {"key": key}
+        with self._one_line():
+            partial = pathlib.Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.folder))
         try:
             filling = partial / name
-            filling.mkdir()
-            yield filling, record
-            write_atomically(filling / _COMPLETE, json.dumps(record, indent=1) + "\n")
-            place = self.folder / name
-            if place.exists():
-                place.rename(partial / "old")
-            filling.rename(place)
+            with self._one_line():
+                filling.mkdir()
+                yield filling, record
+                write_atomically(filling / _COMPLETE, json.dumps(record, indent=1) + "\n")
+                place = self.folder / name
+                if place.exists():
+                    place.rename(partial / "old")
+                filling.rename(place)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _one_line(self):
+        """Makes what the disk refuses, such as one more byte, an error for people."""
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(
+                "The cache folder cannot be written to. "
+                f"Received: {self.folder} ({error.strerror or error})"
+            ) from error

@@ -1,4 +1,5 @@
 import hashlib
+import pathlib
 import sys
 
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from android_bench.phone.errors import BinaryError
 from android_bench.run.binary import abi_of, check_abi, find_binary
 from tests.android_bench.stand_in_benchmark_model import elf_bytes
+from tests.processes import finish, full_disk, start
 from tflite.benchmark_tool.binary import BAZEL_OUTPUT
 
 
@@ -58,3 +60,37 @@ def test_a_download_must_have_the_checksum(tmp_path):
             find_binary(None, url, wrong, cache)
     with pytest.raises(BinaryError, match="has to start with https://"):
         find_binary(None, "http://example.org/x", "0" * 64, cache)
+
+
+FINDS = """
+import sys
+from android_bench.run.binary import find_binary
+url, digest, cache = sys.argv[1:]
+print(find_binary(None, url, digest, cache=__import__("pathlib").Path(cache)))
+"""
+
+
+@pytest.fixture
+def remote(tmp_path):
+    """A program of 300 kB: its URL and its checksum."""
+    content = elf_bytes("arm64-v8a") + bytes(300_000)
+    (tmp_path / "remote").write_bytes(content)
+    return (tmp_path / "remote").as_uri(), hashlib.sha256(content).hexdigest()
+
+
+def test_two_processes_download_one_program(remote, tmp_path):
+    both = [start(FINDS, *remote, tmp_path / "cache") for _ in range(2)]
+    (found,) = {finish(one).strip() for one in both}
+    assert hashlib.sha256(pathlib.Path(found).read_bytes()).hexdigest() == remote[1]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [pathlib.Path(found).name]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(remote, tmp_path):
+    cache = tmp_path / "cache"
+    with (
+        full_disk(),
+        pytest.raises(BinaryError, match="cache cannot be written to: File too large"),
+    ):
+        find_binary(None, *remote, cache)
+    assert not list(cache.iterdir())
+    assert find_binary(None, *remote, cache).is_file()

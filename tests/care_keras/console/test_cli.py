@@ -16,7 +16,7 @@ from absl import flags, logging
 from care_keras.console import cli
 
 COUNT = flags.DEFINE_integer("count", 1, "How many.", lower_bound=1)
-ACTIONS = ["none", "user", "check", "bug", "signal", "much"]
+ACTIONS = ["none", "user", "check", "bug", "signal", "much", "full"]
 ACTION = flags.DEFINE_enum("action", "none", ACTIONS, "What.")
 
 
@@ -30,6 +30,8 @@ def main():
     if ACTION.value == "much":
         for _ in range(100_000):
             print("a line of a long table")
+    if ACTION.value == "full":
+        raise OSError(28, "No space left on device", "/tmp/x.npy")
     if ACTION.value == "bug":
         raise RuntimeError("unexpected")
     if ACTION.value == "signal":
@@ -62,6 +64,11 @@ def test_success():
 @pytest.mark.parametrize(
     ("action", "code", "line"),
     [
+        (
+            "full",
+            2,
+            "error: nothing more can be written, as the disk or a quota is full: /tmp/x.npy\n",
+        ),
         ("user", 2, "error: the file is missing: give \ufffd[2J--file\n"),
         ("check", 1, "error: the outputs differ\n"),
         ("signal", 128 + signal.SIGINT, "error: interrupted\n"),

@@ -1,6 +1,7 @@
 """Parts of the cache: whole or not there, whatever happens as they are made."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from care_keras.files import user_cache
+from tests.processes import finish, full_disk, kill_at_moments, start
 from tflite.arm64.cache import Cache
 
 
@@ -113,3 +115,59 @@ def test_the_users_cache_folder(tmp_path, monkeypatch):
     for value in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         assert os.fspath(user_cache("arm64")) == "/home/of/user/.cache/care_keras/arm64"
+
+
+SETS_UP = """
+import pathlib, sys, time
+from tflite.arm64.cache import Cache
+cache = Cache(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    with cache.lock():
+        if cache.find("part", str(number)) is None:
+            with cache.make("part", str(number)) as (folder, record):
+                for name in "abc":
+                    (folder / name).write_text(str(number) * 1000)
+                print(f"made {number}", flush=True)
+"""
+
+
+def test_two_processes_make_each_part_once(tmp_path):
+    both = [start(SETS_UP, tmp_path, 20) for _ in range(2)]
+    made = "".join(finish(one) for one in both).splitlines()
+    # A part that another has replaced since is made again, by whoever lags behind.
+    assert set(made) == {f"made {number}" for number in range(20)}
+    part = tmp_path / "part"
+    contents = {(part / name).read_text() for name in "abc"}
+    assert len(contents) == 1 and sorted(os.listdir(tmp_path)) == [".lock", "part"]
+
+
+def test_a_kill_at_any_moment_leaves_no_half_of_a_part(tmp_path):
+    cache = Cache(tmp_path)
+    for _ in kill_at_moments(SETS_UP, tmp_path, 10**6, moments=8):
+        if record := cache.record("part"):
+            contents = {(tmp_path / "part" / name).read_text() for name in "abc"}
+            assert contents == {record["key"] * 1000}
+        shutil.rmtree(tmp_path / "part", ignore_errors=True)
+    make(cache)
+    assert sorted(os.listdir(tmp_path)) == [".lock", "part"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_part_as_it_was(tmp_path):
+    cache = Cache(tmp_path)
+    make(cache)
+    with (
+        full_disk(),
+        pytest.raises(ValueError, match="cannot be written to. Received: .*too large"),
+    ):
+        make(cache, key="2", content="x" * 300_000)
+    assert (cache.find("part", "1") / "file").read_text() == "content"
+    assert sorted(os.listdir(tmp_path)) == [".lock", "part"]
+
+
+def test_a_clock_that_was_set_back(tmp_path):
+    cache = Cache(tmp_path)
+    make(cache)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.utime(path, (4e9, 4e9))
+    make(cache, key="2", content="newer")
+    assert (cache.find("part", "2") / "file").read_text() == "newer"
