@@ -5,10 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from care_keras.detection.average_precision import Detections
 from care_keras.pictures import COLORS
 
 # Between pictures side by side, in pixels.
 _GAP = 4
+# Boxes of lower scores are not drawn.
+_SHOWN = 0.4
 
 
 def draw_boxes(
@@ -42,6 +45,21 @@ def draw_boxes(
         draw.rectangle(draw.textbbox(corner, text), fill=color)
         draw.text(corner, text, fill="white")
     return np.asarray(picture)
+
+
+def draw_detections(
+    image: np.ndarray, detections: Detections, class_names: Sequence[str]
+) -> np.ndarray:
+    """An image with what a detector found and is fairly sure of; see `draw_boxes`.
+
+    Args:
+        image: uint8 `(height, width, 3)`.
+        detections: Boxes in pixels of it, scores, labels.
+        class_names: Names of the classes.
+    """
+    boxes, scores, labels = detections
+    shown = scores >= _SHOWN
+    return draw_boxes(image, boxes[shown], labels[shown], class_names, scores[shown])
 
 
 def beside(*images: np.ndarray) -> np.ndarray:

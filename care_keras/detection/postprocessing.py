@@ -68,6 +68,20 @@ def detections(
     return boxes[kept], flat[order[kept]].astype(np.float32), label[kept]
 
 
+def on_image(boxes: np.ndarray, size: tuple[int, int], image_size: tuple[int, int]) -> np.ndarray:
+    """Boxes in pixels of the input as they lie on the image, which was stretched to it.
+
+    Args:
+        boxes: `(boxes, 4)`: ymin, xmin, ymax, xmax.
+        size: Height and width of the input.
+        image_size: Those of the image.
+
+    Returns:
+        float32 of the same shape.
+    """
+    return (boxes * np.tile(np.divide(image_size, size), 2)).astype(np.float32)
+
+
 def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Intersection over union of one box, `(4,)`, with others, `(boxes, 4)`."""
     top = np.maximum(box[:2], boxes[:, :2])

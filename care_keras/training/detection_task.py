@@ -9,7 +9,7 @@ from care_keras.data.detection import DetectionSource, open_detection
 from care_keras.detection import postprocessing
 from care_keras.detection.anchors import Anchors
 from care_keras.detection.average_precision import DetectionEvaluation, Detections
-from care_keras.detection.drawing import beside, draw_boxes
+from care_keras.detection.drawing import beside, draw_boxes, draw_detections
 from care_keras.detection.loss import DetectionLoss
 from care_keras.models import RetinaNet
 from care_keras.training.config import TrainingConfig
@@ -30,8 +30,6 @@ from care_keras.training.dense_task import (
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.dense_pipeline import DetectionPipeline
 
-# Of pictures: boxes of lower scores are not drawn.
-_SHOWN = 0.4
 # Of all figures those that an epoch's log has.
 _FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
@@ -140,14 +138,12 @@ class DetectionJudge(Judge):
     def detections(self, outputs: list[np.ndarray], image_size: tuple[int, int]) -> Detections:
         """What was found in an image, boxes in pixels of it."""
         boxes, scores, labels = postprocessing.detections(*outputs, self._anchors, self._size)
-        scale = np.tile(np.divide(image_size, self._size), 2)
-        return (boxes * scale).astype(np.float32), scores, labels
+        return postprocessing.on_image(boxes, self._size, image_size), scores, labels
 
     def picture(self, image, outputs, source, index) -> np.ndarray:
-        boxes, scores, labels = self.detections(outputs, image.shape[:2])
-        shown = scores >= _SHOWN
+        found = self.detections(outputs, image.shape[:2])
         names, known = source.class_names, source.objects(index)
         return beside(
-            draw_boxes(image, boxes[shown], labels[shown], names, scores[shown]),
+            draw_detections(image, found, names),
             draw_boxes(image, known.boxes, known.labels, names),
         )

@@ -6,9 +6,10 @@ import numpy as np
 from care_keras.data.segmentation import SegmentationSource, open_segmentation
 from care_keras.detection.drawing import beside
 from care_keras.models import SemanticFPN
+from care_keras.segmentation.drawing import draw_classes
 from care_keras.segmentation.loss import SegmentationLoss, pixel_accuracy
 from care_keras.segmentation.mean_iou import SegmentationEvaluation
-from care_keras.segmentation.postprocessing import class_colors, class_map, colored
+from care_keras.segmentation.postprocessing import class_map
 from care_keras.training.config import TrainingConfig
 from care_keras.training.dense_task import (
     DenseTask,
@@ -116,10 +117,6 @@ class SegmentationJudge(Judge):
         return {"mean_iou": figures.mean_iou, "pixel_accuracy": figures.pixel_accuracy}
 
     def picture(self, image, outputs, source, index) -> np.ndarray:
-        colors = class_colors(len(source.class_names))
         found, known = class_map(outputs[0], image.shape[:2]), source.mask(index)
-        return beside(image, *(_blended(image, colored(one, colors)) for one in (found, known)))
-
-
-def _blended(image, colors):
-    return ((image.astype(np.uint16) + 2 * colors.astype(np.uint16)) // 3).astype(np.uint8)
+        count = len(source.class_names)
+        return beside(image, *(draw_classes(image, one, count) for one in (found, known)))
