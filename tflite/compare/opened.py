@@ -13,7 +13,7 @@ from care_keras.tflite_file import Graph, read_graph
 from tflite.audit.xnnpack import Delegation, delegation
 from tflite.compare.figures import Criterion
 from tflite.compare.pairing import pair_up
-from tflite.evaluate.models import try_apart
+from tflite.evaluate.opened import try_apart
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import (
     check_values_used,

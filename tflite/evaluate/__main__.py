@@ -76,10 +76,12 @@ def main() -> None:
     if picture:
         require("matplotlib", "report")
     overrides = input_overrides()
-    from tflite.evaluate.models import check_model_file, check_threads_of, open_models
+    from tflite.evaluate.models import check_model_file, check_output, open_models
+    from tflite.evaluate.opened import check_threads_of
 
     for name in _MODEL.value:
-        check_model_file(name, _OUTPUT.value)
+        check_model_file(name)
+        check_output(name, _OUTPUT.value)
     check_source(_DATA.value)
     labels = None if _LABELS.value is None else read_labels(_LABELS.value)
     # There is no use for a GPU, and TensorFlow's search for one prints errors.

@@ -3,10 +3,12 @@
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 
 from tflite.benchmark.machine import describe_machine, now
 from tflite.evaluate.accuracy import Share
 from tflite.evaluate.evaluation import Evaluation
+from tflite.evaluate.opened import OpenedModel
 
 SCHEMA = "care_keras.tflite.accuracy/1"
 _PACKAGES = ("ai-edge-litert", "numpy", "pillow")
@@ -21,21 +23,9 @@ def to_dict(evaluation: Evaluation, settings: dict) -> dict:
         evaluation: What came of it.
         settings: How it was asked for.
     """
-    packages = list(_PACKAGES)
-    if any(model.form == "keras" for model in evaluation.models):
-        import keras
-
-        packages += ["keras", _BACKENDS[keras.backend.backend()]]
     names = [model.name for model in evaluation.models]
     return {
-        "schema": SCHEMA,
-        "date": now(),
-        "machine": describe_machine(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
-        "settings": settings,
+        **head(SCHEMA, evaluation.models, settings),
         "data": evaluation.data,
         "images": evaluation.images,
         "unreadable_images": list(evaluation.answers.unreadable),
@@ -59,9 +49,36 @@ def to_dict(evaluation: Evaluation, settings: dict) -> dict:
     }
 
 
-def _model(evaluation, index):
-    model, accuracy = evaluation.models[index], evaluation.accuracies[index]
-    answers = evaluation.answers.models[index]
+def head(
+    schema: str, models: Sequence[OpenedModel], settings: dict, packages: Sequence[str] = ()
+) -> dict:
+    """What every evaluation says first.
+
+    Args:
+        schema: Name of the form of it.
+        models: What was evaluated.
+        settings: How it was asked for.
+        packages: Those that it depends on besides.
+    """
+    packages = [*_PACKAGES, *packages]
+    if any(model.form == "keras" for model in models):
+        import keras
+
+        packages += ["keras", _BACKENDS[keras.backend.backend()]]
+    return {
+        "schema": schema,
+        "date": now(),
+        "machine": describe_machine(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+        "settings": settings,
+    }
+
+
+def described(model: OpenedModel, outputs: dict) -> dict:
+    """A model's file, what it takes, and which `outputs` are looked at."""
     sha256, size_bytes = model.sha256_and_size()
     return {
         "model": model.name,
@@ -74,8 +91,16 @@ def _model(evaluation, index):
             "batch": model.batch,
             **model.input.preprocessing.to_dict(),
         },
-        "output": model.output,
+        **outputs,
         "inputs_of_noise": list(model.other_inputs),
+    }
+
+
+def _model(evaluation, index):
+    model, accuracy = evaluation.models[index], evaluation.accuracies[index]
+    answers = evaluation.answers.models[index]
+    return {
+        **described(model, {"output": model.output}),
         **_share("top1", accuracy.top1),
         **(_share("top5", accuracy.top5) if accuracy.top5 else {"top5": None}),
         "nan_images": answers.nan_images,

@@ -21,6 +21,7 @@ from tests.tflite.tiny_classifiers import (
 from tflite.evaluate import models as models_module
 from tflite.evaluate.evaluation import evaluate
 from tflite.evaluate.models import open_models
+from tflite.evaluate.opened import check_threads_of
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.overrides import InputOverrides
 
@@ -64,7 +65,7 @@ def test_several_threads_are_held_against_one(photos, write, monkeypatch):
     (model,) = open_models([path], num_threads=2)
     pixels = pixels_of(photos)[:8]
     assert model.thread_check(pixels).passed
-    assert models_module.check_threads_of([model], photos) == []
+    assert check_threads_of([model], photos) == []
     (alone,) = open_models([path])
     assert alone.thread_check is None
 
@@ -83,7 +84,7 @@ def test_several_threads_are_held_against_one(photos, write, monkeypatch):
 
     monkeypatch.setattr(models_module, "ImageFile", Wrong)
     (model,) = open_models([path], num_threads=2)
-    (line,) = models_module.check_threads_of([model], photos)
+    (line,) = check_threads_of([model], photos)
     assert line.startswith("uint8.tflite with 2 threads 17% of the output values are not those")
 
 
@@ -135,7 +136,7 @@ def test_a_keras_model_is_the_float_reference(photos, write, keras_file, monkeyp
     assert [model.form for model in evaluation.models] == ["keras", "tflite"]
     assert evaluation.comparisons[0, 1].agreement.value == 1.0
     # As one graph, that longer runs are worth.
-    monkeypatch.setattr("tflite.evaluate.models._GRAPH_IMAGES", 1)
+    monkeypatch.setattr("tflite.evaluate.keras_run._GRAPH_IMAGES", 1)
     as_graph = evaluate(photos, models[:1], workers=2)
     assert np.array_equal(
         as_graph.answers.models[0].predicted, evaluation.answers.models[0].predicted

@@ -1,0 +1,95 @@
+"""Keras models that are fed images."""
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from care_keras.console.native_output import captured_native_output
+from tflite.inputs.model_inputs import keras_model_input, load_keras
+from tflite.inputs.overrides import InputOverrides
+from tflite.inputs.records import ModelInput
+
+if TYPE_CHECKING:
+    import keras
+
+# Images from which on making a graph of a Keras model pays: it takes 3 to 30 s, and halves the
+# time of CARE-Nano, that of its quantized form by five.
+_GRAPH_IMAGES = 1000
+
+
+def open_keras(
+    path: str | os.PathLike, overrides: InputOverrides, loaded: "keras.Model | None" = None
+) -> tuple["keras.Model", ModelInput]:
+    """A Keras model of one input, and how images are prepared for it.
+
+    Args:
+        path: A .keras file or a bundled model's name.
+        overrides: What the user says of its input.
+        loaded: The model, where it is loaded already.
+
+    Raises:
+        ValueError: If it cannot be loaded, has several inputs, or nothing says
+            how images are prepared for it.
+    """
+    with captured_native_output():
+        model = load_keras(path) if loaded is None else loaded
+    model_input = keras_model_input(model, path, overrides)
+    if len(model.inputs) > 1:
+        names = ", ".join(tensor.name for tensor in model.inputs)
+        raise ValueError(
+            "A Keras model must have one input to be evaluated: convert it, as other inputs of a "
+            f".tflite file are fed noise. Received: inputs {names} of {path}"
+        )
+    return model, model_input
+
+
+class KerasRun:
+    """Runs a Keras model, for all threads alike.
+
+    One at a time: Keras's backends spread the work over the cores themselves.
+
+    Args:
+        model: The model.
+        model_input: How images are prepared for it.
+    """
+
+    def __init__(self, model: "keras.Model", model_input: ModelInput):
+        self._model = model
+        self._input = model_input
+        self._lock = threading.Lock()
+        self._graph = False
+        self._rows = 0
+
+    def ready_for(self, images: int) -> Self:
+        """The same for so many images: from some number on as a graph, which takes time to make."""
+        if images >= _GRAPH_IMAGES:
+            from care_keras.training.devices.grappler import leave_out_remapper
+
+            self._graph = True
+            leave_out_remapper()
+        return self
+
+    def __call__(self, pixels: np.ndarray) -> tuple[list[np.ndarray], float]:
+        """All outputs in float32, `(images, ...)`, for uint8 pixels, and the seconds they took."""
+        values = self._input.values(pixels)
+        with self._lock:
+            started = time.perf_counter()
+            outputs = self._run(values.astype(np.float32))
+            seconds = time.perf_counter() - started
+        return [output[: len(pixels)] for output in outputs], seconds
+
+    def _run(self, values):
+        import keras
+
+        if not self._graph:
+            outputs = self._model(values, training=False)
+        else:
+            # Always as many rows: a graph is made anew for another number.
+            self._rows = max(self._rows, len(values))
+            filling = np.repeat(values[-1:], self._rows - len(values), axis=0)
+            outputs = self._model.predict_on_batch(np.concatenate([values, filling]))
+        flat = keras.tree.flatten(outputs)
+        return [keras.ops.convert_to_numpy(one).astype(np.float32) for one in flat]
