@@ -10,6 +10,8 @@ from care_keras.pictures import COLORS
 
 # Between pictures side by side, in pixels.
 _GAP = 4
+# Height of a line of text.
+_LINE = 14
 # Boxes of lower scores are not drawn.
 _SHOWN = 0.4
 
@@ -60,6 +62,13 @@ def draw_detections(
     boxes, scores, labels = detections
     shown = scores >= _SHOWN
     return draw_boxes(image, boxes[shown], labels[shown], class_names, scores[shown])
+
+
+def titled(image: np.ndarray, title: str) -> np.ndarray:
+    """An image below a line of text."""
+    line = Image.new("RGB", (image.shape[1], _LINE), "white")
+    ImageDraw.Draw(line).text((3, 1), title, fill="black")
+    return np.concatenate([np.asarray(line), image])
 
 
 def beside(*images: np.ndarray) -> np.ndarray:

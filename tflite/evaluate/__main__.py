@@ -1,14 +1,15 @@
-"""Accuracy on labelled images: `python -m tflite.evaluate --model=M.tflite --data=DIR`.
+"""How right models are about images: `python -m tflite.evaluate --model=M.tflite --data=DIR`.
 
 Several `--model`, .tflite or .keras, are run in one pass over the images and
-set side by side. How images are prepared is said by the JSON that
-`care_keras.convert` writes beside a file, by a .keras file itself, or by flags.
+set side by side: classifiers by their accuracy, detectors by COCO's AP,
+segmenters by the mean IoU. How images are prepared and what outputs are for is
+said by the JSON that `care_keras.convert` writes beside a file, by a .keras
+file itself, or by flags.
 With `--threads` outputs are held against those of one thread on a few images:
 exit code 1 if they differ.
 """
 
 import os
-import sys
 
 import numpy as np
 from absl import flags
@@ -18,7 +19,6 @@ from care_keras.console.import_flag import import_own_modules
 from care_keras.console.optional import require
 from care_keras.console.outputs import PICTURES, output_file, write_output
 from care_keras.data.sources import check_source, open_source
-from care_keras.litert.model import runtime_version
 from tflite.benchmark.machine import cpu_name, describe_machine
 from tflite.evaluate.classes import MATCHES, read_labels
 from tflite.inputs.flags import input_overrides
@@ -29,8 +29,27 @@ _MODEL = flags.DEFINE_multi_string(
     "A .tflite file, .keras file or bundled model's name; give several to compare.",
     required=True,
 )
+_TASK = flags.DEFINE_enum(
+    "task",
+    None,
+    ["classification", "detection", "segmentation"],
+    "What the models are for (default: what they say, else classification).",
+)
 _DATA = flags.DEFINE_string(
-    "data", "bundled", "Labelled images: DIR, tfds:NAME[:SPLIT] or bundled."
+    "data",
+    "bundled",
+    "Labelled images: DIR, tfds:NAME[:SPLIT] or bundled; of detection a folder with COCO's JSON, "
+    "of segmentation one of images and label images, as care_keras.train takes them.",
+)
+_SPLIT = flags.DEFINE_string(
+    "split", None, "Split of the data, of detection and segmentation (default: val)."
+)
+_FIRST_CLASS = flags.DEFINE_integer(
+    "first_class",
+    None,
+    "Value of the first class in label images, of segmentation (default: 0).",
+    lower_bound=0,
+    upper_bound=254,
 )
 _SAMPLES = flags.DEFINE_integer("samples", None, "Images, at most (default: all).", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draw of --samples.", lower_bound=0)
@@ -64,7 +83,10 @@ _SKIP_UNREADABLE = flags.DEFINE_bool(
 )
 _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "File for all figures.")
 _PICTURE = flags.DEFINE_string(
-    "picture", None, "File for a picture of the confusion matrices: .png, .svg or .pdf."
+    "picture",
+    None,
+    "File for a picture: of the confusion matrices, .png, .svg or .pdf; of detection and "
+    "segmentation of what is found in a few images, .png.",
 )
 
 
@@ -73,26 +95,77 @@ def main() -> None:
     # Before minutes of work, not after.
     output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
     picture = output_file("picture", _PICTURE.value, PICTURES)
-    if picture:
-        require("matplotlib", "report")
     overrides = input_overrides()
-    from tflite.evaluate.models import check_model_file, check_output, open_models
-    from tflite.evaluate.opened import check_threads_of
+    from tflite.evaluate.models import check_model_file
+    from tflite.evaluate.task import CLASSIFICATION, choose_task
 
     for name in _MODEL.value:
         check_model_file(name)
-        check_output(name, _OUTPUT.value)
     check_source(_DATA.value)
     labels = None if _LABELS.value is None else read_labels(_LABELS.value)
     # There is no use for a GPU, and TensorFlow's search for one prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    import_own_modules()
+    task, loaded = choose_task(_TASK.value, _MODEL.value)
+    if task == CLASSIFICATION:
+        _classification(overrides, labels, loaded, output_json, picture)
+        return
+    output_file("picture", _PICTURE.value, (".png",))
+    from tflite.evaluate.dense import command
+
+    command.run(
+        command.DenseRequest(
+            task=task,
+            model=_MODEL.value,
+            split=_SPLIT.value,
+            first_class=_FIRST_CLASS.value,
+            **_common(),
+            output_json=output_json,
+            picture=picture,
+            overrides=overrides,
+            labels=labels,
+            labels_file=_LABELS.value,
+            loaded=loaded,
+        )
+    )
+
+
+def _common():
+    """The flags that every task has."""
+    threads = _THREADS.value
+    return {
+        "data": _DATA.value,
+        "samples": _SAMPLES.value,
+        "seed": _SEED.value,
+        "workers": _WORKERS.value or max(1, describe_machine()["usable_cpus"] // threads),
+        "threads": threads,
+        "label_match": _LABEL_MATCH.value,
+        "output": _OUTPUT.value,
+        "skip_unreadable": _SKIP_UNREADABLE.value,
+    }
+
+
+def _classification(overrides, labels, loaded, output_json, picture):
+    for name, value in (("split", _SPLIT.value), ("first_class", _FIRST_CLASS.value)):
+        if value is not None:
+            raise cli.UserError(f"--{name} goes with --task=detection or segmentation")
+    if picture:
+        require("matplotlib", "report")
+    from tflite.evaluate.models import check_output, open_models
+
+    for name in _MODEL.value:
+        check_output(name, _OUTPUT.value)
     from tflite.evaluate.evaluation import evaluate
+    from tflite.evaluate.messages import runtimes_of
+    from tflite.evaluate.opened import check_threads_of
     from tflite.evaluate.report import to_dict, to_json
     from tflite.evaluate.tables import accuracy_table, class_table, comparison_table
 
-    workers = _WORKERS.value or max(1, describe_machine()["usable_cpus"] // _THREADS.value)
-    import_own_modules()
-    models = open_models(_MODEL.value, overrides, _THREADS.value, _OUTPUT.value, labels)
+    settings = _common()
+    workers = settings["workers"]
+    models = open_models(
+        _MODEL.value, overrides, _THREADS.value, _OUTPUT.value, labels, loaded=loaded
+    )
     source = open_source(_DATA.value, "test")
     source = source.sample(_SAMPLES.value or len(source), _SEED.value)
     wrong = check_threads_of(models, source)
@@ -103,72 +176,32 @@ def main() -> None:
     if len(models) > 1:
         print(f"\n{comparison_table(evaluation)}")
     print(f"\n{class_table(evaluation)}")
-    note = f"{source.name}; {_runtimes(models)}; {cpu_name()}"
+    note = f"{source.name}; {runtimes_of(models)}; {cpu_name()}"
     print(
         f"\n{note}\nimages/s: of one worker, in the model alone; the whole pass with {workers} "
         f"workers: {evaluation.images_per_second:,.1f} images/s"
     )
-    settings = {
-        "data": _DATA.value,
-        "samples": _SAMPLES.value,
-        "seed": _SEED.value,
-        "workers": workers,
-        "threads": _THREADS.value,
-        "labels": _LABELS.value,
-        "label_match": _LABEL_MATCH.value,
-        "output": _OUTPUT.value,
-        "skip_unreadable": _SKIP_UNREADABLE.value,
-    }
     if picture:
         from tflite.evaluate import confusion_picture
 
         write_output(picture, lambda: confusion_picture.draw(evaluation, picture, note))
     if output_json:
+        settings["labels"] = _LABELS.value
         write_output(output_json, to_json(to_dict(evaluation, settings)) + "\n")
     if wrong:
         raise cli.CheckError(f"{'; '.join(wrong)} (tflite.audit --portable looks for the operator)")
 
 
 def _warn(evaluation):
-    unreadable = evaluation.answers.unreadable
-    if unreadable:
-        names = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
-        _warning(f"left out {len(unreadable)} unreadable images: {names}")
+    from tflite.evaluate.messages import warn, warn_of_input, warn_of_unreadable
+
+    warn_of_unreadable(evaluation.answers.unreadable)
     for model, answers in zip(evaluation.models, evaluation.answers.models, strict=True):
         if answers.nan_images:
-            _warning(
-                f"{model.name} gives NaN for {answers.nan_images:,} images, which count as wrong"
-            )
+            warn(f"{model.name} gives NaN for {answers.nan_images:,} images, which count as wrong")
         if evaluation.images > 1 and len(np.unique(answers.predicted)) == 1:
-            _warning(f"{model.name} gives the same class for every image")
-        if model.other_inputs:
-            _warning(
-                f"{model.name} is fed noise for {', '.join(model.other_inputs)}, which photos say "
-                "nothing of"
-            )
-        labels = model.input.labels
-        if labels is None and _LABEL_MATCH.value != "index":
-            _warning(
-                f"{model.name} does not name its classes: output i is taken for class i "
-                "(--labels names them)"
-            )
-        elif labels not in (None, evaluation.class_names):
-            how = "not looked at" if _LABEL_MATCH.value == "index" else "matched by name"
-            _warning(f"{model.name} has other classes than the data, or another order: {how}")
-
-
-def _warning(text):
-    print(f"warning: {text}", file=sys.stderr)
-
-
-def _runtimes(models):
-    forms = {model.form for model in models}
-    names = [f"LiteRT {runtime_version()} with XNNPACK"] if "tflite" in forms else []
-    if "keras" in forms:
-        import keras
-
-        names.append(f"Keras {keras.__version__} on {keras.backend.backend()}")
-    return ", ".join(names)
+            warn(f"{model.name} gives the same class for every image")
+        warn_of_input(model, evaluation.class_names, _LABEL_MATCH.value)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from care_keras.data.record import IMAGE_CHANNELS, Preprocessing, check_channels
 from care_keras.data.sidecar import sidecar_path
 from care_keras.litert.tensor import inputs_of
 from care_keras.models.presets import PRESETS
+from care_keras.models.tasks import task_of
 from care_keras.tflite_file import Graph, Tensor, read_graph
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import ModelInput, read_sidecar
@@ -107,7 +108,7 @@ def tflite_input(path: str | os.PathLike, overrides: InputOverrides | None = Non
         **overrides.geometry(),
         **(overrides.normalization() if kind == "float" else {}),
     )
-    return ModelInput(kind, record, labels)
+    return ModelInput(kind, record, labels, task=None if described is None else described.task)
 
 
 def load_keras(path: str | os.PathLike):
@@ -153,6 +154,7 @@ def keras_model_input(
         "float",
         dataclasses.replace(record, **overrides.geometry()),
         None if labels is None else tuple(labels),
+        task=task_of(model),
     )
 
 

@@ -10,6 +10,7 @@ from care_keras.data.record import Preprocessing
 from care_keras.data.sidecar import sidecar_path
 from care_keras.files import parse_json
 from care_keras.litert.tensor import TensorInfo
+from care_keras.models.tasks import task_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +24,14 @@ class ModelInput:
         labels: Names of the classes, or `None`.
         of_model: Of a file, the record of the model that it was made of,
             `None` if its JSON does not say it.
+        task: What the outputs are for, see `task_of`; `None` if nothing says it.
     """
 
     kind: str
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
     of_model: Preprocessing | None = None
+    task: dict | None = None
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
         """What the model takes for uint8 pixels `(..., height, width, 3)`, as real values."""
@@ -81,6 +84,7 @@ def read_sidecar(model_path: str | os.PathLike) -> ModelInput | None:
             record,
             None if labels is None else tuple(labels),
             None if of_model is None else _record(of_model),
+            task_of(content),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
