@@ -1,7 +1,5 @@
 """Fixtures of the tests that run Keras."""
 
-import random
-
 import keras
 import pytest
 
@@ -19,11 +17,15 @@ def kept_kernels():
         return
     from tensorflow.python.eager import context
 
-    def set_seed(self, seed):
-        self._seed, self._rng = seed, random.Random(seed)
+    set_seed = context.Context._set_global_seed
+
+    def keep(self, seed):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(context.pywrap_tfe, "TFE_ContextClearCaches", lambda handle: None)
+            set_seed(self, seed)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(context.Context, "_set_global_seed", set_seed)
+        patch.setattr(context.Context, "_set_global_seed", keep)
         yield
 
 
