@@ -1,6 +1,7 @@
 """What a detector learns by: the quality of its scores and the places of its boxes."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from care_keras.detection.anchors import Anchors
@@ -11,6 +12,7 @@ from care_keras.detection.boxes import decode
 _BOX_WEIGHT = 2.0
 # Scores are kept off 0 and 1, where the logarithm ends.
 _LEAST = 1e-6
+_ANY_BOX = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -62,7 +64,7 @@ class DetectionLoss(keras.losses.Loss):
         wanted = ops.take_along_axis(objects, assigned.object[..., None], axis=1)
         # Where there is no object, any box of some size: its loss counts nothing, and must be a
         # number.
-        wanted = ops.where(assigned.positive[..., None], wanted, [0.0, 0.0, 1.0, 1.0])
+        wanted = ops.where(assigned.positive[..., None], wanted, _ANY_BOX)
         ciou = keras.utils.bounding_boxes.compute_ciou(predicted, wanted, "yxyx")
         boxes = ops.sum(positive * (1.0 - ciou), axis=-1)
 
