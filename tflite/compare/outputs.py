@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from care_keras.metrics import wilson_interval
+from care_keras.models.tasks import task_of
 from tflite.compare.figures import Criterion, Figures, Tally
 from tflite.compare.opened import Pair
 from tflite.compare.tensors import FileFailsError
@@ -25,7 +26,8 @@ class OutputComparison:
         name: The file's name for it.
         images: Images that both were run on.
         agreement: Share of them with the same largest value, of plain integers
-            the same class; `None` if there is but one value.
+            the same class; `None` if there is but one value, or no largest is
+            picked, as of a detector's outputs.
         agreement_interval: 95 % interval of it (Wilson's), or `None`.
         figures: The output tensor against Keras's output.
     """
@@ -111,7 +113,8 @@ def compare_outputs(
     """
     runner = KerasRunner(pair.keras_model, images)
     tallies = {name: Tally(pair.litert.outputs[name]) for name in pair.outputs.values()}
-    agreeing: dict[str, float | None] = dict.fromkeys(tallies, 0.0)
+    picks = (task_of(pair.keras_model) or {}).get("name") != "detection"
+    agreeing: dict[str, float | None] = dict.fromkeys(tallies, 0.0 if picks else None)
     for first, pixels in chunks:
         references = runner(pair.keras_values(pixels, first))
         outputs = run_file(pair.litert, pixels, first)
@@ -119,6 +122,8 @@ def compare_outputs(
             reference = references[place]
             output = outputs[name].reshape(reference.shape)
             tallies[name].add(reference, output)
+            if agreeing[name] is None:
+                continue
             if pair.litert.outputs[name].is_classes:
                 same = output == reference
                 agreeing[name] += float(same.reshape(len(pixels), -1).mean(axis=1).sum())
