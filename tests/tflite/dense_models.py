@@ -23,7 +23,7 @@ CLASSES = {
 DATA = {"detection": "bccd", "segmentation": "camvid"}
 _NETWORKS = {"detection": RetinaNet, "segmentation": SemanticFPN}
 # Outputs of some size, as trained models have: boxes of all classes.
-_LOUDER = {"class_out_conv": 10.0}
+_LOUDER = {"class_out_conv": 100.0}
 
 
 def write_dense_model(

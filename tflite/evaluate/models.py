@@ -193,9 +193,10 @@ def _classes(shape, batch, path, is_class):
     wide = [size for size in shape[1:] if size != 1]
     if len(shape) < 2 or shape[0] != batch or len(wide) != 1 or outputs < 2:
         text = "x".join("?" if size is None else str(size) for size in shape) or "a scalar"
+        what = "integers" if is_class else "an output"
         raise ValueError(
             "The model must give a score for each class, (batch, classes), or the class as an "
-            f"integer, (batch,). Received: {'integers' if is_class else 'an output'} of {text} in "
-            f"{path}"
+            "integer, (batch,); of detectors and segmenters --task says it. "
+            f"Received: {what} of {text} in {path}"
         )
     return outputs
