@@ -1,6 +1,5 @@
 """What the models of an evaluation are for."""
 
-import os
 from collections.abc import Sequence
 
 from care_keras.console.native_output import captured_native_output
@@ -40,7 +39,7 @@ def choose_task(given: str | None, paths: Sequence[str]) -> tuple[str, dict]:
             said[path] = described["name"]
     names = sorted(set(said.values()) | ({given} if given else set()))
     if len(names) > 1 or (names and names[0] not in TASKS):
-        told = ", ".join(f"{os.fspath(path)} says {name}" for path, name in said.items())
+        told = ", ".join(f"{path} says {name[:40]!r}" for path, name in said.items())
         asked = f"--task={given}, and " if given else ""
         raise ValueError(f"All models must be for one of {list(TASKS)}. Received: {asked}{told}")
     return (names[0] if names else CLASSIFICATION), loaded
