@@ -40,6 +40,7 @@ ORDER = [
     "care_keras.training.run",
     "care_keras.training.task",
     "care_keras.training.dense_task",
+    "care_keras.training.dense_task_maker",
     "care_keras.training.detection_task",
     "care_keras.training.segmentation_task",
     "care_keras.training.task_maker",

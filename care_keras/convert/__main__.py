@@ -234,6 +234,8 @@ def _report(job, result):
         elif not result.integer_only:
             kind = "integer-only but for its outputs, which are float"
         print(f"{kind}; runs on TFLite {result.runtime or '(unknown)'} and newer")
+        if job.target == "xnnpack":
+            print("made for LiteRT on a CPU: another runtime, an NPU's for one, may get it wrong")
     if result.worst_layers is not None:
         from care_keras.convert.report import FILES, worst_table
 

@@ -11,107 +11,41 @@ from care_keras.detection.anchors import Anchors
 from care_keras.detection.average_precision import DetectionEvaluation, Detections
 from care_keras.detection.drawing import beside, draw_boxes, draw_detections
 from care_keras.detection.loss import DetectionLoss
-from care_keras.models import RetinaNet
+from care_keras.models import CAREBackbone, RetinaNet
 from care_keras.training.config import TrainingConfig
-from care_keras.training.dense_task import (
-    DenseTask,
-    Judge,
-    Judged,
-    backbone_of,
-    in_batches,
-    load_trained,
-    open_pair,
-    quantized_of,
-    readable,
-    record_of,
-    start_from,
-    user_errors,
-)
-from care_keras.training.devices.distribution import Distribution
+from care_keras.training.dense_task import Judge, in_batches, readable
+from care_keras.training.dense_task_maker import DenseTaskMaker
 from care_keras.training.images.dense_pipeline import DetectionPipeline
 
 # Of all figures those that an epoch's log has.
 _FIGURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
-def open_sources(config: TrainingConfig) -> tuple[DetectionSource, DetectionSource]:
-    """Images with boxes, to train and to evaluate on; see `open_pair`."""
-    return open_pair(lambda split: open_detection(config.data, split), config)
+class DetectionMaker(DenseTaskMaker):
+    """Of a `RetinaNet`."""
 
+    network = RetinaNet
+    pipeline = DetectionPipeline
 
-def float_task(
-    config: TrainingConfig,
-    train_source: DetectionSource,
-    eval_source: DetectionSource,
-    distribution: Distribution,
-) -> DenseTask:
-    """A detector, from random weights or those of `--from`."""
+    def open(self, config: TrainingConfig, split: str) -> DetectionSource:
+        return open_detection(config.data, split)
 
-    def build(dtype: str = "float32") -> RetinaNet:
-        return RetinaNet(
-            backbone_of(config, dtype),
-            classes=len(train_source.class_names),
-            head=config.head,
-            levels=config.levels or None,
-            preprocessing=record_of(config),
-            labels=train_source.class_names,
-            name=f"{config.model}_detector",
-        )
+    def build(self, config: TrainingConfig, backbone: CAREBackbone, **described) -> RetinaNet:
+        return RetinaNet(backbone, head=config.head, levels=config.levels or None, **described)
 
-    with user_errors():
-        model = build(config.dtype)
-    if config.start_from:
-        start_from(config, model)
-    return _task(config, model, model.anchors, train_source, eval_source, distribution, build)
-
-
-def quantized_task(
-    config: TrainingConfig,
-    train_source: DetectionSource,
-    eval_source: DetectionSource,
-    distribution: Distribution,
-) -> DenseTask:
-    """The quantized form of the detector of `--from`."""
-    start = load_trained(config, RetinaNet, train_source)
-    model = quantized_of(config, start, train_source)
-
-    def build():
-        return type(model).from_config(model.get_config())
-
-    sources = train_source, eval_source
-    return _task(config, model, start.anchors, *sources, distribution, build, start)
-
-
-def _task(config, model, anchors, train_source, eval_source, distribution, build, start=None):
-    record = model.preprocessing
-    training = DetectionPipeline(
-        train_source,
-        record,
-        config.batch_size,
-        config,
-        seed=config.seed,
-        shard_index=distribution.shard_index,
-        shard_count=distribution.shard_count,
-        cache_megabytes=config.cache_megabytes,
-    )
-    loss = DetectionLoss(anchors, (record.height, record.width))
-    return DenseTask(
-        # One loss sees both outputs: scores learn how good boxes are.
-        model=keras.Model(model.inputs, keras.layers.Concatenate(-1)(model.outputs)),
-        training=training,
-        evaluation=Judged(eval_source.name, len(eval_source)),
-        loss=loss,
-        metrics=tuple(
-            keras.metrics.MeanMetricWrapper(getattr(loss, part), name=part)
-            for part in ("class_loss", "box_loss")
-        ),
-        pipelines=(training,),
-        blank=build,
-        judge=DetectionJudge(anchors, (record.height, record.width)),
-        eval_source=eval_source,
-        record=record,
-        start=start,
-    )
+    def trained(self, model: keras.Model, like: RetinaNet) -> dict:
+        size = like.preprocessing.height, like.preprocessing.width
+        loss = DetectionLoss(like.anchors, size)
+        return {
+            # One loss sees both outputs: scores learn how good boxes are.
+            "model": keras.Model(model.inputs, keras.layers.Concatenate(-1)(model.outputs)),
+            "loss": loss,
+            "metrics": tuple(
+                keras.metrics.MeanMetricWrapper(getattr(loss, part), name=part)
+                for part in ("class_loss", "box_loss")
+            ),
+            "judge": DetectionJudge(like.anchors, size),
+        }
 
 
 class DetectionJudge(Judge):

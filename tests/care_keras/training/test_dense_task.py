@@ -66,7 +66,7 @@ def folders(dense_folder, tmp_path_factory):
 def settings(task, folders, run_dir, **changes):
     given = {
         "task": task,
-        "model": "tiny",
+        "model": "two_blocks",
         "data": str(folders[task]),
         "run_dir": run_dir,
         "eval_split": "val",
@@ -175,16 +175,30 @@ def test_a_trained_backbone_is_taken(run, folders, tmp_path, capfd):
         np.testing.assert_array_equal(weight, other_weight)
 
 
+def test_goes_on_quantized(run, folders, tmp_path):
+    task, run_dir, result = run
+    if task == "segmentation":
+        return
+    config = settings(
+        task, folders, tmp_path, start_from=str(run_dir / "model.keras"), qat=True, epochs=1
+    )
+    trained = train(config)
+    model = load_any(tmp_path / "model.keras")
+    assert model.precisions == {} and model.task["name"] == task
+    # What the float network has on the same images is told beside it.
+    assert trained["float_ap"] == pytest.approx(result["ap"], abs=1e-3)
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"mixup": 0.5}, "--mixup goes with --task=classification, not"),
-        ({"size": "64x100"}, "multiples of 8 pixels high and wide .*64x100"),
+        ({"size": "64x98"}, "multiples of 4 pixels high and wide .*64x98"),
         ({"eval_split": "train"}, "share images"),
         ({"data": "nowhere"}, "nowhere"),
         ({"qat": True}, "--qat needs --from"),
-        ({"start_from": "care_nano_cifar10"}, "no backbone as --model=tiny has it"),
+        ({"start_from": "care_nano_cifar10"}, "no backbone as --model=two_blocks has it"),
         ({"start_from": "care_nano_cifar10", "qat": True}, "is no"),
     ],
 )
