@@ -24,8 +24,8 @@ def value_of(text):
 def main(plan_path, *arguments):
     plan = json.loads(pathlib.Path(plan_path).read_text())
     # What is empty is not given.
-    names = ("float_layers", "int16_layers", "mean", "std", "teacher_mean", "teacher_std", "import")
-    settings = {name: [] for name in names}
+    names = ("float_layers", "int16_layers", "levels", "mean", "std", "teacher_mean", "teacher_std")
+    settings = {name: [] for name in (*names, "import")}
     for argument in arguments:
         name, _, text = argument.removeprefix("--").partition("=")
         settings[name] = value_of(text)
