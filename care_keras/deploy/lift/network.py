@@ -83,7 +83,7 @@ class Network:
             self._refused["no input, or no output"].append(self._main.name)
         if self._refused:
             found = ", ".join(
-                f"{_shortened(what)} ({len(names)}, {_shortened(names[0])!r})"
+                f"{_begun(what)} ({len(names)}, {_shortened(names[0])!r})"
                 for what, names in self._refused.items()
             )
             raise ValueError(
@@ -225,6 +225,11 @@ class Network:
             elif not self._refused:
                 self._refused["an output that nothing computes"].append(name)
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+
+def _begun(reason):
+    """The beginning of a reason, which says what it is about; files may bring long ones."""
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
 
 
 def _shortened(name):
