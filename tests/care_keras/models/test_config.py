@@ -43,6 +43,7 @@ def test_configs_by_short_name():
         "s1": "care_s1",
         "s2": "care_s2",
         "nano": "care_nano",
+        "xs": "care_xs",
     }
 
 
