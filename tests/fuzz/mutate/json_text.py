@@ -77,7 +77,9 @@ def _rename(rng, parent, key, places, others):
 def _scale(rng, parent, key, places, others):
     value = parent[key]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        parent[key] = rng.choice((-value, value + 1, value - 1, value + 0.5, 0))
+        # A whole number may be too large for a float.
+        half = value + 0.5 if abs(value) < 1e300 else value
+        parent[key] = rng.choice((-value, value + 1, value - 1, half, 0))
     elif isinstance(value, list) and value:
         parent[key] = value * rng.choice((2, 3, 100)) if len(value) < 100 else value[:1]
     elif isinstance(value, str):
