@@ -46,6 +46,15 @@ class OnBackbone:
         }
 
 
+def check_head(head: str, heads, classes: int, labels) -> None:
+    """Raises ValueError for a head that there is none of, or classes that cannot be."""
+    if head not in heads:
+        raise ValueError(f"`head` must be one of {list(heads)}. Received: head={head!r}")
+    if classes < 1:
+        raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
+    check_labels(labels, classes)
+
+
 def check_labels(labels, classes: int) -> None:
     """Raises ValueError unless labels, where there are any, name each class."""
     if labels is not None and len(labels) != classes:

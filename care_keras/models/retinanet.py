@@ -12,7 +12,7 @@ from care_keras.models.feature_pyramid import (
     pyramid_levels,
     pyramid_maps,
 )
-from care_keras.models.on_backbone import OnBackbone, check_labels
+from care_keras.models.on_backbone import OnBackbone, check_head
 
 # Channels of the pyramid and of the heads, and convolutions of each head before its last.
 _HEADS = {"lite": (64, 3), "paper": (256, 4)}
@@ -91,15 +91,11 @@ class RetinaNet(OnBackbone, keras.Model):
         dtype=None,
         **kwargs,
     ):
-        if head not in _HEADS:
-            raise ValueError(f"`head` must be one of {list(_HEADS)}. Received: head={head!r}")
-        if classes < 1:
-            raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
-        check_labels(labels, classes)
+        check_head(head, _HEADS, classes, labels)
         existing = pyramid_levels(backbone)
         anchors = Anchors(levels or existing[-_LEVELS:], anchor_scales, anchor_ratios)
         own = [level for level in anchors.levels if level in existing]
-        if not own or anchors.levels[0] not in existing:
+        if anchors.levels[0] not in existing:
             raise ValueError(
                 f"`levels` must begin with one of the backbone's, {existing}. "
                 f"Received: levels={anchors.levels}"

@@ -9,7 +9,7 @@ from care_keras.models.feature_pyramid import (
     pyramid_levels,
     pyramid_maps,
 )
-from care_keras.models.on_backbone import OnBackbone, check_labels
+from care_keras.models.on_backbone import OnBackbone, check_head
 
 # Widths of the pyramid and of the branches that lead to the classes.
 _HEADS = {"lite": (64, 64), "paper": (256, 128)}
@@ -67,11 +67,7 @@ class SemanticFPN(OnBackbone, keras.Model):
         dtype=None,
         **kwargs,
     ):
-        if head not in _HEADS:
-            raise ValueError(f"`head` must be one of {list(_HEADS)}. Received: head={head!r}")
-        if classes < 1:
-            raise ValueError(f"`classes` must be at least 1. Received: classes={classes}")
-        check_labels(labels, classes)
+        check_head(head, _HEADS, classes, labels)
         levels = pyramid_levels(backbone)
         stride = 2 ** levels[-1]
         shape = backbone.inputs[0].shape[1:]
