@@ -1,7 +1,6 @@
 """Detectors and segmenters ready to be evaluated: .tflite files and Keras models alike."""
 
 import dataclasses
-import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,16 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from care_keras.data.sidecar import sidecar_path
-from care_keras.detection.anchors import LOCATION_SCALES, Anchors
 from care_keras.litert.tensor import outputs_of
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.thread_check import check_threads
 from tflite.evaluate.keras_run import KerasRun, open_keras
 from tflite.evaluate.opened import OpenedModel, names_of, try_apart, with_labels
-from tflite.inputs.chosen_output import chosen_output
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import check_values_used, is_keras, keras_outputs, tflite_input
 from tflite.inputs.overrides import InputOverrides
+from tflite.inputs.task_outputs import check_anchors, task_anchors, task_outputs
 
 # From uint8 pixels `(images, height, width, channels)`, and the number of the first of them, to
 # float32 outputs `(images, ...)`, and the seconds that took.
@@ -87,8 +85,10 @@ def open_dense_models(
 def _open_tflite(name, path, task, overrides, num_threads, output):
     model_input = _whole_image(tflite_input(path, overrides), path)
     shapes = {key: one.shape for key, one in outputs_of(read_graph(path)).items()}
-    outputs = _outputs(task, shapes, output, path)
-    anchors = _anchors(task, model_input, path, _beside(path))
+    outputs = task_outputs(task, shapes, output, path)
+    anchors = None
+    if task == "detection":
+        anchors = task_anchors(model_input, path, _beside(path))
 
     def open_file(threads=num_threads):
         return ImageFile(path, model_input, threads)
@@ -113,7 +113,8 @@ def _open_tflite(name, path, task, overrides, num_threads, output):
     try_apart(path, model_input)
     file = open_file()
     shapes = [file.outputs[one].shape for one in outputs]
-    _check_anchors(anchors, shapes, path)
+    if anchors is not None:
+        check_anchors(anchors, shapes, path)
     return DenseModel(
         name,
         pathlib.Path(path),
@@ -134,9 +135,12 @@ def _open_keras(name, path, task, overrides, output, loaded):
     model, model_input = open_keras(path, overrides, loaded)
     names = keras_outputs(model)
     shapes = {key: tuple(one.shape) for key, one in zip(names, model.outputs, strict=True)}
-    outputs = _outputs(task, shapes, output, path)
-    anchors = _anchors(task, _whole_image(model_input, path), path, "the model")
-    _check_anchors(anchors, [shapes[one] for one in outputs], path)
+    outputs = task_outputs(task, shapes, output, path)
+    _whole_image(model_input, path)
+    anchors = None
+    if task == "detection":
+        anchors = task_anchors(model_input, path, "the model")
+        check_anchors(anchors, [shapes[one] for one in outputs], path)
     places = [names.index(one) for one in outputs]
     run = KerasRun(model, model_input)
 
@@ -175,68 +179,3 @@ def _whole_image(model_input, path):
             f"edges are cut off: --fit=stretch shows it all. Received: {path}"
         )
     return model_input
-
-
-def _outputs(task, shapes, output, path):
-    """Names of the outputs that a task is about."""
-    ranks = {"detection": 3, "segmentation": 4}
-    of_rank = {
-        name: shape
-        for name, shape in shapes.items()
-        if len(shape) == ranks[task] and shape[-1] is not None and shape[-1] > 0
-    }
-    if task == "segmentation" and of_rank:
-        return (chosen_output(of_rank, output, path, "--output"),)
-    if task == "detection" and of_rank.keys() >= {"location", "score"}:
-        return "location", "score"
-    locations = [name for name, shape in of_rank.items() if shape[-1] == 4]
-    scores = [name for name in of_rank if name not in locations]
-    if task == "detection" and len(locations) == len(scores) == 1:
-        return locations[0], scores[0]
-    wanted = {
-        "detection": "A detector must give location (1, anchors, 4) and score (1, anchors, "
-        "classes), of these names where there are four classes",
-        "segmentation": "A segmenter must give logits (1, height, width, classes)",
-    }[task]
-    listed = ", ".join(f"{name} {_text(shape)}" for name, shape in shapes.items())
-    raise ValueError(f"{wanted}. Received: outputs {listed} of {os.fspath(path)}")
-
-
-def _text(shape):
-    return "x".join("?" if size is None else str(size) for size in shape) or "(a scalar)"
-
-
-def _anchors(task, model_input, path, where):
-    """A detector's anchors, by what the model says."""
-    if task != "detection":
-        return None
-    said = model_input.task or {}
-    if said.get("anchors") is None:
-        raise ValueError(
-            f"Nothing says the anchors that boxes are decoded with: {where} has no task of "
-            "detection. care_keras.convert writes it beside a RetinaNet's file: convert the model "
-            f"anew. Received: {path}"
-        )
-    scales = said.get("location_scales")
-    if scales not in (None, list(LOCATION_SCALES)):
-        raise ValueError(
-            f"Locations must be scaled by {LOCATION_SCALES}. "
-            f"Received: location_scales={scales} of {path}"
-        )
-    record = model_input.preprocessing
-    try:
-        return Anchors.from_dict(said["anchors"]).boxes((record.height, record.width))
-    except ValueError as error:
-        raise ValueError(f"{error} ({where}, of {path})") from error
-
-
-def _check_anchors(anchors, shapes, path):
-    """Raises ValueError unless outputs have a row for each anchor, as far as shapes tell."""
-    if anchors is None:
-        return
-    rows = {shape[1] for shape in shapes if shape[1] is not None}
-    if rows - {len(anchors)} or shapes[0][-1] != 4:
-        raise ValueError(
-            f"A detector's outputs need a row for each of its {len(anchors)} anchors, and "
-            f"locations four values. Received: outputs {', '.join(map(_text, shapes))} of {path}"
-        )
