@@ -14,6 +14,7 @@ from tflite.benchmark.machine import cpu_name
 from tflite.inputs.odd_inputs import FAMILIES
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
+from tflite.runs.answers import answers_of
 from tflite.runs.compare import compare
 from tflite.runs.python import host_command
 from tflite.runs.run import run_with_progress
@@ -53,6 +54,8 @@ def check_file(
         ValueError: If the file, the images or a core cannot be used.
     """
     inputs = make_inputs(path, settings.data, settings.images, settings.seed, settings.overrides)
+    graph = read_graph(path)
+    answers = answers_of(graph, path, inputs.model_input)
     results = []
     with contextlib.ExitStack() as stack:
         # All of them before the first is used: a core that qemu lacks is found out at once.
@@ -70,11 +73,11 @@ def check_file(
         ):
             name = f"{runtime}, {core}, threads {count}"
             run = run_with_progress(command, path, inputs, name, limit, count)
-            comparison = compare(host, run, settings.max_codes, settings.tolerance)
+            comparison = compare(host, run, settings.max_codes, settings.tolerance, answers)
             results.append(Result(path, runtime, core, count, emulators[runtime], run, comparison))
-        print(f"\n{path}, {format_results(inputs, host, results)}\n")
+        print(f"\n{path}, {format_results(inputs, host, results, answers)}\n")
         if settings.operators:
-            results = _find_partings(path, inputs, host, results, commands, settings)
+            results = _find_partings(path, graph, inputs, host, results, commands, settings)
     print(f"{format_versions(host, cpu_name(), results)}\n")
     failed = [
         f"{path.name}, {result.name}: {result.comparison.verdict}"
@@ -84,7 +87,7 @@ def check_file(
     return to_dict(inputs, host, cpu_name(), results), failed
 
 
-def _find_partings(path, inputs, host, results, commands, settings):
+def _find_partings(path, graph, inputs, host, results, commands, settings):
     """The results, those that are not equal with their partings, which it prints."""
     # One image of each family: all their tensors are held in memory.
     few = dataclasses.replace(inputs, values=inputs.values[: len(FAMILIES)])
@@ -94,7 +97,6 @@ def _find_partings(path, inputs, host, results, commands, settings):
         for result in results:
             if result.comparison.equal < result.comparison.values:
                 if host_tensors is None:
-                    graph = read_graph(path)
                     exposed.write_bytes(expose_tensors(path.read_bytes()))
                     host_tensors = run_with_progress(host_command(), exposed, few, "host", limit)
                     if not same_outputs(graph, host, host_tensors):

@@ -9,6 +9,7 @@ from care_keras.console.table import format_table
 from care_keras.metrics import finite_or_none
 from tflite.arm64.emulator import Emulator
 from tflite.inputs.real_and_extreme import Inputs
+from tflite.runs.answers import Answers
 from tflite.runs.compare import Comparison
 from tflite.runs.run import Run
 from tflite.runs.tensors import Parting
@@ -48,12 +49,15 @@ class Result:
         return f"{self.runtime}, {self.core}, {threads}"
 
 
-def format_results(inputs: Inputs, host: Run, results: list[Result]) -> str:
+def format_results(
+    inputs: Inputs, host: Run, results: list[Result], answers: Answers | None
+) -> str:
     """The table of one file, what was compared, and what failed."""
     rows = [_row("host", "", 1, host, None), *(_row_of(result) for result in results)]
     headers = [
         *("runtime", "core", "threads", "XNNPACK ops", "images", "failed", "equal values"),
-        *("largest difference", "same top-1", "s/image", "verdict"),
+        *("largest difference", answers.heading if answers else "same answers"),
+        *("s/image", "verdict"),
     ]
     counts = ", ".join(f"{count} {name}" for name, count in Counter(inputs.families).items())
     lines = [f"{len(inputs.families)} images: {counts}", format_table(headers, rows)]
@@ -107,7 +111,7 @@ def figures(comparison: Comparison) -> dict:
         "equal_values": comparison.equal,
         "largest_code_difference": comparison.largest_codes,
         "largest_relative_difference": None if relative is None else finite_or_none(relative),
-        "top1_agreement": comparison.top1_agreement,
+        "agreement": comparison.agreement,
         "worst_output": comparison.worst_output,
         "failures": {str(image): text for image, text in comparison.failures.items()},
     }
@@ -155,21 +159,20 @@ def _row(runtime, core, threads, run, comparison):
     if comparison is None:
         head = [runtime, core, threads, ops]
         return [*head, len(run.outputs), len(run.failures), *[None] * 3, seconds, None]
-    agreement = comparison.top1_agreement
+    agreement = comparison.agreement
     return [
         *(runtime, core, threads, ops, comparison.images, len(comparison.failures)),
         f"{comparison.equal} of {comparison.values}",
-        _difference(comparison),
+        _difference(comparison, run.names),
         None if agreement is None else f"{agreement:.1%}",
         seconds,
         comparison.verdict,
     ]
 
 
-def _difference(comparison):
-    text = _largest(comparison)
-    several = comparison.worst_output and comparison.top1_agreement is None
-    return f"{text} in {comparison.worst_output}" if several else text
+def _difference(comparison, outputs):
+    text, worst = _largest(comparison), comparison.worst_output
+    return f"{text} in {worst}" if worst and len(outputs) > 1 else text
 
 
 def _largest(comparison):

@@ -13,6 +13,7 @@ from tflite.inputs.model_inputs import image_tensor, read_model_input
 from tflite.inputs.noise import noise_beside
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
 from tflite.inputs.overrides import InputOverrides
+from tflite.inputs.records import ModelInput
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,12 +25,14 @@ class Inputs:
         values: Array of shape `(images, height, width, channels)` in the input's type.
         shape: The input's shape, with its batch.
         others: What further inputs take beside each image, by the tensor's index.
+        model_input: What is known of the file, where it was asked for.
     """
 
     families: tuple[str, ...]
     values: np.ndarray
     shape: tuple[int, ...]
     others: dict[int, np.ndarray]
+    model_input: ModelInput | None = None
 
     def by_index(self, graph: Graph) -> dict[int, np.ndarray]:
         """What each input of a file takes, whole batches `(images, *shape)`, by its index."""
@@ -111,7 +114,7 @@ def _inputs(path, model_input, families, pixels, seed):
     others = [TensorInfo.of_tensor(one) for one in graph.inputs if one is not tensor]
     noise = noise_beside(others, batch, range(len(pixels)), seed)
     by_index = {one.index: array for one, array in zip(others, noise, strict=True)}
-    return Inputs(tuple(families), values, shape, by_index)
+    return Inputs(tuple(families), values, shape, by_index, model_input)
 
 
 def _places(count, extremes):

@@ -26,7 +26,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of their draw.", lower_bound=0)
 _MIN_AGREEMENT = flags.DEFINE_float(
     "min_agreement",
     0.9,
-    "Share of images that both must pick one class for, of a classifier.",
+    "Share of answers (classes, pixels, boxes) that both must have in common.",
     lower_bound=0.0,
     upper_bound=1.0,
 )

@@ -8,13 +8,13 @@ import numpy as np
 
 from care_keras.console.outputs import write_output
 from care_keras.data.sources import Source
-from care_keras.metrics import top1_agreement
 from care_keras.tflite_file import Graph, read_graph
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_photos
 from tflite.npu.compiled import Compiled, NotCompiledError
 from tflite.npu.layers import OperatorResult, operator_results
 from tflite.npu.run import Runner
+from tflite.runs.answers import Answers, agreement, answers_of
 from tflite.runs.compare import outputs_snr_db
 from tflite.runs.run import Run
 
@@ -49,7 +49,8 @@ class Result:
         compiled: What the compiler says, `None` if it failed.
         compiled_bytes: Size of what it wrote.
         npu: The run on the emulated NPU, likewise.
-        agreement: Share of images of which both pick one class; `None` of what is no classifier.
+        agreement: Share of answers that both have in common, `None` if nothing says what the
+            outputs are read for.
         top1: Share of the labels that each gets right, CPU and NPU; `None` where there are none.
         snr_db: Signal-to-noise ratio of each output, by its name.
         operators: What each operator does; `None` if that was not asked.
@@ -104,6 +105,7 @@ def check_file(path: pathlib.Path, source: Source, settings: CheckSettings) -> R
             f"image size. Received: {path}"
         )
     inputs, labels = make_photos(path, source, settings.seed, settings.overrides)
+    answers = answers_of(graph, path, inputs.model_input)
     with tempfile.TemporaryDirectory(prefix="care_keras_npu-") as name:
         runner = Runner(pathlib.Path(name), settings.soc, settings.timeout_seconds)
         cpu = runner.on_cpu(path, inputs)
@@ -123,7 +125,9 @@ def check_file(path: pathlib.Path, source: Source, settings: CheckSettings) -> R
         if npu.error or npu.failures:
             failure = npu.error or next(iter(npu.failures.values()))
             return dataclasses.replace(result, npu=npu, failure=failure)
-        result = dataclasses.replace(result, npu=npu, **_comparison(graph, cpu, npu, labels))
+        result = dataclasses.replace(
+            result, npu=npu, **_comparison(graph, answers, cpu, npu, labels)
+        )
         if settings.operators:
             few = dataclasses.replace(
                 inputs,
@@ -135,16 +139,19 @@ def check_file(path: pathlib.Path, source: Source, settings: CheckSettings) -> R
         return result
 
 
-def _comparison(graph: Graph, cpu: Run, npu: Run, labels: np.ndarray | None) -> dict:
+def _comparison(
+    graph: Graph, answers: Answers | None, cpu: Run, npu: Run, labels: np.ndarray | None
+) -> dict:
     """The figures of `Result`."""
-    snr = {"snr_db": outputs_snr_db(graph, cpu, npu)}
-    first, second = (
-        np.stack([run.outputs[image][0] for image in sorted(cpu.outputs)]) for run in (cpu, npu)
-    )
-    if len(graph.outputs) > 1 or first.ndim != 3 or first.shape[1] != 1 or first.shape[2] < 2:
-        return snr
-    first, second = first[:, 0], second[:, 0]
-    right = None
-    if labels is not None and labels.max() < first.shape[1]:
-        right = tuple(float(np.mean(one.argmax(1) == labels)) for one in (first, second))
-    return {**snr, "agreement": top1_agreement(second, first), "top1": right}
+    pairs = [(cpu.outputs[image], npu.outputs[image]) for image in sorted(cpu.outputs)]
+    found = {
+        "snr_db": outputs_snr_db(graph, cpu, npu),
+        "agreement": agreement(answers, pairs),
+    }
+    shape = pairs[0][0][0].shape
+    if len(graph.outputs) > 1 or len(shape) != 2 or shape[0] != 1 or shape[1] < 2:
+        return found
+    if labels is None or labels.max() >= shape[1]:
+        return found
+    picked = np.array([[one[0][0].argmax() for one in pair] for pair in pairs])
+    return found | {"top1": tuple((picked == labels[:, None]).mean(axis=0).tolist())}

@@ -18,7 +18,7 @@ _SHOWN = 10
 def format_results(results: list[Result]) -> str:
     """A row for each file and SoC, and what the compiler or the emulator refused."""
     headers = ["model", "SoC", "ops on the NPU", "partitions", "KB", "compiled KB", "images"]
-    headers += ["same class", "top-1, CPU", "top-1, NPU", "output SNR", "verdict"]
+    headers += ["same answers", "top-1, CPU", "top-1, NPU", "output SNR", "verdict"]
     lines = [format_table(headers, [_row(one) for one in results])]
     lines += [
         f"{one.model.name}, {one.soc}: on the CPU stay {_counted(one.compiled.left)}"
@@ -105,7 +105,7 @@ def to_dict(result: Result) -> dict:
         "partitions": compiled and compiled.partitions,
         "operators_on_cpu": compiled and dict(Counter(compiled.left)),
         "images": result.images,
-        "same_class": result.agreement,
+        "agreement": result.agreement,
         "top1_cpu": result.top1 and result.top1[0],
         "top1_npu": result.top1 and result.top1[1],
         "snr_db": {name: finite_or_none(value) for name, value in result.snr_db.items()},

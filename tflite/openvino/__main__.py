@@ -1,15 +1,14 @@
 """A .tflite file in OpenVINO's CPU plugin: `python -m tflite.openvino --model=M.tflite`.
 
-Runs the file on images there and in LiteRT, and says how often both pick the
-same class: exit code 1 if too seldom. It reads a quantized file as real numbers
-that are rounded after each operator, so that an operator whose codes mean
-something else there shows. Needs the extra `openvino`.
+Runs the file on images there and in LiteRT, and says how often both come to the
+same class, classes of pixels or boxes: exit code 1 if too seldom. It reads a
+quantized file as real numbers that are rounded after each operator, so that an
+operator whose codes mean something else there shows. Needs the extra `openvino`.
 """
 
 import dataclasses
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from care_keras.console import cli
@@ -17,23 +16,24 @@ from care_keras.console.optional import require_installed
 from care_keras.console.table import format_table
 from care_keras.data.sources import open_source
 from care_keras.litert.model import runtime_version
-from care_keras.metrics import snr_db, top1_agreement
+from care_keras.tflite_file import read_graph
 from tflite.benchmark.machine import cpu_flags
 from tflite.inputs.flags import input_overrides
-from tflite.inputs.model_inputs import read_model_input
-from tflite.inputs.on_images import run_on_images
+from tflite.inputs.real_and_extreme import make_photos
 from tflite.openvino.run import MODES, run_in_openvino
+from tflite.runs.answers import answers_of
+from tflite.runs.compare import compare, outputs_snr_db
+from tflite.runs.python import host_command
+from tflite.runs.run import run_with_progress
 
-_MODEL = flags.DEFINE_multi_string(
-    "model", None, "A classifier's .tflite file; give several.", required=True
-)
+_MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
 _DATA = flags.DEFINE_string("data", "bundled", "Images: DIR, tfds:NAME[:SPLIT] or bundled.")
 _SAMPLES = flags.DEFINE_integer("samples", 200, "Images, at most.", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of their draw.", lower_bound=0)
 _MIN_AGREEMENT = flags.DEFINE_float(
     "min_agreement",
     0.95,
-    "Share of images that both must pick one class for.",
+    "Share of answers (classes, pixels, boxes) that both must have in common.",
     lower_bound=0.0,
     upper_bound=1.0,
 )
@@ -51,7 +51,8 @@ class _Agreement:
     name: str
     mode: str
     images: int
-    agreement: float
+    heading: str
+    agreement: float | None
     snr_db: float
     equal: float
     judged: bool
@@ -71,7 +72,7 @@ def main() -> None:
         "model",
         "OpenVINO computes in",
         "images",
-        "same class",
+        "same answers",
         "output SNR",
         "equal values",
     ]
@@ -80,7 +81,7 @@ def main() -> None:
             one.name,
             one.mode,
             one.images,
-            f"{one.agreement:.1%}",
+            None if one.agreement is None else f"{one.agreement:.1%} {one.heading}",
             f"{one.snr_db:.1f} dB",
             f"{one.equal:.1%}",
         ]
@@ -93,41 +94,51 @@ def main() -> None:
             "products saturate at 16 bits"
         )
     failed = [
-        f"{one.name}, {one.mode}: {one.agreement:.1%}"
+        f"{one.name}, {one.mode}: {one.agreement:.1%} {one.heading}"
         for one in found
-        if one.judged and one.agreement < _MIN_AGREEMENT.value
+        if one.judged and one.agreement is not None and one.agreement < _MIN_AGREEMENT.value
     ]
     if failed:
         raise cli.CheckError(
-            f"OpenVINO and LiteRT pick the same class too seldom: {'; '.join(failed)} "
+            f"OpenVINO and LiteRT come to the same answers too seldom: {'; '.join(failed)} "
             "(tflite.audit --portable looks for the operator)"
         )
 
 
 def _compare(path, source, overrides):
-    litert = run_on_images(path, read_model_input(path, overrides), source)
-    if litert.outputs.ndim != 3 or litert.outputs.shape[2] < 2:
+    graph = read_graph(path)
+    inputs, _ = make_photos(path, source, _SEED.value, overrides)
+    answers = answers_of(graph, path, inputs.model_input)
+    if answers is None:
         raise ValueError(
-            "The model must give a score for each class, (batch, classes). "
-            f"Received: an output of {litert.outputs.shape[2:]} in {path}"
+            "The model must give a score for each class, or say its task in the JSON beside it. "
+            f"Received: {len(graph.outputs)} outputs, "
+            f"{', '.join(str(list(one.shape)) for one in graph.outputs)}, in {path}"
         )
-    expected = litert.outputs[:, 0]
-    outputs, about = run_in_openvino(path, litert.inputs, litert.input.shape, MODES, _TIMEOUT.value)
-    quantized = litert.output.scale > 0
-    return [
-        _Agreement(
-            name=path.name,
-            mode=mode,
-            images=len(expected),
-            agreement=top1_agreement(given, expected),
-            snr_db=snr_db(litert.output.dequantize(given), litert.output.dequantize(expected)),
-            equal=float(np.mean(given == expected)),
-            judged=mode == MODES[0] or bool(cpu_flags() & _VNNI),
-        )
-        for mode, given in outputs.items()
+    reference = run_with_progress(host_command(), path, inputs, "LiteRT", _TIMEOUT.value)
+    if reference.error or reference.failures:
+        raise ValueError(reference.error or next(iter(reference.failures.values())))
+    runs, about = run_in_openvino(path, inputs, MODES, _TIMEOUT.value)
+    quantized = any(one.scales for one in graph.outputs)
+    found = []
+    for mode, run in runs.items():
         # A float file is computed in float in either mode.
-        if quantized or mode == MODES[0]
-    ], f"{about}, against LiteRT {runtime_version()}"
+        if not quantized and mode != MODES[0]:
+            continue
+        compared = compare(reference, run, 0, 0.0, answers)
+        found.append(
+            _Agreement(
+                name=path.name,
+                mode=mode,
+                images=compared.images,
+                heading=answers.heading,
+                agreement=compared.agreement,
+                snr_db=min(outputs_snr_db(graph, reference, run).values()),
+                equal=compared.equal / compared.values,
+                judged=mode == MODES[0] or bool(cpu_flags() & _VNNI),
+            )
+        )
+    return found, f"{about}, against LiteRT {runtime_version()}"
 
 
 if __name__ == "__main__":

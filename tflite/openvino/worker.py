@@ -13,10 +13,10 @@ def work(request: dict) -> dict:
         request: `model`, a path; `inputs`, a .npy file of shape `(images, ...)`
             in the type of the input, of which each image fills a batch;
             `input_shape`, with the batch; `outputs`, a path's beginning to
-            which a mode's name and `.npy` are added; `modes`.
+            which a mode's name, the output's number and `.npy` are added; `modes`.
 
     Returns:
-        `version` and `device`.
+        `version`, `device`, and `outputs`, the number of the outputs.
 
     Raises:
         RuntimeError: If OpenVINO cannot read or run the file.
@@ -34,12 +34,12 @@ def work(request: dict) -> dict:
         # after each operator; with them int8 kernels are.
         options = {"LP_TRANSFORMS_MODE": mode == "int8 kernels"}
         compiled = core.compile_model(model, "CPU", options)
-        outputs = []
-        for image in inputs:
-            results = compiled(np.broadcast_to(image, shape))
-            outputs.append(next(iter(results.values()))[0])
-        np.save(f"{request['outputs']}{mode}.npy", np.stack(outputs), allow_pickle=False)
+        results = [list(compiled(np.broadcast_to(image, shape)).values()) for image in inputs]
+        for place, of_images in enumerate(zip(*results, strict=True)):
+            name = f"{request['outputs']}{mode} {place}.npy"
+            np.save(name, np.stack(of_images), allow_pickle=False)
     return {
         "version": openvino.__version__,
+        "outputs": len(model.outputs),
         "device": core.get_property("CPU", "FULL_DEVICE_NAME"),
     }

@@ -7,6 +7,7 @@ import numpy as np
 from care_keras.litert.tensor import TensorInfo
 from care_keras.metrics import Difference, snr_db
 from care_keras.tflite_file import Graph
+from tflite.runs.answers import Answers, agreement
 from tflite.runs.run import Run
 
 
@@ -16,8 +17,8 @@ class Comparison(Difference):
 
     Attributes:
         images: Images that ran on both sides.
-        top1_agreement: Share of images with the same best class, `None` if the
-            file has several outputs or a single value.
+        agreement: Share of answers that both have in common, `None` if nothing says
+            what the outputs are read for.
         worst_output: Name of the output that differs most, `None` if all are equal.
         failures: For each image that did not run on both sides, what happened.
         max_codes: Integers may differ by so much.
@@ -25,7 +26,7 @@ class Comparison(Difference):
     """
 
     images: int
-    top1_agreement: float | None
+    agreement: float | None
     worst_output: str | None
     failures: dict[int, str]
     max_codes: int
@@ -50,7 +51,13 @@ class Comparison(Difference):
         return self.verdict not in ("wrong", "failed")
 
 
-def compare(reference: Run, other: Run, max_codes: int, tolerance: float) -> Comparison:
+def compare(
+    reference: Run,
+    other: Run,
+    max_codes: int,
+    tolerance: float,
+    answers: Answers | None = None,
+) -> Comparison:
     """Compares the outputs of two runs on the same images.
 
     Args:
@@ -58,6 +65,7 @@ def compare(reference: Run, other: Run, max_codes: int, tolerance: float) -> Com
         other: The other one.
         max_codes: Integers may differ by so much.
         tolerance: Floats may differ by so much, over the largest value.
+        answers: What the outputs are read for.
     """
     both = sorted(reference.outputs.keys() & other.outputs.keys())
     pairs = {
@@ -81,24 +89,14 @@ def compare(reference: Run, other: Run, max_codes: int, tolerance: float) -> Com
     return Comparison.of(
         pairs.values(),
         images=len(both),
-        top1_agreement=_top1_agreement(reference, other, both),
+        agreement=agreement(
+            answers, [(reference.outputs[image], other.outputs[image]) for image in both]
+        ),
         worst_output=reference.names[max(worst, key=worst.get)] if worst else None,
         failures=failures,
         max_codes=max_codes,
         tolerance=tolerance,
     )
-
-
-def _top1_agreement(reference, other, images):
-    if not images or len(reference.outputs[images[0]]) != 1:
-        return None
-    if reference.outputs[images[0]][0].size < 2:
-        return None
-    same = [
-        np.argmax(reference.outputs[image][0]) == np.argmax(other.outputs[image][0])
-        for image in images
-    ]
-    return float(np.mean(same))
 
 
 def outputs_snr_db(graph: Graph, reference: Run, other: Run) -> dict[str, float]:

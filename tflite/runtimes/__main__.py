@@ -44,7 +44,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the images.", lower_bound=0)
 _MIN_AGREEMENT = flags.DEFINE_float(
     "min_agreement",
     0.9,
-    "Share of photos of which both pick one class, below which a runtime is wrong.",
+    "Share of answers on photos (classes, pixels, boxes) that both must have in common.",
     lower_bound=0.0,
     upper_bound=1.0,
 )

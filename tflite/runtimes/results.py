@@ -9,6 +9,7 @@ from care_keras.console.table import format_table
 from care_keras.metrics import finite_or_none
 from care_keras.tflite_file import read_graph
 from tflite.inputs.real_and_extreme import Inputs
+from tflite.runs.answers import answers_of
 from tflite.runs.compare import Comparison, compare, outputs_snr_db
 from tflite.runs.run import Run
 from tflite.runtimes.sides import Side
@@ -22,7 +23,7 @@ class Limits:
     """What a runtime is wrong below, on photos.
 
     Attributes:
-        agreement: Share of the photos of which both pick one class.
+        agreement: Share of the answers on photos that both must have in common.
         snr_db: Signal-to-noise ratio of each output.
     """
 
@@ -71,7 +72,7 @@ class Result:
         """`"equal"`, `"within 2 codes"` on photos, `"wrong"` or `"does not run"`."""
         if self.run.error or self.comparison.failures:
             return "does not run"
-        agreement = self.on_photos.top1_agreement
+        agreement = self.on_photos.agreement
         if agreement is not None and agreement < self.limits.agreement:
             return "wrong"
         if not self.snr_db >= self.limits.snr_db:
@@ -103,7 +104,7 @@ class Result:
             "largest_codes": compared and compared.largest_codes,
             "largest_codes_on_photos": on_photos and on_photos.largest_codes,
             "largest_relative": relative if relative is None else finite_or_none(relative),
-            "photos_of_one_class": on_photos and on_photos.top1_agreement,
+            "photos_agreement": on_photos and on_photos.agreement,
             "photos_snr_db": None if self.snr_db is None else finite_or_none(self.snr_db),
             "failures": compared and compared.failures,
             "median_ms": self.milliseconds,
@@ -134,17 +135,19 @@ def make_result(
         dataclasses.replace(one, outputs={i: x for i, x in one.outputs.items() if i in photos})
         for one in (reference, run)
     ]
+    graph = read_graph(path)
+    answers = answers_of(graph, path, inputs.model_input)
     return dataclasses.replace(
         result,
         comparison=compare(reference, run, 0, _TOLERANCE),
-        on_photos=compare(*shown, 0, _TOLERANCE),
-        snr_db=min(outputs_snr_db(read_graph(path), *shown).values(), default=float("nan")),
+        on_photos=compare(*shown, 0, _TOLERANCE, answers),
+        snr_db=min(outputs_snr_db(graph, *shown).values(), default=float("nan")),
     )
 
 
 def format_results(results: Sequence[Result]) -> str:
     """A row for each file and runtime."""
-    headers = ["model", "runtime", "ops on it", "equal values", "photos of one class"]
+    headers = ["model", "runtime", "ops on it", "equal values", "same answers on photos"]
     headers += ["their SNR", "ms", "verdict"]
     return format_table(headers, [_row(one) for one in results])
 
@@ -152,7 +155,7 @@ def format_results(results: Sequence[Result]) -> str:
 def _row(one: Result) -> list:
     run, compared = one.run, one.comparison
     told = compared is not None and compared.values
-    agreement = one.on_photos and one.on_photos.top1_agreement
+    agreement = one.on_photos and one.on_photos.agreement
     return [
         one.model,
         one.runtime,

@@ -44,7 +44,7 @@ def test_the_bundled_file_is_the_same_network(folder):
     (record,) = json.loads((folder / "good_r.json").read_text())
     assert record["operators_on_npu"] == record["operators"] > 300
     assert (record["partitions"], record["soc"], record["verdict"]) == (1, "SM8550", "right")
-    assert record["same_class"] >= 0.95 and record["images"] == 60
+    assert record["agreement"] >= 0.95 and record["images"] == 60
     assert all(value > 14 for value in record["snr_db"].values())
     assert not any(one["parts"] for one in record["operator_results"])
     # The worst stand first, and all are told of.
@@ -84,7 +84,7 @@ def test_several_inputs_and_outputs(folder, name):
     done, record = run(folder, name, *_NORMALIZED, "--nooperators")
     assert done.returncode == 0, done.stderr
     assert len(record["snr_db"]) == 2 and min(record["snr_db"].values()) > 40
-    assert record["same_class"] is None and record["operator_results"] is None
+    assert record["agreement"] is None and record["operator_results"] is None
 
 
 def test_a_file_that_the_npu_cannot_run_fails(folder):

@@ -5,10 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from tflite.runs.answers import Classes
 from tflite.runs.compare import compare
 from tflite.runs.run import Run
 
 HOST = [np.array([[3, -7, 100]], np.int8), np.array([[-128, 127, 0]], np.int8)]
+
+CLASSES = Classes(0, "same class")
 
 
 def run(*images, names=("scores",), **fields):
@@ -17,8 +20,8 @@ def run(*images, names=("scores",), **fields):
     return Run(names=names, outputs=outputs, **fields)
 
 
-def judge(first, second, max_codes=0, tolerance=1e-4):
-    return compare(first, second, max_codes, tolerance)
+def judge(first, second, max_codes=0, tolerance=1e-4, answers=CLASSES):
+    return compare(first, second, max_codes, tolerance, answers)
 
 
 def test_equal_integers():
@@ -26,7 +29,7 @@ def test_equal_integers():
     assert (found.images, found.values, found.equal) == (2, 6, 6)
     assert (found.largest_codes, found.largest_relative) == (0, None)
     assert (found.verdict, found.passed) == ("equal", True)
-    assert found.top1_agreement == 1.0 and found.worst_output is None
+    assert found.agreement == 1.0 and found.worst_output is None
 
 
 @pytest.mark.parametrize(
@@ -48,9 +51,9 @@ def test_the_best_class_of_another_image_is_another():
     other = np.array([[100, 127, 127]], np.int8)
     found = judge(run(*HOST), run(HOST[0], other), max_codes=255)
     # Of equal ones the first is the best, on both sides.
-    assert found.top1_agreement == 1.0
+    assert found.agreement == 1.0
     other = np.array([[127, 126, 0]], np.int8)
-    assert judge(run(*HOST), run(HOST[0], other), max_codes=255).top1_agreement == 0.5
+    assert judge(run(*HOST), run(HOST[0], other), max_codes=255).agreement == 0.5
 
 
 def test_floats_are_judged_by_their_largest():
@@ -82,11 +85,11 @@ def test_several_outputs_name_the_worst():
     first = [np.int8([[1, 2]]), np.float32([[1.0, 2.0]]), np.bool_([[True, False]])]
     second = [np.int8([[1, 3]]), np.float32([[1.0, 2.5]]), np.bool_([[True, False]])]
     names = ("codes", "values", "flags")
-    found = judge(run(first, names=names), run(second, names=names), 1, 0.1)
+    found = judge(run(first, names=names), run(second, names=names), 1, 0.1, answers=None)
     assert found.worst_output == "values" and found.verdict == "wrong"
     assert (found.largest_codes, found.largest_relative) == (1, 0.25)
-    assert found.top1_agreement is None
-    found = judge(run(first, names=names), run(second, names=names), 1, 0.3)
+    assert found.agreement is None
+    found = judge(run(first, names=names), run(second, names=names), 1, 0.3, answers=None)
     assert found.verdict == "within 1 codes and 0.3"
 
 
