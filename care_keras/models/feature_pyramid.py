@@ -1,10 +1,15 @@
 """A feature pyramid: the outputs of a backbone at one width, each with all coarser ones in it."""
 
 import dataclasses
+import math
 
 import keras
 
 from care_keras.layers import FoldableBatchNormalization
+
+# He's, of the 9 values that each output is made of: Keras counts those of all channels. Where no
+# norm follows, as before the heads' outputs, they would learn several times slower.
+_DEPTHWISE_STDDEV = math.sqrt(2.0 / 9.0)
 
 
 def pyramid_levels(backbone: keras.Model) -> list[int]:
@@ -55,7 +60,7 @@ class PyramidLayers:
     dtype: keras.DTypePolicy
 
     def pyramid(self, maps: dict) -> dict:
-        """The backbone's outputs at one width, each with all coarser ones added.
+        """The backbone's outputs at one width by level, each with all coarser ones added.
 
         A norm on each output is ours, as CARE's have none; it folds.
         """
@@ -69,6 +74,8 @@ class PyramidLayers:
                 up = self.up(coarser, f"p{level}_from_above", interpolation)
                 x = keras.layers.Add(dtype=self.dtype, name=f"p{level}_sum")([x, up])
             merged[level] = coarser = x
+        # The finest first, as all have them.
+        merged = dict(sorted(merged.items()))
         if self.lite:
             return merged
         return {
@@ -89,7 +96,7 @@ class PyramidLayers:
             3,
             padding="same",
             use_bias=False,
-            depthwise_initializer=keras.initializers.HeNormal(),
+            depthwise_initializer=keras.initializers.RandomNormal(stddev=_DEPTHWISE_STDDEV),
             dtype=self.dtype,
             name=name,
         )

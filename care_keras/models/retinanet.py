@@ -174,7 +174,8 @@ class _Head:
 
     def __call__(self, pyramid):
         rows = []
-        for level, x in pyramid.items():
+        # In the order of the anchors.
+        for level, x in sorted(pyramid.items()):
             for step, convolution in enumerate(self._hidden):
                 for layer in convolution:
                     x = layer(x)

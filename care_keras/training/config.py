@@ -63,6 +63,11 @@ class TrainingConfig(DenseAugmentation):
         low=0,
         high=254,
     )
+    class_balance: bool = option(
+        "Segmentation: rare classes count for more, each 1 / ln(1.02 + its share of the pixels), "
+        "as ENet was trained (arXiv 1606.02147).",
+        False,
+    )
 
     # Optimizer: AdamW.
     learning_rate: float = option("Peak learning rate.", 2e-3, low=0.0)

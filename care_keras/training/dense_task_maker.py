@@ -67,12 +67,16 @@ class DenseTaskMaker(abc.ABC):
         """The network on a backbone; `described` are its classes, labels, name and images."""
 
     @abc.abstractmethod
-    def trained(self, model: keras.Model, like: keras.Model) -> dict:
+    def trained(
+        self, model: keras.Model, like: keras.Model, config: TrainingConfig, source: Source
+    ) -> dict:
         """What of a `DenseTask` is the task's own.
 
         Args:
             model: What is trained, a network or its quantized form.
             like: The network.
+            config: The run's settings.
+            source: What it is trained on.
 
         Returns:
             `model`, `loss`, `metrics` and `judge`.
@@ -155,7 +159,7 @@ class DenseTaskMaker(abc.ABC):
             cache_megabytes=config.cache_megabytes,
         )
         return DenseTask(
-            **self.trained(model, like),
+            **self.trained(model, like, config, train_source),
             training=training,
             evaluation=Judged(eval_source.name, len(eval_source)),
             pipelines=(training,),

@@ -33,7 +33,7 @@ class DetectionMaker(DenseTaskMaker):
     def build(self, config: TrainingConfig, backbone: CAREBackbone, **described) -> RetinaNet:
         return RetinaNet(backbone, head=config.head, levels=config.levels or None, **described)
 
-    def trained(self, model: keras.Model, like: RetinaNet) -> dict:
+    def trained(self, model, like, config, source) -> dict:
         size = like.preprocessing.height, like.preprocessing.width
         loss = DetectionLoss(like.anchors, size)
         return {

@@ -7,7 +7,7 @@ from care_keras.data.segmentation import SegmentationSource, open_segmentation
 from care_keras.detection.drawing import beside
 from care_keras.models import CAREBackbone, SemanticFPN
 from care_keras.segmentation.drawing import draw_classes
-from care_keras.segmentation.loss import SegmentationLoss, pixel_accuracy
+from care_keras.segmentation.loss import SegmentationLoss, class_weights, pixel_accuracy
 from care_keras.segmentation.mean_iou import SegmentationEvaluation
 from care_keras.segmentation.postprocessing import class_map
 from care_keras.training.config import TrainingConfig
@@ -28,13 +28,22 @@ class SegmentationMaker(DenseTaskMaker):
     def build(self, config: TrainingConfig, backbone: CAREBackbone, **described) -> SemanticFPN:
         return SemanticFPN(backbone, head=config.head, **described)
 
-    def trained(self, model: keras.Model, like: SemanticFPN) -> dict:
+    def trained(self, model, like, config, source) -> dict:
+        weights = class_weights(_pixels(source)) if config.class_balance else None
         return {
             "model": model,
-            "loss": SegmentationLoss(),
+            "loss": SegmentationLoss(weights),
             "metrics": (keras.metrics.MeanMetricWrapper(pixel_accuracy, name="pixel_accuracy"),),
             "judge": SegmentationJudge(),
         }
+
+
+def _pixels(source):
+    """int64 `(classes,)`: how many pixels of each class the images have."""
+    counts = np.zeros(256, np.int64)
+    for index in range(len(source)):
+        counts += np.bincount(readable(source.mask, index).ravel(), minlength=256)
+    return counts[: len(source.class_names)]
 
 
 class SegmentationJudge(Judge):

@@ -38,6 +38,20 @@ def test_rows_are_in_the_order_of_the_anchors():
     assert changed[0] < 24 and changed[1] > 72
 
 
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("levels", [None, (3, 4), (3, 4, 5)])
+def test_levels_are_in_the_order_of_the_anchors(head, levels):
+    model = RetinaNet(small_backbone(), 2, head=head, levels=levels)
+    names = [f"p{level}_box_rows" for level in model.anchors.levels]
+    of_levels = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    x = images(2, 64, 96)
+    location = keras.ops.convert_to_numpy(model(x)[0])
+    ends = np.cumsum(model.anchors.counts((64, 96)))
+    parts = np.split(location, ends[:-1], axis=1)
+    for part, expected in zip(parts, of_levels(x), strict=True):
+        np.testing.assert_array_equal(part, keras.ops.convert_to_numpy(expected))
+
+
 def test_several_anchors_a_pixel():
     model = RetinaNet(small_backbone(), 2, anchor_scales=(4.0, 6.0), anchor_ratios=(0.5, 1.0, 2.0))
     location, _ = model(images(1))

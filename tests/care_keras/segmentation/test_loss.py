@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from care_keras.segmentation.loss import SegmentationLoss, pixel_accuracy
+from care_keras.segmentation.loss import SegmentationLoss, class_weights, pixel_accuracy
 from care_keras.segmentation.postprocessing import enlarge
 
 RANDOM = np.random.default_rng(0)
@@ -32,6 +32,22 @@ def test_pixels_without_a_class_count_nothing():
     np.testing.assert_allclose(*map(ops.convert_to_numpy, losses), rtol=1e-6)
     nothing = np.full_like(LABELS, 255)
     assert float(ops.convert_to_numpy(SegmentationLoss()(nothing, LOGITS))) == 0.0
+
+
+def test_classes_that_count_for_more():
+    rare = class_weights(np.array([500, 500, 0]))
+    np.testing.assert_allclose(rare, 1 / np.log([1.52, 1.52, 1.02]))
+    weights = np.float32([1.0, 5.0, 0.25])
+    loss = SegmentationLoss(weights)
+    large = np.stack([enlarge(one, (32, 48)) for one in LOGITS])
+    entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
+    each = ops.convert_to_numpy(entropy(LABELS, large))
+    expected = [
+        np.average(one, weights=weights[labels]) for one, labels in zip(each, LABELS, strict=True)
+    ]
+    np.testing.assert_allclose(ops.convert_to_numpy(loss.call(LABELS, LOGITS)), expected, rtol=1e-5)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.class_weights == loss.class_weights
 
 
 def test_accuracy_of_the_middle_of_each_logit():
