@@ -6,32 +6,37 @@
 import numpy as np
 
 
-def enlarge(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def enlarge(logits: np.ndarray, size: tuple[int, int], align_corners: bool = False) -> np.ndarray:
     """Logits at another size, by bilinear interpolation between the middles of pixels.
 
     Args:
         logits: float `(height, width, classes)`.
         size: Height and width of the result.
+        align_corners: Whether the middles of the corners' pixels come to lie on one
+            another, as MediaPipe has it, in place of the corners themselves.
 
     Returns:
         float32 `(*size, classes)`.
     """
-    rows, columns = (_weights(*sides) for sides in zip(size, logits.shape[:2], strict=True))
+    rows, columns = (
+        _weights(*sides, align_corners) for sides in zip(size, logits.shape[:2], strict=True)
+    )
     by_columns = np.einsum("Ww,hwc->hWc", columns, logits.astype(np.float32), optimize=True)
     return np.einsum("Hh,hWc->HWc", rows, by_columns, optimize=True)
 
 
-def class_map(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def class_map(logits: np.ndarray, size: tuple[int, int], align_corners: bool = False) -> np.ndarray:
     """The class of each pixel of an image.
 
     Args:
         logits: `(height, width, classes)`, of any number type.
         size: Height and width of the image.
+        align_corners: As of `enlarge`.
 
     Returns:
         uint8 `(*size)`; of equal logits the first class.
     """
-    return enlarge(logits, size).argmax(axis=-1).astype(np.uint8)
+    return enlarge(logits, size, align_corners).argmax(axis=-1).astype(np.uint8)
 
 
 def colored(classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
@@ -64,9 +69,12 @@ def class_colors(count: int) -> np.ndarray:
     return colors
 
 
-def _weights(size, of):
+def _weights(size, of, align_corners):
     """`(size, of)`: what each of `of` pixels in a row counts for each of `size`."""
-    places = ((np.arange(size) + 0.5) * of / size - 0.5).clip(0, of - 1)
+    if align_corners:
+        places = np.arange(size) * (of - 1) / max(size - 1, 1)
+    else:
+        places = ((np.arange(size) + 0.5) * of / size - 0.5).clip(0, of - 1)
     low = np.minimum(places.astype(int), of - 1)
     high = np.minimum(low + 1, of - 1)
     share = places - low

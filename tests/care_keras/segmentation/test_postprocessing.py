@@ -17,6 +17,15 @@ def test_enlarged_as_keras_does(size):
     np.testing.assert_array_equal(class_map(LOGITS, size), enlarge(LOGITS, size).argmax(-1))
 
 
+def test_corners_lie_on_corners():
+    """A slope stays one: its ends are those of the logits, with equal steps between them."""
+    rows, columns = np.meshgrid(np.arange(5.0), np.arange(7.0), indexing="ij")
+    slope = (rows + 10.0 * columns)[..., None]
+    found = enlarge(slope, (13, 28), align_corners=True)[..., 0]
+    expected = np.linspace(0, 4, 13)[:, None] + 10.0 * np.linspace(0, 6, 28)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_codes_give_the_map_of_their_values():
     codes = np.random.default_rng(1).integers(-128, 128, (5, 6, 3)).astype(np.int8)
     np.testing.assert_array_equal(
