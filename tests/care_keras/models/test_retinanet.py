@@ -10,7 +10,8 @@ from care_keras.detection.loss import DetectionLoss
 from care_keras.models import CARE_S0, CAREBackbone, Preprocessing, RetinaNet
 from care_keras.models.complexity import complexity
 from care_keras.models.head_complexity import head_macs
-from tests.care_keras.models.test_semantic_fpn import images, small_backbone
+from tests.care_keras.helpers import infer, numpy_of
+from tests.care_keras.models.test_semantic_fpn import images, small_backbone, two_stages
 
 HEADS = ("lite", "paper")
 
@@ -88,9 +89,8 @@ def test_saved_and_loaded(tmp_path):
     assert isinstance(loaded, RetinaNet) and isinstance(loaded.backbone, CAREBackbone)
     assert loaded.preprocessing == record and loaded.labels == ("a", "b", "c")
     assert loaded.anchors == model.anchors and loaded.task == model.task
-    pairs = zip(loaded.predict(images()), model.predict(images()), strict=True)
-    for found, expected in pairs:
-        np.testing.assert_array_equal(found, expected)
+    for found, expected in zip(infer(loaded, images()), infer(model, images()), strict=True):
+        np.testing.assert_array_equal(numpy_of(found), numpy_of(expected))
 
 
 def test_config_is_json_and_complete():
@@ -108,7 +108,7 @@ def test_mixed_precision_keeps_outputs_whole():
 def test_an_object_can_be_learned():
     """Two images with one object each: the loss of both parts falls, and the best box is it."""
     keras.utils.set_random_seed(0)
-    model = RetinaNet(small_backbone((32, 48, 3)), 2)
+    model = RetinaNet(two_stages((32, 48, 3)), 2, levels=(2, 3))
     x = images(2)
     boxes = np.float32([[4, 4, 20, 20], [10, 20, 30, 44]])
     for image, (top, left, bottom, right) in zip(x, boxes.astype(int), strict=True):
