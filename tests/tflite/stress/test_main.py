@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.convert.conversion import convert_model
 from care_keras.convert.sidecar import describe
 from tests.care_keras.helpers import tiny_classifier
@@ -12,7 +13,6 @@ from tests.care_keras.quantization.samples import RECORD, photos
 from tests.tflite import tiny_classifiers
 from tests.tflite.picking_models import write_picking
 from tests.tflite.several_ends import write_several_ends
-from tflite.benchmark_forms import both_forms
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
 from tflite.runs import worker
 from tflite.stress import run
@@ -43,11 +43,11 @@ def files(tmp_path_factory):
     """An int8 file of each form, with its JSON."""
     folder = tmp_path_factory.mktemp("forms")
     model = tiny_classifier(classes=10, preprocessing=RECORD, classifier_activation=None)
-    converted = convert_model(model, RECORD, "int8", "rgb_uint8", calibration=iter(photos(16)))
-    deploy = folder / "deploy_uint8.tflite"
+    deploy, training = folder / "deploy_uint8.tflite", folder / "training_int8.tflite"
+    converted = convert_model(model, RECORD, "int8", "rgb_uint8", calibration=iter(photos(8)))
     deploy.write_bytes(converted.content)
-    both_forms.write_forms(model, photos(16), folder)
-    kinds = {deploy: "rgb_uint8", folder / "training_int8.tflite": "float"}
+    training.write_bytes(convert_by_tensorflow(model, RECORD, "int8", calibration=iter(photos(8))))
+    kinds = {deploy: "rgb_uint8", training: "float"}
     for path, kind in kinds.items():
         record = describe(path, path.name, kind, "int8", RECORD, None, None)
         path.with_suffix(".json").write_text(json.dumps(record))
@@ -55,10 +55,10 @@ def files(tmp_path_factory):
 
 
 def test_a_deploy_form_runs_on_all(files):
-    result = run.stress(files[0], "bundled", 400)
+    result = run.stress(files[0], "bundled", 120)
     assert result.passed and not result.failures and not result.messages
-    assert result.inputs == dict.fromkeys(FAMILIES, 100)
-    assert result.photos == 100 and result.distinct_outputs > 50
+    assert result.inputs == dict.fromkeys(FAMILIES, 30)
+    assert result.photos == 30 and result.distinct_outputs > 15
 
 
 def test_a_kernel_that_gives_up_is_found(files):
