@@ -22,41 +22,32 @@ from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
 from care_keras.tflite_file.reduced_precision import allows_float16
 from tests.care_keras.helpers import tiny_backbone, tiny_classifier
 
-
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory):
-    """The main job, on fewer images: the bundled model to int8."""
-    output = tmp_path_factory.mktemp("converted") / "nano_int8.tflite"
+def converted(small_model, tmp_path_factory):
+    """The main job on a small model: int8 by bundled images."""
+    folder = tmp_path_factory.mktemp("converted")
+    small_model.save(folder.parent / "small.keras")
+    output = folder / "small_int8.tflite"
     job = ConversionJob(
-        "care_nano_cifar10", output, "int8", "rgb_uint8", samples=100, check_samples=600
+        *(str(folder.parent / "small.keras"), output, "int8", "rgb_uint8"),
+        samples=20,
+        check_samples=60,
     )
     return output, run_job(job)
 
 
-def test_bundled_model_stays_right_in_int8(converted):
-    _, result = converted
-    float32, int8 = result.checks
-    assert result.integer_only is True
-    assert (float32.name, int8.name) == ("float32", "int8")
-    assert result.keras_top1 > 0.8
-    assert float32.agreement > 0.998 and float32.snr_db > 80
-    # Seen: 88 % and 3.5 points.
-    assert int8.agreement > 0.8 and int8.top1 > result.keras_top1 - 0.08
-    assert int8.size_bytes < 0.5 * float32.size_bytes
-
-
 def test_sidecar_describes_the_file(converted):
     output, result = converted
+    assert result.integer_only is True
     sidecar = json.loads(output.with_suffix(".json").read_text())
     model = LiteRTModel(output)
     assert sidecar["size_bytes"] == output.stat().st_size
     assert sidecar["input"]["kind"] == "rgb_uint8"
-    assert sidecar["input"]["dtype"] == "uint8" and sidecar["input"]["shape"] == [1, 32, 32, 3]
+    assert sidecar["input"]["dtype"] == "uint8" and sidecar["input"]["shape"] == [1, 16, 24, 3]
     assert sidecar["output"]["scale"] == model.output.scale
     assert sidecar["output"]["zero_point"] == model.output.zero_point
     assert sidecar["output"]["activation"] == "linear"
-    assert sidecar["labels"][0] == "airplane" and len(sidecar["labels"]) == 10
-    assert sidecar["calibration"] == {"source": "bundled:train", "images": 100, "seed": 0}
+    assert sidecar["calibration"] == {"source": "bundled:train", "images": 20, "seed": 0}
     assert sidecar["check"]["source"] == "bundled:test"
     assert sidecar["check"]["files"][1]["agreement"] == result.checks[1].agreement
     assert sidecar["versions"]["tensorflow"]
@@ -64,7 +55,7 @@ def test_sidecar_describes_the_file(converted):
 
 def test_only_the_file_and_its_sidecar_are_left(converted):
     output, _ = converted
-    assert {path.name for path in output.parent.iterdir()} == {output.name, "nano_int8.json"}
+    assert {path.name for path in output.parent.iterdir()} == {output.name, "small_int8.json"}
 
 
 def small_job(tmp_path, model, precision="float32", **changes):
