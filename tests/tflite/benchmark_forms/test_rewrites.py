@@ -1,11 +1,14 @@
 """Each rewrite of the deploy form, timed against the form without it."""
 
+import functools
 import pathlib
 
 import numpy as np
 import pytest
 
+from care_keras.convert.conversion import convert_model
 from care_keras.litert.model import LiteRTModel
+from care_keras.quantization import QuantizationConfig
 from care_keras.tflite_file.reader import read_graph
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
@@ -20,7 +23,13 @@ ABSENT = ("has", "no", "such", "form,", "or", "does", "not", "run")
 def paths(tmp_path_factory):
     model = tiny_classifier(classes=10, preprocessing=RECORD, classifier_activation=None)
     folder = tmp_path_factory.mktemp("rewrites")
-    return {path.name: path for path in rewrites.write_rewrites(model, photos(4), folder)}
+    # What calibration takes long for changes no graph.
+    quick = QuantizationConfig(refine_attention=False, correct_biases=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            rewrites, "convert_model", functools.partial(convert_model, quantization=quick)
+        )
+        return {path.name: path for path in rewrites.write_rewrites(model, photos(2), folder)}
 
 
 def operators(path):
