@@ -7,6 +7,8 @@ of them are skipped without it, or fail if `CARE_KERAS_REQUIRE_DATA=1`.
 import gc
 import os
 import pathlib
+import subprocess
+import types
 from collections import Counter
 
 import pytest
@@ -57,6 +59,27 @@ def tfds_folder() -> pathlib.Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", os.fspath(folder))
         yield folder
+
+
+@pytest.fixture
+def converter_here(monkeypatch):
+    """TensorFlow's converter in this process: another one takes nine seconds to import it.
+
+    What `in_child` is for, a converter that dies, is not looked at where this is used.
+    """
+    from care_keras.convert import in_child, tensorflow_worker
+
+    def run(command, **_):
+        code, said = 0, ""
+        try:
+            tensorflow_worker.main(pathlib.Path(command[-1]))
+        except SystemExit as end:
+            code = end.code
+        except ValueError as error:
+            code, said = 1, f"error: {error}"
+        return subprocess.CompletedProcess(command, code, "", said)
+
+    monkeypatch.setattr(in_child, "subprocess", types.SimpleNamespace(run=run))
 
 
 def pytest_collection_finish(session):

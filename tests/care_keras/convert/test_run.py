@@ -22,6 +22,9 @@ from care_keras.tflite_file.integer_audit import NotIntegerOnlyError
 from care_keras.tflite_file.reduced_precision import allows_float16
 from tests.care_keras.helpers import tiny_backbone, tiny_classifier
 
+pytestmark = pytest.mark.usefixtures("converter_here")
+
+
 @pytest.fixture(scope="module")
 def converted(small_model, tmp_path_factory):
     """The main job on a small model: int8 by bundled images."""
