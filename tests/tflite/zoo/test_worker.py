@@ -10,6 +10,8 @@ from tflite.zoo.models import MODELS, build
 from tflite.zoo.table import faults_of
 from tflite.zoo.worker import ROW, main
 
+pytestmark = pytest.mark.usefixtures("converter_here")
+
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
