@@ -70,14 +70,16 @@ def read_images(
         ValueError: If images cannot be read, or the model does not run.
     """
     samples, check_samples = _samples(job, preprocessing)
+    bundled = job.calibration == "bundled" and job.model in PRESETS
+    images = PRESETS[job.model].images if bundled else job.calibration
     calibration_source, check_source, warning = open_calibration_and_held_out(
-        job.calibration, job.evaluation, samples, check_samples, job.seed
+        images, job.evaluation, samples, check_samples, job.seed
     )
     if warning:
         warnings.append(warning)
     calibration = None
     if job.precision == "int8" and not is_quantized(model):
-        if job.calibration == "bundled" and job.model not in PRESETS:
+        if job.calibration == "bundled" and not bundled:
             warnings.append(_BUNDLED)
         name = calibration_source.name
         label = f"reading calibration images of {name}"

@@ -29,7 +29,10 @@ _OTHER_IMAGES = (
 # Names that a message lists, at most.
 _SHOWN = 3
 SPLIT_NAMES = ("train", "test", "val", "validation")
-BUNDLED_SAMPLE = pathlib.Path(__file__).parent.parent / "assets" / "cifar10_sample.npz"
+_ASSETS = pathlib.Path(__file__).parent.parent / "assets"
+BUNDLED_SAMPLE = _ASSETS / "cifar10_sample.npz"
+# A few of BCCD's images with boxes, of COCO's format; MIT, see the LICENSE among them.
+BCCD_SAMPLE, BUNDLED_BCCD = _ASSETS / "bccd", "bundled:bccd"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +89,7 @@ def check_source(spec: str) -> None:
     """
     if not spec:
         raise ValueError("Name a folder, tfds:NAME or bundled. Received: ''")
-    if spec != "bundled" and not spec.startswith("tfds:") and not os.path.isdir(spec):
+    if spec.partition(":")[0] not in ("bundled", "tfds") and not os.path.isdir(spec):
         raise ValueError(f"No such folder of images. Received: {spec!r}")
 
 
@@ -94,7 +97,8 @@ def open_source(spec: str, split: str = "test") -> Source:
     """Opens labelled images.
 
     Args:
-        spec: `bundled[:SPLIT]` for the CIFAR-10 sample in the package,
+        spec: `bundled[:SPLIT]` for the CIFAR-10 sample in the package, `bundled:bccd` for
+            its images with boxes, here without them,
             `tfds:NAME[:SPLIT]` for a prepared TFDS data set (found by
             `TFDS_DATA_DIR` or in TFDS's default folder), else a folder: images
             in one subfolder per class, or unlabelled images directly in it.
@@ -110,6 +114,8 @@ def open_source(spec: str, split: str = "test") -> Source:
         ValueError: If there is no such data, split or image.
     """
     kind, _, rest = spec.partition(":")
+    if spec == BUNDLED_BCCD:
+        return dataclasses.replace(_open_folder(BCCD_SAMPLE / "images", split), name=spec)
     if kind == "bundled":
         return _open_bundled(rest or split)
     if kind == "tfds":

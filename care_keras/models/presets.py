@@ -18,23 +18,38 @@ class Preset:
 
     Attributes:
         name: Name to load it by.
-        file: Its `.keras` file.
-        card: The JSON beside it: command line, seed, date, accuracy.
         quantized: Whether it is a quantized form, for int8, and no training form.
+        task: `"classification"` or `"detection"`.
+        images: Where images like those that it was trained on lie, as `open_source`
+            takes it.
     """
 
     name: str
-    file: pathlib.Path
-    card: pathlib.Path
-    quantized: bool
+    quantized: bool = False
+    task: str = "classification"
+    images: str = "bundled"
+
+    @property
+    def file(self) -> pathlib.Path:
+        """Its `.keras` file."""
+        return ASSETS / f"{self.name}.keras"
+
+    @property
+    def card(self) -> pathlib.Path:
+        """The JSON beside it: command line, seed, date, accuracy."""
+        return ASSETS / f"{self.name}.json"
 
     def read_card(self) -> dict:
         return json.loads(self.card.read_text())
 
 
 PRESETS = {
-    name: Preset(name, ASSETS / f"{name}.keras", ASSETS / f"{name}.json", quantized)
-    for name, quantized in (("care_nano_cifar10", False), ("care_nano_cifar10_qat", True))
+    one.name: one
+    for one in (
+        Preset("care_nano_cifar10"),
+        Preset("care_nano_cifar10_qat", quantized=True),
+        Preset("care_xs_bccd", task="detection", images="bundled:bccd"),
+    )
 }
 
 

@@ -5,6 +5,9 @@
 
 import numpy as np
 
+# Enlarged logits that are held at once, 64 MiB.
+_STRIP_VALUES = 2**24
+
 
 def enlarge(logits: np.ndarray, size: tuple[int, int], align_corners: bool = False) -> np.ndarray:
     """Logits at another size, by bilinear interpolation between the middles of pixels.
@@ -18,11 +21,7 @@ def enlarge(logits: np.ndarray, size: tuple[int, int], align_corners: bool = Fal
     Returns:
         float32 `(*size, classes)`.
     """
-    rows, columns = (
-        _weights(*sides, align_corners) for sides in zip(size, logits.shape[:2], strict=True)
-    )
-    by_columns = np.einsum("Ww,hwc->hWc", columns, logits.astype(np.float32), optimize=True)
-    return np.einsum("Hh,hWc->HWc", rows, by_columns, optimize=True)
+    return np.concatenate(list(_strips(logits, size, align_corners)))
 
 
 def class_map(logits: np.ndarray, size: tuple[int, int], align_corners: bool = False) -> np.ndarray:
@@ -36,7 +35,9 @@ def class_map(logits: np.ndarray, size: tuple[int, int], align_corners: bool = F
     Returns:
         uint8 `(*size)`; of equal logits the first class.
     """
-    return enlarge(logits, size, align_corners).argmax(axis=-1).astype(np.uint8)
+    # Enlarged logits of many classes take a hundred times the memory of the map.
+    strips = _strips(logits, size, align_corners)
+    return np.concatenate([strip.argmax(axis=-1).astype(np.uint8) for strip in strips])
 
 
 def colored(classes: np.ndarray, colors: np.ndarray) -> np.ndarray:
@@ -69,16 +70,26 @@ def class_colors(count: int) -> np.ndarray:
     return colors
 
 
-def _weights(size, of, align_corners):
-    """`(size, of)`: what each of `of` pixels in a row counts for each of `size`."""
+def _strips(logits, size, align_corners):
+    """The enlarged logits, some rows at a time."""
+    rows, columns = (
+        _places(*sides, align_corners) for sides in zip(size, logits.shape[:2], strict=True)
+    )
+    wide = _between(logits.astype(np.float32).swapaxes(0, 1), columns).swapaxes(0, 1)
+    for some in np.array_split(rows, max(1, size[0] * wide[0].size // _STRIP_VALUES)):
+        yield _between(wide, some)
+
+
+def _between(values, places):
+    """Rows of an array at places between them."""
+    low = np.minimum(places.astype(int), len(values) - 1)
+    high = np.minimum(low + 1, len(values) - 1)
+    share = (places - low).astype(np.float32).reshape(-1, *(1,) * (values.ndim - 1))
+    return values[low] * (1 - share) + values[high] * share
+
+
+def _places(size, of, align_corners):
+    """float64 `(size)`: where each of `size` pixels lies among `of`."""
     if align_corners:
-        places = np.arange(size) * (of - 1) / max(size - 1, 1)
-    else:
-        places = ((np.arange(size) + 0.5) * of / size - 0.5).clip(0, of - 1)
-    low = np.minimum(places.astype(int), of - 1)
-    high = np.minimum(low + 1, of - 1)
-    share = places - low
-    weights = np.zeros((size, of), np.float32)
-    np.add.at(weights, (np.arange(size), low), 1.0 - share)
-    np.add.at(weights, (np.arange(size), high), share)
-    return weights
+        return np.arange(size) * (of - 1) / max(size - 1, 1)
+    return ((np.arange(size) + 0.5) * of / size - 0.5).clip(0, of - 1)

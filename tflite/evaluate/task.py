@@ -31,7 +31,9 @@ def choose_task(given: str | None, paths: Sequence[str]) -> tuple[str, dict]:
         if not is_keras(path):
             prepared = read_sidecar(path)
             described = None if prepared is None else prepared.task
-        elif given is None and path not in PRESETS:
+        elif path in PRESETS:
+            said[path] = PRESETS[path].task
+        elif given is None:
             with captured_native_output():
                 loaded[path] = load_keras(path)
             described = task_of(loaded[path])

@@ -1,11 +1,13 @@
 import os
+import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from care_keras.data import tfds_examples
-from care_keras.data.sources import BUNDLED_SAMPLE, open_source
+from care_keras.data.detection import open_detection
+from care_keras.data.sources import BCCD_SAMPLE, BUNDLED_SAMPLE, check_source, open_source
 
 
 def write_images(folder, *names):
@@ -228,6 +230,21 @@ def test_bundled_splits_share_no_image():
 
 def test_bundled_sample_is_small():
     assert BUNDLED_SAMPLE.stat().st_size <= 3e6
+
+
+def test_bundled_images_of_bccd():
+    images = open_source("bundled:bccd")
+    check_source("bundled:bccd")
+    boxes = [open_detection("bundled", split) for split in ("train", "test")]
+    assert len(images) == sum(map(len, boxes)) == 24 and images.labels is None
+    names = [{pathlib.Path(one).name for one in source.item_names} for source in boxes]
+    assert not names[0] & names[1]
+    for source in boxes:
+        assert source.class_names == ("RBC", "WBC", "Platelets")
+        for index in range(len(source)):
+            assert source[index].shape == (480, 640, 3) and len(source.objects(index)) > 3
+    assert "MIT License" in (BCCD_SAMPLE / "LICENSE").read_text()
+    assert sum(one.stat().st_size for one in BCCD_SAMPLE.rglob("*")) < 1e6
 
 
 def test_bundled_split_that_is_not_there():

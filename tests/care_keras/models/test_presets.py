@@ -8,21 +8,26 @@ import pytest
 
 import care_keras
 from care_keras.convert.images import read_pixels
+from care_keras.data.detection import open_detection
 from care_keras.data.preprocessing import prepare
 from care_keras.data.sources import open_source
+from care_keras.detection.postprocessing import iou
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import top1_agreement, top_k
 from care_keras.models import load_preset
 from care_keras.models.presets import PRESETS
 from care_keras.quantization import is_quantized
+from care_keras.training.detection_task import DetectionJudge
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_card_says_how_the_weights_came_to_be(name):
     card = PRESETS[name].read_card()
     assert card["command"].startswith("python -m care_keras.train ")
-    assert card["images"] == 10_000 and 0 < card["top1"] < 1
+    classifier = PRESETS[name].task == "classification"
+    assert card["images"] == (10_000 if classifier else 72)
+    assert 0 < card["top1" if classifier else "ap"] < 1
     assert {"seed", "date", "backend"} <= set(card)
     assert PRESETS[name].file.stat().st_size <= 4_000_000
 
@@ -54,6 +59,35 @@ def test_the_quantized_preset_is_as_right_as_its_card_says():
     assert model.labels == source.class_names
 
 
+def test_the_detector_is_as_right_as_its_card_says(dense_folder):
+    model, card = load_preset("care_xs_bccd"), PRESETS["care_xs_bccd"].read_card()
+    record = model.preprocessing
+    source = open_detection(str(dense_folder / "bccd"), "test")
+    assert len(source) == card["images"] and model.labels == source.class_names
+
+    def outputs(indices):
+        images = np.stack([prepare(source[index], record) for index in indices])
+        return [keras.ops.convert_to_numpy(one) for one in model.predict_on_batch(images)]
+
+    size = record.height, record.width
+    figures = DetectionJudge(model.anchors, size).figures(source, outputs)
+    assert figures["ap"] == pytest.approx(card["ap"], abs=1e-3)
+    assert figures["ap50"] == pytest.approx(card["ap50"], abs=1e-3)
+
+
+def test_the_detector_finds_what_is_bundled():
+    model = load_preset("care_xs_bccd")
+    source = open_detection("bundled", "test")
+    judge = DetectionJudge(model.anchors, (model.preprocessing.height, model.preprocessing.width))
+    image = prepare(source[0], model.preprocessing)[None]
+    found = [keras.ops.convert_to_numpy(one)[0] for one in model(image)]
+    boxes, scores, labels = judge.detections(found, source.image_size(0))
+    known = source.objects(0)
+    white = known.boxes[known.labels == source.class_names.index("WBC")][0]
+    best = labels == source.class_names.index("WBC")
+    assert iou(white, boxes[best][scores[best] > 0.5]).max() > 0.75
+
+
 def test_a_fresh_process_loads_them():
     """Where nothing else has imported the classes that the files name."""
     code = (
@@ -68,7 +102,7 @@ def test_a_fresh_process_loads_them():
         text=True,
     )
     assert done.returncode == 0, done.stderr[-500:]
-    assert done.stdout.count("care_nano") == len(PRESETS)
+    assert done.stdout.split() == [load_preset(name).name for name in sorted(PRESETS, reverse=True)]
 
 
 def test_the_factory_gives_the_same_weights_and_labels():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from care_keras.segmentation import postprocessing
 from care_keras.segmentation.postprocessing import class_colors, class_map, colored, enlarge
 
 LOGITS = np.random.default_rng(0).normal(size=(7, 9, 4)).astype(np.float32)
@@ -24,6 +25,12 @@ def test_corners_lie_on_corners():
     found = enlarge(slope, (13, 28), align_corners=True)[..., 0]
     expected = np.linspace(0, 4, 13)[:, None] + 10.0 * np.linspace(0, 6, 28)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_large_map_in_strips(monkeypatch):
+    whole = class_map(LOGITS, (41, 50))
+    monkeypatch.setattr(postprocessing, "_STRIP_VALUES", 900)
+    np.testing.assert_array_equal(class_map(LOGITS, (41, 50)), whole)
 
 
 def test_codes_give_the_map_of_their_values():

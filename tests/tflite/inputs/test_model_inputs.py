@@ -197,11 +197,15 @@ def test_models_that_take_no_images(write, tmp_path):
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_a_keras_model_carries(name):
     found = read_model_input(name)
-    assert found.kind == "float" and found.preprocessing.height == 32
-    assert len(found.labels) == 10
+    detector = PRESETS[name].task == "detection"
+    assert found.kind == "float" and found.preprocessing.height == (256 if detector else 32)
+    assert len(found.labels) == (3 if detector else 10)
+    assert (found.task is not None) == detector
     # The quantized form takes pixels from 0 to 255.
     white = found.values(np.full((1, 32, 32, 3), 255, np.uint8)).max()
-    assert white == pytest.approx(255 if PRESETS[name].quantized else 2.13, abs=0.01)
+    assert white == pytest.approx(
+        255 if PRESETS[name].quantized else 2.64 if detector else 2.13, abs=0.01
+    )
 
 
 def test_a_keras_model_that_says_nothing():

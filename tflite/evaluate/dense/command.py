@@ -22,7 +22,7 @@ from tflite.evaluate.opened import check_threads_of
 from tflite.evaluate.report import to_json
 from tflite.inputs.overrides import InputOverrides
 
-_SPLIT = "val"
+_SPLIT, _BUNDLED_SPLIT = "val", "test"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +73,13 @@ def run(request: DenseRequest) -> None:
         ValueError: If a model or the data cannot be used.
     """
     _check(request)
+    split = request.split or (_BUNDLED_SPLIT if request.data == "bundled" else _SPLIT)
     if request.task == "detection":
         require("pycocotools", "detection")
-        task, source = Detection(), open_detection(request.data, request.split or _SPLIT)
+        task, source = Detection(), open_detection(request.data, split)
     else:
         task = Segmentation()
-        source = open_segmentation(request.data, request.split or _SPLIT, request.first_class or 0)
+        source = open_segmentation(request.data, split, request.first_class or 0)
     models = open_dense_models(
         request.model,
         request.task,
@@ -114,10 +115,8 @@ def run(request: DenseRequest) -> None:
 
 
 def _check(request):
-    if request.data.partition(":")[0] == "bundled":
-        raise cli.UserError(
-            f"--task={request.task} needs --data: the bundled images have one class each"
-        )
+    if request.task == "segmentation" and request.data == "bundled":
+        raise cli.UserError("--task=segmentation needs --data: no label images are bundled")
     if request.task == "detection":
         for name in ("output", "first_class"):
             if getattr(request, name) is not None:

@@ -180,10 +180,20 @@ def test_images_that_cannot_be_read(made, tmp_path):
     assert "warning: left out 1 unreadable images" in done.stderr
 
 
+def test_bundled_images_have_boxes_and_no_maps(made, tmp_path):
+    task, _, converted, _ = made
+    done = run_here("tflite.evaluate", f"--model={converted}", folder=tmp_path)
+    if task == "detection":
+        assert done.returncode == 0 and "bccd/test.json" in done.stdout
+    else:
+        assert done.returncode == 2
+        last = done.stderr.splitlines()[-1]
+        assert last == "error: --task=segmentation needs --data: no label images are bundled"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--data=bundled"], "needs --data: the bundled images have one class each"),
         (["--task=classification"], "All models must be for one of"),
         (["--picture=found.svg"], "--picture must end in .png, not 'found.svg'"),
         (["--split=nothing"], "nothing"),
