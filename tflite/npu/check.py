@@ -145,7 +145,7 @@ def _comparison(
     """The figures of `Result`."""
     pairs = [(cpu.outputs[image], npu.outputs[image]) for image in sorted(cpu.outputs)]
     found = {
-        "snr_db": outputs_snr_db(graph, cpu, npu),
+        "snr_db": outputs_snr_db(graph, cpu, npu, answers),
         "agreement": agreement(answers, pairs),
     }
     shape = pairs[0][0][0].shape

@@ -133,7 +133,7 @@ def _compare(path, source, overrides):
                 images=compared.images,
                 heading=answers.heading,
                 agreement=compared.agreement,
-                snr_db=min(outputs_snr_db(graph, reference, run).values()),
+                snr_db=min(outputs_snr_db(graph, reference, run, answers).values()),
                 equal=compared.equal / compared.values,
                 judged=mode == MODES[0] or bool(cpu_flags() & _VNNI),
             )

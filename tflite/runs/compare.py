@@ -99,21 +99,28 @@ def compare(
     )
 
 
-def outputs_snr_db(graph: Graph, reference: Run, other: Run) -> dict[str, float]:
+def outputs_snr_db(
+    graph: Graph, reference: Run, other: Run, answers: Answers | None = None
+) -> dict[str, float]:
     """Signal-to-noise ratio of each output's real values over all images, by its name.
 
     Args:
         graph: The file.
         reference: The run that is held to be right.
         other: The other one; what ran on one side alone is left out.
+        answers: What the outputs are read for; what nobody reads of them is left out.
     """
     images = sorted(reference.outputs.keys() & other.outputs.keys())
+    read = []
+    for run in (reference, other):
+        pairs = [(run.outputs[image], reference.outputs[image]) for image in images]
+        read.append([list(one) if answers is None else answers.read(one, of) for one, of in pairs])
     found = {}
     for index, tensor in enumerate(graph.outputs if images else ()):
         info = TensorInfo.of_tensor(tensor)
         first, second = (
-            info.dequantize(np.stack([run.outputs[image][index] for image in images]))
-            for run in (reference, other)
+            info.dequantize(np.concatenate([one[index].ravel() for one in of_run]))
+            for of_run in read
         )
         found[tensor.name] = snr_db(second, first)
     return found

@@ -141,7 +141,7 @@ def make_result(
         result,
         comparison=compare(reference, run, 0, _TOLERANCE),
         on_photos=compare(*shown, 0, _TOLERANCE, answers),
-        snr_db=min(outputs_snr_db(graph, *shown).values(), default=float("nan")),
+        snr_db=min(outputs_snr_db(graph, *shown, answers).values(), default=float("nan")),
     )
 
 
