@@ -17,6 +17,7 @@ pytestmark = pytest.mark.usefixtures("tiny_config", "without_graphs")
 LOW_RESOLUTION = 0 if keras.backend.backend() == "jax" else 1
 CHANGES = {
     "model": "two_blocks",
+    "epochs": 2,
     "checkpoint_steps": 2,
     "eval_every": 1,
     "low_resolution_epochs": LOW_RESOLUTION,
@@ -71,7 +72,7 @@ def test_killed_within_an_epoch(killed, unbroken, images, capsys, tmp_path):
     assert len(runs.log_of(run_dir)) == 1
     assert not (run_dir / "model.keras").exists()
     resumed(images, run_dir)
-    assert "starting at epoch 1, step 2 of 3 epochs" in capsys.readouterr().out
+    assert "starting at epoch 1, step 2 of 2 epochs" in capsys.readouterr().out
     runs.assert_same_run(run_dir, unbroken)
 
 
@@ -81,7 +82,7 @@ def test_killed_within_the_write_of_a_checkpoint(killed, unbroken, images, tmp_p
     assert positions(run_dir) == (Position(1, 0), 2, 3)
     resumed(images, run_dir)
     runs.assert_same_run(run_dir, unbroken)
-    assert positions(run_dir) == (Position(3, 0), 2, 2)
+    assert positions(run_dir) == (Position(2, 0), 2, 2)
 
 
 def test_a_damaged_newest_checkpoint(killed, unbroken, images, capsys, tmp_path):
@@ -91,7 +92,7 @@ def test_a_damaged_newest_checkpoint(killed, unbroken, images, capsys, tmp_path)
     resumed(images, run_dir)
     output = capsys.readouterr().out
     assert f"{newest} cannot be read (" in output
-    assert "starting at epoch 1, step 0 of 3 epochs" in output
+    assert "starting at epoch 1, step 0 of 2 epochs" in output
     runs.assert_same_run(run_dir, unbroken)
 
 
