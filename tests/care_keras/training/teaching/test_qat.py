@@ -11,6 +11,7 @@ from care_keras.deploy import fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.layer_runner import LayerRunner
 from care_keras.litert.model import LiteRTModel
+from care_keras.models.factories import build_model
 from care_keras.quantization import FakeQuant, is_quantized
 from care_keras.tflite_file.integer_audit import audit_integer_only
 from care_keras.tflite_file.reader import read_graph
@@ -23,7 +24,7 @@ from care_keras.training.teaching.qat import (
 )
 from care_keras.training.trainer import train
 from tests.care_keras.helpers import TINY, numpy_of, tiny_classifier
-from tests.care_keras.training.runs import pixels_of
+from tests.care_keras.training.runs import TINIEST_RUN, pixels_of
 
 LABELS = ("cat", "dog", "frog")
 
@@ -44,7 +45,7 @@ def settings(images, start, run_dir, **changes):
         "data": str(images),
         "run_dir": run_dir,
         "epochs": 1,
-        "batch_size": 8,
+        "batch_size": 12,
         "learning_rate": 1e-3,
         "warmup_epochs": 0.0,
         "start_from": str(start),
@@ -152,10 +153,7 @@ def test_several_inputs_are_named(images, start, tmp_path):
 
 def test_probabilities_are_trained_by_their_logits(images, tmp_path):
     path = tmp_path / "softmax.keras"
-    model = tiny_classifier(
-        preprocessing=TINY.preprocessing, labels=LABELS, classifier_activation="softmax"
-    )
-    model.save(path)
+    build_model(TINIEST_RUN, labels=LABELS).save(path)
     train(settings(images, path, tmp_path / "run"))
     trained = keras.models.load_model(tmp_path / "run" / "model.keras")
     pixels = pixels_of(open_source(str(images), "test"), TINY.preprocessing)
