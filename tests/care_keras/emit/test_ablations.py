@@ -14,7 +14,7 @@ from tests.care_keras.helpers import TINY_ABLATIONS, infer, numpy_of, tiny_ablat
 from tests.care_keras.quantization.samples import SIZE, normalized, photos, pixels
 
 # Ranges that are found quickly: any do for a comparison of a form with its file.
-QUICK = QuantizationConfig(observer="min_max", refine_attention=False)
+QUICK = QuantizationConfig(observer="min_max", refine_attention=False, correct_biases=False)
 IMAGES = 4
 
 

@@ -6,7 +6,13 @@ import pytest
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
 from care_keras.quantization import calibrate, quantize
-from tests.care_keras.quantization.samples import SIZE, deploy_form, photos, quantized_form
+from tests.care_keras.quantization.samples import (
+    SIZE,
+    deploy_form,
+    photos,
+    quantized_form,
+    quick_ptq,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -63,8 +69,8 @@ def test_codes_at_both_ends(model):
 @pytest.mark.parametrize("calibration", ["black", "white", "noise of 50"])
 def test_images_unlike_those_of_calibration(calibration):
     """Every tensor then leaves its range, and some had next to none."""
-    quantized = quantize(deploy_form())
-    calibrate(quantized, [IMAGES[calibration][None].astype(np.float32)])
+    quantized = quantize(deploy_form(), quick_ptq())
+    calibrate(quantized, [IMAGES[calibration][None].astype(np.float32)], quick_ptq())
     try:
         content = emit_tflite(quantized, SIZE, input_kind="rgb_uint8")
     except ValueError as error:

@@ -5,12 +5,11 @@ import pytest
 
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
-from care_keras.quantization import int8_ptq
 from care_keras.tflite_file.integer_audit import audit_integer_only
 from care_keras.tflite_file.reader import read_graph
 from tests.care_keras.emit.test_fidelity import compare, emit
 from tests.care_keras.helpers import infer, numpy_of
-from tests.care_keras.quantization.samples import SIZE, make_quantized, photos, pixels
+from tests.care_keras.quantization.samples import SIZE, make_quantized, photos, pixels, quick_ptq
 
 OVERRIDES = {
     "float32": {"*_inter2_expand": "float32", "*_inter2_gelu": "float32", "*_root": "float32"},
@@ -27,7 +26,7 @@ OVERRIDES = {
 
 @pytest.fixture(scope="module", params=OVERRIDES)
 def model(request):
-    return make_quantized(int8_ptq(overrides=OVERRIDES[request.param]))
+    return make_quantized(quick_ptq(overrides=OVERRIDES[request.param]))
 
 
 def test_each_operation_rounds_as_its_layer_does(model):

@@ -14,7 +14,7 @@ from care_keras.models.config import CARE_NANO
 from care_keras.quantization import calibrate, quantize
 from care_keras.reference import IntegerModel
 from care_keras.tflite_file import audit_integer_only, read_graph
-from tests.care_keras.quantization.samples import photos
+from tests.care_keras.quantization.samples import photos, quick_ptq
 
 SIZE = (32, 48)
 
@@ -39,8 +39,8 @@ def test_floats(model):
 
 
 def test_integers(model):
-    quantized = quantize(fuse(model))
-    calibrate(quantized, [photos(16).astype(np.float32)])
+    quantized = quantize(fuse(model), quick_ptq())
+    calibrate(quantized, [photos(16).astype(np.float32)], quick_ptq())
     content = emit_tflite(quantized, SIZE, input_kind="rgb_uint8")
     assert not audit_integer_only(read_graph(content))
     file, reference = LiteRTModel(content), IntegerModel(content)

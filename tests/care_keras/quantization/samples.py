@@ -11,7 +11,7 @@ from care_keras.data.sources import open_source
 from care_keras.deploy import fuse
 from care_keras.graph import unfold
 from care_keras.primitives.int8 import Output
-from care_keras.quantization import FakeQuant, calibrate, quantize
+from care_keras.quantization import FakeQuant, calibrate, int8_ptq, quantize
 from tests.care_keras.helpers import TINY, tiny_classifier
 
 # Large enough that every tap of every kernel meets the map of the last stage, 4x6 pixels.
@@ -22,6 +22,9 @@ PRIMITIVES = tuple(vars(p)[name] for name in p.__all__ if name != "Primitive")
 KEEPS_VALUES = tuple(
     kind for kind in PRIMITIVES if kind.int8.output is Output.LIKE_INPUT and not kind.int8.left_out
 )
+
+# What calibration takes long for, and what changes no graph, type or rule of rounding.
+quick_ptq = functools.partial(int8_ptq, refine_attention=False, correct_biases=False)
 
 
 @functools.cache
@@ -49,10 +52,10 @@ def deploy_form(activation=None):
 
 
 def make_quantized(config=None, activation=None):
-    """A calibrated quantized form of it."""
+    """A calibrated quantized form of it, as `quick_ptq` unless told otherwise."""
+    config = config or quick_ptq()
     model = quantize(deploy_form(activation), config)
-    raw = config is None or config.raw_pixels
-    calibrate(model, [pixels() if raw else normalized()], config)
+    calibrate(model, [pixels() if config.raw_pixels else normalized()], config)
     return model
 
 

@@ -16,6 +16,7 @@ from care_keras.quantization import (
     QuantizationConfig,
     calibrate,
     freeze,
+    int8_ptq,
     int8_qat,
     is_quantized,
     quantize,
@@ -32,13 +33,13 @@ from tests.care_keras.quantization.samples import (
     parameters_of,
     photos,
     pixels,
-    quantized_form,
 )
 
 
 @pytest.fixture(scope="module")
 def quantized():
-    return quantized_form()
+    """With all that calibration does by default."""
+    return make_quantized(int8_ptq())
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from tflite.inputs.odd_inputs import odd_input
 
 ROOT = pathlib.Path(__file__).parents[3]
 # Ranges that are found quickly: any do for a comparison of arithmetic.
-QUICK = {"observer": "min_max", "refine_attention": False}
+QUICK = {"observer": "min_max", "refine_attention": False, "correct_biases": False}
 
 
 @pytest.fixture(scope="module")
