@@ -18,9 +18,10 @@ def full_disk():
 
 @pytest.fixture(scope="module")
 def tiny_config():
-    """The configs `tiny` and `two_blocks`, while the tests of a file run."""
+    """The configs of short runs, while the tests of a file run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(CONFIGS, "tiny", runs.TINY_RUN)
+        patch.setitem(CONFIGS, "tiniest", runs.TINIEST_RUN)
         patch.setitem(CONFIGS, "two_blocks", runs.TWO_BLOCKS_RUN)
         yield
 

@@ -12,7 +12,10 @@ import pytest
 from care_keras.console.cli import UserError
 from care_keras.training.devices.create import create_distribution
 from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
+from care_keras.training.trainer import train
 from tests.care_keras.training import runs
+
+pytestmark = pytest.mark.usefixtures("tiny_config", "without_graphs")
 
 BACKEND = keras.backend.backend()
 NAMES = {"tensorflow": ("mirrored", "multi_worker"), "jax": ("data_parallel", "data_parallel")}
@@ -41,11 +44,9 @@ def free_ports(count):
         return [one.getsockname()[1] for one in sockets]
 
 
-def start(images, run_dir, distribute="none", environment=(), **changes):
-    """Starts a run, on two simulated devices if on several."""
-    arguments = {
-        name: changes.pop(name) for name in ("kill_after", "devices", "eager") if name in changes
-    }
+def start(images, run_dir, distribute, environment=(), **changes):
+    """Starts a run on several devices, in a process of its own."""
+    arguments = {name: changes.pop(name) for name in ("kill_after", "devices") if name in changes}
     settings = {"images": images, "run_dir": run_dir, "distribute": distribute, **CHANGES}
     return runs.start({"settings": settings | changes, **arguments}, **dict(environment))
 
@@ -71,17 +72,15 @@ def start_two_processes(images, run_dir):
 
 
 @pytest.fixture(scope="module")
-def finished(images, tmp_path_factory):
+def finished(images, tiny_config, without_graphs, tmp_path_factory):
     """Folders of the runs on one device, on two devices and in two processes."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("one", "devices", "processes")}
     with contextlib.ExitStack() as stack:
-        first = [
-            start(images, folders["one"], eager=True),
-            start_on_two_devices(images, folders["devices"]),
-        ]
-        stack.enter_context(runs.ended(first))
-        outputs = runs.outputs_of(first)
-        assert [process.returncode for process in first] == [0, -signal.SIGKILL], outputs
+        devices = start_on_two_devices(images, folders["devices"])
+        stack.enter_context(runs.ended([devices]))
+        train(runs.settings(images, folders["one"], distribute="none", **CHANGES))
+        outputs = runs.outputs_of([devices])
+        assert devices.returncode == -signal.SIGKILL, outputs
         workers = list(start_two_processes(images, folders["processes"]))
         stack.enter_context(runs.ended(workers))
         outputs = runs.outputs_of(workers)
@@ -100,13 +99,12 @@ def test_two_processes_come_to_what_one_device_does(finished):
 
 
 @several_devices
-def test_two_devices_start_what_one_device_goes_on_with(finished, images):
+def test_two_devices_start_what_one_device_goes_on_with(finished, images, capsys):
     run_dir = finished["devices"]
     environment = json.loads((run_dir / "environment.json").read_text())
     assert "2 device(s)" in environment[-1]["devices"]
-    process = start(images, run_dir, eager=True)
-    outputs = runs.outputs_of([process])
-    assert process.returncode == 0 and "starting at epoch 1, step 2" in outputs[0], outputs
+    train(runs.settings(images, run_dir, distribute="none", **CHANGES))
+    assert "starting at epoch 1, step 2" in capsys.readouterr().out
     runs.assert_same_run(run_dir, finished["one"])
 
 
