@@ -16,6 +16,8 @@ from care_keras.tflite_file.code_tables import code_tables
 from care_keras.tflite_file.integer_audit import audit_integer_only, errors_inside
 from tests.care_keras.helpers import numpy_of
 
+pytestmark = pytest.mark.usefixtures("converter_here")
+
 # Lowest SNR in dB against the Keras model that each precision was seen to keep, with a margin.
 LOWEST_SNR = {"float32": 90.0, "float16": 40.0, "dynamic": 15.0, "int8": 10.0}
 
