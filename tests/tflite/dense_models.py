@@ -1,16 +1,19 @@
 """A tiny detector and segmenter of real photos' classes: Keras files, and what convert makes."""
 
+import dataclasses
 import pathlib
 
 import keras
 import numpy as np
+import pytest
 
+from care_keras.convert import run
 from care_keras.convert.job import ConversionJob
-from care_keras.convert.run import run_job
 from care_keras.data.preprocessing import prepare
 from care_keras.data.sources import open_source
 from care_keras.models import CAREBackbone, Preprocessing, RetinaNet, SemanticFPN
 from tests.care_keras.helpers import TINY
+from tests.care_keras.quantization.samples import quick_ptq
 
 RECORD = Preprocessing(64, 96, fit="stretch", interpolation="bilinear")
 CLASSES = {
@@ -50,19 +53,24 @@ def write_dense_model(
             layer.kernel.assign(_LOUDER[layer.name] * layer.kernel)
     saved, converted = folder / f"{task}.keras", folder / f"{task}_{precision}.tflite"
     model.save(saved)
-    run_job(
-        ConversionJob(
-            str(saved),
-            converted,
-            precision,
-            "float" if precision == "float32" else "rgb_uint8",
-            calibration=str(photos),
-            samples=8,
-            check_samples=2,
-            min_agreement=0.0,
-        )
+    job = ConversionJob(
+        str(saved),
+        converted,
+        precision,
+        "float" if precision == "float32" else "rgb_uint8",
+        calibration=str(photos),
+        samples=8,
+        check_samples=2,
+        min_agreement=0.0,
     )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "prepare", _prepared_quickly)
+        run.run_job(job)
     return saved, converted
+
+
+def _prepared_quickly(job, prepare=run.prepare):
+    return dataclasses.replace(prepare(job), quantization=quick_ptq())
 
 
 def _normalize(model, photos):

@@ -43,8 +43,8 @@ def converted(request, dense_folder, tmp_path_factory):
             precision="int8",
             input_kind=None,
             calibration=str(dense_folder / "bccd" / "images"),
-            samples=16,
-            check_samples=8,
+            samples=8,
+            check_samples=2,
             metadata=True,
         )
     )
@@ -116,10 +116,11 @@ def test_the_file_is_integer_only(converted):
 
 def test_quantized_forms_keep_their_task(converted, tmp_path):
     from care_keras.convert.conversion import deploy_form
-    from care_keras.quantization import calibrate, int8_qat, quantize
+    from care_keras.quantization import calibrate, quantize
+    from tests.care_keras.quantization.samples import quick_ptq
 
     _, model, _ = converted
-    quantized = quantize(deploy_form(model, RECORD, "int8"), int8_qat())
-    calibrate(quantized, [np.zeros((1, 64, 96, 3), np.float32)], int8_qat())
+    quantized = quantize(deploy_form(model, RECORD, "int8"), quick_ptq())
+    calibrate(quantized, [np.zeros((1, 64, 96, 3), np.float32)], quick_ptq())
     quantized.save(tmp_path / "quantized.keras")
     assert load_any(tmp_path / "quantized.keras").task == model.task
