@@ -1,5 +1,6 @@
 """Our int8 file as it once was written: right in LiteRT on a CPU, garbage in other runtimes."""
 
+import functools
 import json
 import pathlib
 
@@ -17,12 +18,27 @@ def write_good_and_cast(folder: pathlib.Path) -> None:
     Args:
         folder: Where: `good.tflite`, `cast.tflite` and their JSON.
     """
-    model = load_preset("care_nano_cifar10_qat")
-    content = emit_tflite(model, (32, 32), input_kind="rgb_uint8")
-    record = {"preprocessing": model.preprocessing.to_dict(), "input": {"kind": "rgb_uint8"}}
-    for name, written in (("good", content), ("cast", edited(content, cast_the_roots))):
+    for name, written in _contents().items():
         (folder / f"{name}.tflite").write_bytes(written)
-        (folder / f"{name}.json").write_text(json.dumps(record))
+        write_record(folder / f"{name}.json")
+
+
+def write_record(path: pathlib.Path) -> None:
+    """Writes what tools read of the bundled int8 model beside its file."""
+    record = {"preprocessing": model().preprocessing.to_dict(), "input": {"kind": "rgb_uint8"}}
+    path.write_text(json.dumps(record))
+
+
+@functools.cache
+def model():
+    """The bundled model of quantization-aware training; not to be changed."""
+    return load_preset("care_nano_cifar10_qat")
+
+
+@functools.cache
+def _contents():
+    content = emit_tflite(model(), (32, 32), input_kind="rgb_uint8")
+    return {"good": content, "cast": edited(content, cast_the_roots)}
 
 
 def cast_the_roots(model):

@@ -57,7 +57,7 @@ def test_the_bundled_file_is_the_same_network(folder):
 
 def test_a_file_of_cast_codes_is_told(folder):
     """The NPU takes it whole; only the numbers tell."""
-    done, record = run(folder, "cast", "--samples=40")
+    done, record = run(folder, "cast", "--samples=16")
     assert done.returncode == 1
     assert record["operators_on_npu"] == record["operators"]
     assert record["verdict"] == "wrong" and max(record["snr_db"].values()) < 8
