@@ -14,6 +14,7 @@ from care_keras.models.config import CARE_NANO
 from care_keras.quantization import calibrate, quantize
 from care_keras.reference import IntegerModel
 from care_keras.tflite_file import audit_integer_only, read_graph
+from tests.care_keras.helpers import infer, numpy_of
 from tests.care_keras.quantization.samples import photos, quick_ptq
 
 SIZE = (32, 48)
@@ -28,7 +29,7 @@ def model(request):
 
 
 def logits_of(model, images):
-    return model.predict(normalize(images, CARE_NANO.preprocessing), verbose=0)
+    return numpy_of(infer(model, normalize(images, CARE_NANO.preprocessing)))
 
 
 def test_floats(model):
