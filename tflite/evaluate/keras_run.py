@@ -1,6 +1,7 @@
 """Keras models that are fed images."""
 
 import os
+import pathlib
 import threading
 import time
 from typing import TYPE_CHECKING, Self
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from care_keras.console.native_output import captured_native_output
+from care_keras.models.presets import PRESETS
 from tflite.inputs.model_inputs import keras_model_input, load_keras
 from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import ModelInput
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 # Images from which on making a graph of a Keras model pays: it takes 3 to 30 s, and halves the
 # time of CARE-Nano, that of its quantized form by five.
 _GRAPH_IMAGES = 1000
+
+
+def keras_file(path: str | os.PathLike) -> pathlib.Path:
+    """The .keras file of a path, or of a bundled model's name."""
+    return PRESETS[path].file if path in PRESETS else pathlib.Path(path)
 
 
 def open_keras(

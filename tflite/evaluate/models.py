@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from care_keras.litert.tensor import outputs_of
-from care_keras.models.presets import PRESETS, check_name_or_path
+from care_keras.models.presets import check_name_or_path
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.thread_check import check_threads
-from tflite.evaluate.keras_run import KerasRun, open_keras
+from tflite.evaluate.keras_run import KerasRun, keras_file, open_keras
 from tflite.evaluate.opened import OpenedModel, names_of, try_apart, with_labels
 from tflite.inputs.chosen_output import chosen_output
 from tflite.inputs.image_file import ImageFile
@@ -169,10 +169,9 @@ def _open_keras(name, path, overrides, output, loaded):
 
         return score
 
-    file = PRESETS[path].file if path in PRESETS else pathlib.Path(path)
     return EvaluatedModel(
         name,
-        file,
+        keras_file(path),
         "keras",
         model_input,
         str(model.inputs[0].dtype),

@@ -11,7 +11,7 @@ from care_keras.data.sidecar import sidecar_path
 from care_keras.litert.tensor import outputs_of
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.thread_check import check_threads
-from tflite.evaluate.keras_run import KerasRun, open_keras
+from tflite.evaluate.keras_run import KerasRun, keras_file, open_keras
 from tflite.evaluate.opened import OpenedModel, names_of, try_apart, with_labels
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import check_values_used, is_keras, keras_outputs, tflite_input
@@ -155,7 +155,7 @@ def _open_keras(name, path, task, overrides, output, loaded):
 
     return DenseModel(
         name,
-        pathlib.Path(path),
+        keras_file(path),
         "keras",
         model_input,
         str(model.inputs[0].dtype),

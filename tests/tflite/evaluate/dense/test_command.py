@@ -191,6 +191,13 @@ def test_bundled_images_have_boxes_and_no_maps(made, tmp_path):
         assert last == "error: --task=segmentation needs --data: no label images are bundled"
 
 
+def test_the_bundled_detector_by_its_name(tmp_path):
+    content, _ = evaluate(tmp_path, "--model=care_xs_bccd", "--samples=2", "--picture=boxes.png")
+    (model,) = content["models"]
+    assert content["images"] == 2 and model["ap50"] > 0.5 and len(model["sha256"]) == 64
+    assert (tmp_path / "boxes.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
