@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from care_keras.detection.loss import DetectionLoss
+from care_keras.detection.postprocessing import detections, iou
 from care_keras.models import CARE_S0, CAREBackbone, Preprocessing, RetinaNet
 from care_keras.models.complexity import complexity
 from care_keras.models.head_complexity import head_macs
@@ -124,6 +125,12 @@ def test_an_object_can_be_learned():
     assert history["loss"][-1] == pytest.approx(
         history[names[0]][-1] + 2 * history[names[1]][-1], rel=1e-3
     )
+    # By the batch's own statistics: after so few steps their averages are not settled.
+    outputs = [keras.ops.convert_to_numpy(one) for one in model(x, training=True)]
+    for image, (box, label) in enumerate(zip(boxes, (0, 1), strict=True)):
+        anchors = model.anchors.boxes((32, 48))
+        found = detections(*(one[image] for one in outputs), anchors, (32, 48))
+        assert found[2][0] == label and iou(box, found[0][:1])[0] > 0.5
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_nothing_to_compare_with(folder):
 def test_runtimes_that_are_no_litert(folder, kind, package, name):
     """They round otherwise, and read cast codes as the numbers that they stand for."""
     need_package(package, kind)
-    flags = ["--model=good.tflite", "--model=cast.tflite", "--inputs=16", "--output_json=r.json"]
+    flags = ["--model=good.tflite", "--model=cast.tflite", "--inputs=40", "--output_json=r.json"]
     done = run_here("tflite.runtimes", *flags, f"--on={kind}", folder=folder)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"error: cast.tflite in {name}: wrong"

@@ -136,9 +136,11 @@ def test_what_is_printed_is_what_is_written(made, result):
     difference = comparison[f"{figure}_difference"]
     low, high = comparison[f"{figure}_difference_interval_95"]
     assert difference == values[1] - values[0] and low <= difference <= high
-    # Of the same images the difference is known far better than either.
-    own_low, own_high = content["models"][0][f"{figure}_interval_95"]
-    assert high - low < own_high - own_low
+    if task == "segmentation":
+        # Of the same images the difference is known far better than either. The AP of drawn
+        # weights is next to nothing, and so is its interval.
+        own_low, own_high = content["models"][0][f"{figure}_interval_95"]
+        assert high - low < own_high - own_low
     assert "evaluating, image 12/12" in done.stderr and "wrote found.png" in done.stdout
 
 
