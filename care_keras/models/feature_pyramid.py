@@ -60,7 +60,9 @@ class PyramidLayers:
     dtype: keras.DTypePolicy
 
     def pyramid(self, maps: dict) -> dict:
-        """The backbone's outputs at one width by level, each with all coarser ones added.
+        """The backbone's outputs at one width by level, the finest first, as anchors are.
+
+        Each has all coarser ones added.
 
         A norm on each output is ours, as CARE's have none; it folds.
         """
@@ -74,7 +76,6 @@ class PyramidLayers:
                 up = self.up(coarser, f"p{level}_from_above", interpolation)
                 x = keras.layers.Add(dtype=self.dtype, name=f"p{level}_sum")([x, up])
             merged[level] = coarser = x
-        # The finest first, as all have them.
         merged = dict(sorted(merged.items()))
         if self.lite:
             return merged

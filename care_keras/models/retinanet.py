@@ -174,8 +174,7 @@ class _Head:
 
     def __call__(self, pyramid):
         rows = []
-        # In the order of the anchors.
-        for level, x in sorted(pyramid.items()):
+        for level, x in pyramid.items():
             for step, convolution in enumerate(self._hidden):
                 for layer in convolution:
                     x = layer(x)

@@ -111,8 +111,7 @@ def _branches(build, pyramid, width):
     """The sum of all levels at the finest size."""
     finest = min(pyramid)
     ends = []
-    for level in sorted(pyramid):
-        x = pyramid[level]
+    for level, x in pyramid.items():
         for step in range(max(level - finest, 1)):
             name = f"p{level}_branch{step + 1}"
             x = build.conv_norm_relu(x, width, name)
