@@ -1,5 +1,6 @@
 """The batches of segmenters and detectors: images with maps of classes, or with boxes."""
 
+import abc
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from care_keras.training.images.grouped_pipeline import (
 )
 from care_keras.training.images.image_reader import ImageReader
 from care_keras.training.images.joint import (
+    Placement,
     fitting_size,
     mean_color,
     random_placement,
@@ -104,11 +106,13 @@ class DensePipeline(GroupedPipeline):
         scale, offset = normalization(self.preprocessing)
         return images * scale + offset, targets
 
-    def _target_spec(self, size):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _target_spec(self, size) -> tuple[tuple, np.dtype]:
+        """Shape and type of a group's targets."""
 
-    def _placed(self, placement, target):
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _placed(self, placement: Placement, target) -> np.ndarray:
+        """What is known of an image, as it lies on the input."""
 
 
 class SegmentationPipeline(DensePipeline):

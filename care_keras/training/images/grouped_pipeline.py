@@ -1,5 +1,6 @@
 """Batches that depend on seed, epoch and step alone, made in groups of images on tf.data."""
 
+import abc
 import contextlib
 import functools
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 MEGABYTE = 2**20
 
 
-class GroupedPipeline:
+class GroupedPipeline(abc.ABC):
     """Shuffled, augmented batches of `(images, targets)`.
 
     The content of batch `i` of epoch `e` depends on `(seed, e, i)` alone, not
@@ -125,21 +126,21 @@ class GroupedPipeline:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(data_options())
 
+    @abc.abstractmethod
     def _specs(self, size) -> Sequence[tuple[tuple, np.dtype]]:
         """Shape and type of each array that `_cut` gives."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _read(self, index: int):
         """One image with what belongs to it; raises ValueError if it cannot be read."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _cut(self, read: list, chosen: np.ndarray, rng: np.random.Generator, size) -> tuple:
         """Arrays of a group, the images first; `chosen` are its places in the source."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _made(self, *arrays_and_seeds) -> tuple:
         """`(images, targets)` of tensors of those arrays, and the group's `GroupSeeds`."""
-        raise NotImplementedError
 
     def _batched(self, dataset):
         """What is done with whole batches."""
