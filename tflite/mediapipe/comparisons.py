@@ -13,14 +13,16 @@ from care_keras.segmentation.postprocessing import class_map
 from tflite.inputs.task_outputs import check_anchors, task_anchors, task_outputs
 from tflite.mediapipe.litert import OnImages
 from tflite.mediapipe.run import run_in_mediapipe
+from tflite.runs.answers import SHOWN_SCORE
 
 _BOX_PIXELS = 1.0
 # Logits of two classes that are equal but for rounding.
 _SAME_PIXELS = 0.999
-# What MediaPipe's ObjectDetector suppresses boxes at, whatever their classes, and the lowest
-# score of those that are compared.
-_SUPPRESSED_IOU, _SHOWN_SCORE = 0.3, 0.3
-_ROUNDING = 1e-3
+# What MediaPipe's ObjectDetector suppresses boxes at, whatever their classes; computed elsewhere
+# it may be a little less.
+_SUPPRESSED_IOU, _ROUNDING = 0.3, 1e-3
+# From this difference of scores on it is another box.
+_OTHER_SCORE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Boxes(Comparison):
         anchors = task_anchors(litert.model_input, path, "the JSON beside it")
         check_anchors(anchors, [shapes[name] for name in names], path)
         found, answer = run_in_mediapipe(
-            "detection", litert, timeout_seconds, score_threshold=_SHOWN_SCORE
+            "detection", litert, timeout_seconds, score_threshold=SHOWN_SCORE
         )
         labels = litert.model_input.labels or ()
         places = np.array([_class_of(name, labels) for name in answer["labels"]], np.int64)
@@ -157,20 +159,13 @@ class Boxes(Comparison):
         missed = 0
         for image in range(len(litert.pixels)):
             location, score = (litert.values[name][image] for name in names)
+            boxes = decode(location, anchors)
             rows = found[found[:, 0] == image]
-            given, classes = rows[:, 1:5], places[rows[:, 6].astype(int)]
-            best = score.argmax(axis=1)
-            decoded = decode(location, anchors)
-            every, taken = _whole_pixels(decoded), []
-            for box, value, label in zip(given, rows[:, 5], classes, strict=True):
-                same = np.abs(score[:, label] - value) + np.where(best == label, 0.0, 2.0)
-                # Of other scores it is another box.
-                apart = np.abs(every - box).max(axis=1) + np.where(same < 0.01, 0.0, math.inf)
-                nearest = int(apart.argmin())
-                taken.append(nearest)
-                pixels = max(pixels, float(apart[nearest]))
-                difference = max(difference, float(same[nearest]))
-            missed += _missed(decoded, score.max(axis=1), taken)
+            given = zip(rows[:, 1:5], rows[:, 5], places[rows[:, 6].astype(int)], strict=True)
+            taken = [_nearest(boxes, score, *one) for one in given]
+            for _, apart, of_score in taken:
+                pixels, difference = max(pixels, apart), max(difference, of_score)
+            missed += _missed(boxes, score.max(axis=1), [place for place, *_ in taken])
         return cls(
             path.name,
             len(litert.pixels),
@@ -184,7 +179,7 @@ class Boxes(Comparison):
 
     @property
     def cells(self):
-        return [self.boxes, self.missed, f"{self.pixels:.3g} pixels", f"{self.difference:.1e}"]
+        return [self.boxes, self.missed, f"{self.pixels:.3g} px", f"{self.difference:.1e}"]
 
     def failure(self, tolerance):
         if self.pixels > _BOX_PIXELS:
@@ -194,13 +189,25 @@ class Boxes(Comparison):
         return f"{self.missed} boxes are missed" if self.missed else None
 
 
+def _nearest(boxes, score, box, value, label):
+    """Which of an image's boxes one of MediaPipe's is, and how far from it and from its score.
+
+    Only boxes of its class count, and of its score, as far as that is rounding.
+    """
+    of_score = np.abs(score[:, label] - value)
+    alike = (score.argmax(axis=1) == label) & (of_score < _OTHER_SCORE)
+    apart = np.where(alike, np.abs(_whole_pixels(boxes) - box).max(axis=1), math.inf)
+    place = int(apart.argmin())
+    return place, float(apart[place]), float(of_score[place])
+
+
 def _missed(boxes, scores, taken):
     """How many boxes of an image are neither among those given nor suppressed by one of them.
 
     Boxes of all classes suppress one another there; which of two of one score is left is open.
     """
     missed = 0
-    for place in np.flatnonzero(scores > _SHOWN_SCORE):
+    for place in np.flatnonzero(scores > SHOWN_SCORE):
         better = [one for one in taken if scores[one] >= scores[place]]
         if place not in taken:
             overlaps = iou(boxes[place], boxes[better])

@@ -14,7 +14,7 @@ from tflite.inputs.records import ModelInput
 from tflite.inputs.task_outputs import check_anchors, task_anchors, task_outputs
 
 # Boxes that an app shows, and of which two are of one object.
-_SHOWN_SCORE, _SAME_BOX = 0.3, 0.5
+SHOWN_SCORE, _SAME_BOX = 0.3, 0.5
 
 
 class Answers(abc.ABC):
@@ -91,7 +91,7 @@ class Boxes(Answers):
         """Of locations those of the boxes that the reference shows: others are of nothing."""
         place, of_score = self.places
         score = self.tensors[1].dequantize(reference[of_score])
-        shown = score.max(axis=-1) > _SHOWN_SCORE
+        shown = score.max(axis=-1) > SHOWN_SCORE
         return [one[shown] if i == place else one for i, one in enumerate(outputs)]
 
     def _found(self, outputs):
@@ -102,7 +102,7 @@ class Boxes(Answers):
         # Another runtime's outputs may be anything.
         with np.errstate(over="ignore", invalid="ignore"):
             boxes, _, labels = detections(
-                location, score, self.anchors, self.size, score_threshold=_SHOWN_SCORE
+                location, score, self.anchors, self.size, score_threshold=SHOWN_SCORE
             )
         whole = np.isfinite(boxes).all(axis=1)
         return boxes[whole], labels[whole]

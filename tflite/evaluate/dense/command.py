@@ -115,7 +115,7 @@ def run(request: DenseRequest) -> None:
 
 
 def _check(request):
-    if request.task == "segmentation" and request.data == "bundled":
+    if request.task == "segmentation" and request.data.partition(":")[0] == "bundled":
         raise cli.UserError("--task=segmentation needs --data: no label images are bundled")
     if request.task == "detection":
         for name in ("output", "first_class"):
