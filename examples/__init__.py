@@ -1,0 +1,1 @@
+"""Programs to learn from; each is run as its first lines say."""

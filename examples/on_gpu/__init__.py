@@ -1,0 +1,1 @@
+"""Training where data, augmentation and steps are one program on a GPU."""

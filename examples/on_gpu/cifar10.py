@@ -1,0 +1,184 @@
+"""Trains CARE-Nano on CIFAR-10 in minutes of one GPU, taught by a ResNet trained before it.
+
+    KERAS_BACKEND=jax python -m examples.on_gpu.cifar10 --data=cifar10.npz --output=nano.keras
+
+The teacher sees the same crops and mixtures as the network that it teaches, for
+many epochs: "Knowledge distillation: A good teacher is patient and consistent",
+arXiv 2106.05237. It is a ResNet-18 for small images with pre-activation.
+"""
+
+import time
+
+import jax
+import keras
+import numpy as np
+from absl import flags
+from jax import numpy as jnp
+
+from care_keras.console import cli
+from care_keras.console.cli import UserError
+from care_keras.console.outputs import output_file
+from care_keras.models import build_model
+from care_keras.models.config import CARE_NANO
+from examples.on_gpu.augmentation import cropped, erased, mixed
+from examples.on_gpu.loop import Recipe, Training, check_backend, depthwise_by_taps, predictions
+
+_DATA = flags.DEFINE_string(
+    "data",
+    None,
+    "The .npz file with x_train, y_train, x_test and y_test as keras.datasets.cifar10 has them.",
+    required=True,
+)
+_OUTPUT = flags.DEFINE_string("output", None, "The .keras file to write.", required=True)
+_EPOCHS = flags.DEFINE_integer("epochs", 0, "Epochs; 0: as many as fit into --seconds.")
+_SECONDS = flags.DEFINE_float("seconds", 540.0, "Time for all of it.")
+_TEACHER_EPOCHS = flags.DEFINE_integer("teacher_epochs", 60, "Epochs of the teacher.")
+_BATCH = flags.DEFINE_integer("batch_size", 512, "Images per step.")
+_RATE = flags.DEFINE_float("learning_rate", 4e-3, "Peak of the learning rate.")
+_TEMPERATURE = flags.DEFINE_float("temperature", 2.0, "At which the teacher's classes are learnt.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.")
+
+LABELS = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+CLASSES = len(LABELS)
+_SMOOTHING = 0.1
+
+
+def main() -> None:
+    """Trains the teacher, then the student, and says what both reach on the test images."""
+    end = time.perf_counter() + _SECONDS.value
+    check_backend()
+    output = output_file("output", _OUTPUT.value, [".keras"])
+    depthwise_by_taps()
+    keras.utils.set_random_seed(_SEED.value)
+    known = _arrays(_DATA.value)
+    data = {"images": known["x_train"], "labels": known["y_train"].reshape(-1).astype(np.int32)}
+    student = build_model(CARE_NANO, classifier_activation=None, labels=LABELS)
+    record = student.preprocessing
+    mean, std = (np.asarray(values, np.float32) for values in (record.mean, record.std))
+
+    def prepared(pixels):
+        return (pixels.astype(jnp.float32) / 255.0 - mean) / std
+
+    def labelled(data, rows, key):
+        targets = jax.nn.one_hot(data["labels"][rows], CLASSES)
+        targets = targets * (1 - _SMOOTHING) + _SMOOTHING / CLASSES
+        images = cropped(data["images"][rows], jax.random.fold_in(key, 0))
+        # 0 is the mean colour.
+        images = erased(prepared(images), jax.random.fold_in(key, 1))
+        return mixed(images, targets, jax.random.fold_in(key, 2))
+
+    def accuracy(model):
+        outputs = predictions(model, known["x_test"], prepared)
+        return float((outputs.argmax(-1) == known["y_test"].reshape(-1)).mean())
+
+    teacher = resnet()
+    teacher_training = Training(
+        teacher,
+        Recipe(500, 3e-3, 4, 0.05, 0.998, epochs=_TEACHER_EPOCHS.value),
+        data,
+        labelled,
+        cross_entropy,
+        _SEED.value,
+    )
+
+    def batch(data, rows, key):
+        images, _ = labelled(data, rows, key)
+        logits, _ = teacher.stateless_call(*data["teacher"], images, training=False)
+        return images, jax.nn.softmax(logits / _TEMPERATURE.value)
+
+    def loss(targets, outputs):
+        # Gradients are as large as those of labels at any temperature.
+        return _TEMPERATURE.value**2 * sum(
+            cross_entropy(targets, logits / _TEMPERATURE.value) / len(outputs)
+            for logits in outputs.values()
+        )
+
+    recipe = Recipe(_BATCH.value, _RATE.value, 5, 0.05, 0.9995, None, _EPOCHS.value, end)
+    # Compiled while the teacher learns.
+    training = Training(
+        student, recipe, data | {"teacher": _values(teacher)}, batch, loss, _SEED.value + 1
+    )
+    teacher_training.run(data)
+    print(f"teacher: {accuracy(teacher):.2%} of the test images", flush=True)
+    training.run(data | {"teacher": _values(teacher)})
+    student.save(output)
+    print(f"student: {accuracy(student):.2%} of the test images", flush=True)
+
+
+def _arrays(path):
+    """The arrays of a file, by their names."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    except OSError as error:
+        raise UserError(f"--data={path} cannot be read: {error.strerror or error}") from error
+    except KeyError as error:
+        raise UserError(f"--data={path}: {error.args[0]}") from error
+
+
+def _values(model):
+    variables = model.trainable_variables, model.non_trainable_variables
+    return [[variable.value for variable in group] for group in variables]
+
+
+def cross_entropy(targets: jax.Array, logits: jax.Array) -> jax.Array:
+    """Mean over the images."""
+    return -(targets * jax.nn.log_softmax(logits.astype(jnp.float32))).sum(-1).mean()
+
+
+def resnet(width: int = 64, blocks: tuple[int, ...] = (2, 2, 2, 2)) -> keras.Model:
+    """ResNet-18 with pre-activation, whose first convolution keeps the size; logits."""
+    # The teacher alone computes in half precision: its file is not kept.
+    with _policy("mixed_bfloat16"):
+        x = inputs = keras.Input((32, 32, 3))
+        x = _conv(x, width, 3)
+        for stage, count in enumerate(blocks):
+            for block in range(count):
+                x = _block(x, width * 2**stage, 2 if stage and not block else 1)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        return keras.Model(inputs, keras.layers.Dense(CLASSES, dtype="float32")(x))
+
+
+def _block(x, channels, stride):
+    shortcut, x = x, keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    if stride > 1 or shortcut.shape[-1] != channels:
+        shortcut = _conv(x, channels, 1, stride)
+    x = _conv(x, channels, 3, stride)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    return keras.layers.Add()([_conv(x, channels, 3), shortcut])
+
+
+def _conv(x, channels, kernel, stride=1):
+    return keras.layers.Conv2D(
+        channels, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal"
+    )(x)
+
+
+class _policy:
+    """Within it layers have another dtype policy."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __enter__(self):
+        self._before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self._name)
+
+    def __exit__(self, *_):
+        keras.config.set_dtype_policy(self._before)
+
+
+if __name__ == "__main__":
+    cli.run(main, input_errors=(ValueError,))
