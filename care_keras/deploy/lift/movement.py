@@ -20,6 +20,9 @@ from care_keras.deploy.lift.values import (
 )
 from care_keras.deploy.lowering import NoPrimitiveError
 
+# Of TILE, along one axis: one operator has each of them as an input.
+_MOST_COPIES = 64
+
 
 @lifts("CAST", "DEQUANTIZE")
 def lift_nothing(call: Call) -> Value:
@@ -178,18 +181,33 @@ def lift_concatenation(call: Call) -> Value:
     return _joined(call, operands, normal_axis(call.option("axis"), rank))
 
 
-def _joined(call, operands, axis):
+@lifts("TILE")
+def lift_tile(call: Call) -> Value:
+    """CONCATENATION of copies, for each axis that has several."""
+    x, copies = call.value(), call.integers(1)
+    if len(copies) != len(x.shape) or None in copies or min(copies, default=1) < 1:
+        raise NoPrimitiveError(f"of {list(x.shape)} by {copies}")
+    for axis, count in enumerate(copies):
+        if count > _MOST_COPIES:
+            raise NoPrimitiveError(f"by {count} along axis {axis}: at most {_MOST_COPIES}")
+        if count > 1:
+            x = _joined(call, [x] * count, axis, f"{call.name}_axis{axis}")
+    return x
+
+
+def _joined(call, operands, axis, name=None):
+    name = name or call.name
     build, rank = call.build, len(operands[0].shape)
     if any(len(x.shape) != rank for x in operands):
         raise NoPrimitiveError("of tensors of different ranks")
     first = next(x for x in operands if isinstance(x, Value))
     if first.axis == axis and call.open_batch:
         raise NoPrimitiveError("of the images of a batch")
-    aligned, batch = align(build, operands, call.name, free=(axis - rank,))
+    aligned, batch = align(build, operands, name, free=(axis - rank,))
     tensors = []
     for number, x in enumerate(aligned):
         if isinstance(x, np.ndarray):
-            like, name = first, f"{call.name}_constant{number + 1}"
+            like, name = first, f"{name}_constant{number + 1}"
             x = constant_value(build, like, x, name).tensor
         tensors.append(call.build.tensor(x))
     own = axis - (batch is not None and batch < axis)
@@ -198,4 +216,4 @@ def _joined(call, operands, axis):
         raise NoPrimitiveError("of tensors of different sizes")
     if len(tensors) == 1:
         return Value(tensors[0], batch)
-    return Value(build.add(p.Concatenate, tensors, call.name, own - len(sizes[0])), batch)
+    return Value(build.add(p.Concatenate, tensors, name, own - len(sizes[0])), batch)

@@ -244,6 +244,7 @@ FUNCTIONS = {
     "an axis added": ("STRIDED_SLICE", lambda tf, x: x[:, 2:4, tf.newaxis] * 2.0),
     "split": ("SPLIT", lambda tf, x: (lambda a, b: a * b)(*tf.split(x, 2, -1))),
     "split unevenly": ("SPLIT_V", lambda tf, x: tf.concat(tf.split(x, (1, 5, 2), 1)[::-1], 1)),
+    "tile": ("TILE", lambda tf, x: tf.tile(tf.tanh(x), (1, 2, 3, 1))),
     "pack": ("PACK", lambda tf, x: tf.stack([x, tf.tanh(x)], 2)),
     "sums": ("ADD_N", lambda tf, x: tf.add_n([x, tf.tanh(x), x * x])),
     "unpack": ("UNPACK", lambda tf, x: tf.add_n(tf.unstack(x, axis=3)[:2])),
