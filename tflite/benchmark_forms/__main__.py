@@ -3,7 +3,8 @@
 Converts a CARE model four ways, the training form as it stands by TensorFlow's
 converter and the deploy form by ours, each in float32 and int8, and times the
 four files in interleaved rounds. With `--each_rewrite` it times the deploy form
-against itself with one of its rewrites turned off, or on, for each of them.
+against itself with one of its rewrites turned off, or on, for each of them; with
+`--parts` the int8 file of a detector or segmenter part by part.
 """
 
 import sys
@@ -42,11 +43,16 @@ _FOLDER = flags.DEFINE_string("folder", None, "Keep the files in this folder.")
 _EACH_REWRITE = flags.DEFINE_bool(
     "each_rewrite", False, "Time what each rewrite of the deploy form gains."
 )
+_PARTS = flags.DEFINE_bool(
+    "parts", False, "Time the backbone, the neck and the head of a detector or segmenter."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, orders and bootstrap.", lower_bound=0)
 
 
 def main() -> None:
     """The command."""
+    if _PARTS.value and _EACH_REWRITE.value:
+        raise cli.UserError("give one of --parts and --each_rewrite, not both")
     if _MODEL.value not in CONFIGS:
         check_name_or_path(_MODEL.value)
     check_source(_CALIBRATION.value)
@@ -58,13 +64,16 @@ def main() -> None:
 
 def _run(folder):
     from tflite.benchmark_forms.both_forms import load_model, ratio_table, write_forms
+    from tflite.benchmark_forms.parts import part_table, write_parts
     from tflite.benchmark_forms.rewrites import rewrite_table, write_rewrites
 
     model = load_model(_MODEL.value, _SEED.value)
     images = _calibration_images(model.preprocessing)
-    write, table = (
-        (write_rewrites, rewrite_table) if _EACH_REWRITE.value else (write_forms, ratio_table)
-    )
+    write, table = write_forms, ratio_table
+    if _EACH_REWRITE.value:
+        write, table = write_rewrites, rewrite_table
+    elif _PARTS.value:
+        write, table = write_parts, part_table
     paths = write(model, images, folder)
     candidates = make_candidates(paths, list(dict.fromkeys(_THREADS.value)), {})
     engine = LiteRTEngine(seed=_SEED.value)
