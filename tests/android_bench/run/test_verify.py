@@ -6,9 +6,10 @@ from android_bench.run.host_model import HostModel
 from android_bench.run.plan import read_models
 from android_bench.run.verify import Verification, compare_outputs
 from care_keras.convert.images import read_pixels
-from care_keras.data.sources import open_source
+from care_keras.data.sources import BCCD_SAMPLE, open_source
 from care_keras.litert.model import LiteRTModel
 from tests.android_bench.sessions import make_request, run_session
+from tests.tflite.dense_models import write_dense_model
 from tests.tflite.several_ends import EXTRA_WEIGHTS, write_several_ends
 from tests.tflite.tiny_classifiers import expected_scores
 from tflite.inputs.model_inputs import tflite_input
@@ -170,6 +171,14 @@ def test_all_inputs_and_outputs(phone, verification_of, stand_in_binary, tmp_pat
     assert record["outputs"] == {"scores": "exact", "box": "exact"}
     assert ": exact in all outputs, 2 images; top-1 " in line
     assert record["top1"] == record["host_top1"]
+
+
+def test_a_detectors_boxes_and_scores(phone, fake, verification_of, stand_in_binary, tmp_path):
+    _, path = write_dense_model("detection", tmp_path, BCCD_SAMPLE / "images")
+    request = make_request([path], stand_in_binary, verification=verification_of([path], 2))
+    failed, record, _ = verified(phone, request, tmp_path / "run.jsonl")
+    assert failed == 0 and set(record["outputs"].values()) == {"exact"}
+    assert {name.split(":")[0] for name in record["outputs"]} >= {"location", "score"}
 
 
 def test_what_the_host_feeds_and_reads(tmp_path):
