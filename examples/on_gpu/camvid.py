@@ -77,7 +77,16 @@ def main() -> None:
         name="xs_segmentation",
     )
     pixels = np.bincount(data["maps"].ravel(), minlength=256)[: len(names)]
-    recipe = Recipe(_BATCH.value, _RATE.value, 4, 0.05, 0.995, 1.0, _EPOCHS.value, end)
+    recipe = Recipe(
+        batch_size=_BATCH.value,
+        learning_rate=_RATE.value,
+        warmup_epochs=4,
+        weight_decay=0.05,
+        average=0.995,
+        global_clipnorm=1.0,
+        epochs=_EPOCHS.value,
+        end=end,
+    )
 
     def batch(data, rows, key):
         images = data["images"][rows].astype(jnp.float32) / 255.0

@@ -85,7 +85,14 @@ def main() -> None:
     teacher = resnet()
     teacher_training = Training(
         teacher,
-        Recipe(500, 3e-3, 4, 0.05, 0.998, epochs=_TEACHER_EPOCHS.value),
+        Recipe(
+            batch_size=500,
+            learning_rate=3e-3,
+            warmup_epochs=4,
+            weight_decay=0.05,
+            average=0.998,
+            epochs=_TEACHER_EPOCHS.value,
+        ),
         data,
         labelled,
         cross_entropy,
@@ -104,7 +111,15 @@ def main() -> None:
             for logits in outputs.values()
         )
 
-    recipe = Recipe(_BATCH.value, _RATE.value, 5, 0.05, 0.9995, None, _EPOCHS.value, end)
+    recipe = Recipe(
+        batch_size=_BATCH.value,
+        learning_rate=_RATE.value,
+        warmup_epochs=5,
+        weight_decay=0.05,
+        average=0.9995,
+        epochs=_EPOCHS.value,
+        end=end,
+    )
     # Compiled while the teacher learns.
     training = Training(
         student, recipe, data | {"teacher": _values(teacher)}, batch, loss, _SEED.value + 1

@@ -97,6 +97,9 @@ class Training:
 
         Returns:
             How many epochs it was trained.
+
+        Raises:
+            UserError: If no epoch fits into the time, or the loss stops being a number.
         """
         run_epoch = self._compiled.result()
         data, recipe = jax.device_put(data), self._recipe
@@ -104,12 +107,11 @@ class Training:
         while True:
             now = time.perf_counter()
             if recipe.epochs:
-                share, next_share = done / recipe.epochs, (done + 1) / recipe.epochs
-                ended = done == recipe.epochs
+                ended, shares = done == recipe.epochs, np.add(done, (0, 1)) / recipe.epochs
             else:
                 # The learning rate falls with the time that has gone.
-                share, next_share = ((t - began) / (recipe.end - began) for t in (now, now + took))
                 ended = now + took > recipe.end
+                shares = np.divide((now - began, now + took - began), max(recipe.end - began, 1e-9))
             if ended:
                 break
             self._state, losses = run_epoch(
@@ -117,7 +119,7 @@ class Training:
                 data,
                 self._rows(),
                 self._key,
-                *_numbers(done * self._steps, share, next_share),
+                *_numbers(done * self._steps, *shares),
             )
             loss = float(losses.mean())
             done += 1
@@ -127,6 +129,8 @@ class Training:
                 print(f"epoch {done}: loss {loss:.4f}, {rate:,.0f} images/s", file=sys.stderr)
             if not np.isfinite(loss):
                 raise UserError("the loss is no longer a number; a lower --learning_rate may help")
+        if not done:
+            raise UserError("the time was over before the first epoch: give more --seconds")
         self._state.give_averages(self._model)
         print(f"{done} epochs in {time.perf_counter() - began:.0f} s", file=sys.stderr)
         return done

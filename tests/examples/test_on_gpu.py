@@ -138,6 +138,13 @@ def test_a_loss_that_is_no_number_ends_it():
         training.run(data)
 
 
+def test_time_that_is_over_trains_nothing():
+    model, data, batch, loss = learner()
+    training = loop.Training(model, loop.Recipe(16, 0.01, 1, 0.0, 0.9, end=0.0), data, batch, loss)
+    with pytest.raises(UserError, match="give more --seconds"):
+        training.run(data)
+
+
 @pytest.mark.parametrize("name", ["cifar10", "camvid"])
 def test_help_says_what_it_does(name):
     result = subprocess.run(
