@@ -14,7 +14,6 @@ import numpy as np
 from care_keras.console.cli import UserError
 from care_keras.console.progress import progress
 from care_keras.data.preprocessing import prepare
-from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
 from care_keras.detection.drawing import below
 from care_keras.loading import load_any
@@ -75,13 +74,11 @@ class DenseTask(Task):
     Attributes:
         judge: How they are judged.
         eval_source: Images to evaluate on.
-        record: How they are prepared.
         start: Of quantization-aware training: the float model.
     """
 
     judge: Judge
     eval_source: Source
-    record: Preprocessing
     start: keras.Model | None = None
 
     @property
@@ -123,15 +120,15 @@ class DenseTask(Task):
         found = [values[0] for values in outputs]
         return self.judge.picture(self.eval_source[index], found, self.eval_source, index)
 
-    def _prepared(self, index):
-        return prepare(readable(self.eval_source.__getitem__, index), self.record)
-
     def _judged(self, model):
         return self.judge.figures(self.eval_source, self._outputs(model))
 
     def _outputs(self, model):
+        # Each its own: a quantized form takes raw pixels where its network takes normalized ones.
+        record, read = model.preprocessing, self.eval_source.__getitem__
+
         def outputs(indices):
-            images = np.stack([self._prepared(index) for index in indices])
+            images = np.stack([prepare(readable(read, index), record) for index in indices])
             # Always as many, so that one function is compiled.
             filled = np.concatenate([images, np.zeros_like(images[:1]).repeat(_BATCH, 0)])[:_BATCH]
             values = keras.tree.flatten(model.predict_on_batch(filled))

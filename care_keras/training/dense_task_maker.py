@@ -21,6 +21,7 @@ from care_keras.training.config import TrainingConfig
 from care_keras.training.dense_task import DenseTask, Judged
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.dense_pipeline import DensePipeline
+from care_keras.training.images.joint import mean_color
 from care_keras.training.recipe import model_config
 from care_keras.training.task import CALIBRATION_IMAGES
 from care_keras.training.teaching.qat import quantized_for_training
@@ -150,9 +151,11 @@ class DenseTaskMaker(abc.ABC):
     def _task(self, config, model, like, train_source, eval_source, distribution, build):
         training = self.pipeline(
             train_source,
-            like.preprocessing,
+            # Raw pixels of a quantized form, where the network takes normalized ones.
+            model.preprocessing,
             config.batch_size,
             config,
+            fill=mean_color(like.preprocessing),
             seed=config.seed,
             shard_index=distribution.shard_index,
             shard_count=distribution.shard_count,
@@ -165,7 +168,6 @@ class DenseTaskMaker(abc.ABC):
             pipelines=(training,),
             blank=build,
             eval_source=eval_source,
-            record=like.preprocessing,
         )
 
 

@@ -39,6 +39,7 @@ class DensePipeline(GroupedPipeline):
         batch_size: Images per step, of all processes together.
         augmentation: What is done to the images: `scale_range`, `aspect_jitter`,
             `flip` and `color_jitter` of it.
+        fill: uint8 colour around an image, the record's mean if `None`.
         seed: Seed of order and augmentation.
         shard_index: Which share of each batch this process takes.
         shard_count: Number of equal shares.
@@ -61,6 +62,7 @@ class DensePipeline(GroupedPipeline):
         preprocessing: Preprocessing,
         batch_size: int,
         augmentation: DenseAugmentation = DenseAugmentation(),  # noqa: B008 (it is frozen)
+        fill: np.ndarray | None = None,
         seed: int = 0,
         shard_index: int = 0,
         shard_count: int = 1,
@@ -69,7 +71,7 @@ class DensePipeline(GroupedPipeline):
         super().__init__(
             source, preprocessing, batch_size, augmentation, seed, shard_index, shard_count
         )
-        self._fill = mean_color(preprocessing)
+        self._fill = mean_color(preprocessing) if fill is None else fill
         self._cache_bytes = cache_megabytes * MEGABYTE
         self._reader = ImageReader(source, self._shrunk, int(self.image_share * self._cache_bytes))
         self._layers = list(color_layers(augmentation.color_jitter, preprocessing.channels == 1))

@@ -10,13 +10,17 @@ from PIL import Image
 
 from care_keras.console.cli import UserError
 from care_keras.data.detection import open_detection
-from care_keras.data.preprocessing import prepare
+from care_keras.data.preprocessing import normalize, prepare
 from care_keras.data.segmentation import open_segmentation
 from care_keras.loading import load_any
+from care_keras.metrics import snr_db
 from care_keras.models import RetinaNet, SemanticFPN
+from care_keras.training.devices.distribution import Distribution
 from care_keras.training.recipe import training_config
 from care_keras.training.run.epoch_log import EpochLog
+from care_keras.training.task_maker import task_maker
 from care_keras.training.trainer import train
+from tests.care_keras.helpers import numpy_of
 from tests.care_keras.training.runs import assert_same_run, log_of
 
 pytestmark = pytest.mark.usefixtures("tiny_config", "without_graphs")
@@ -188,6 +192,28 @@ def test_goes_on_quantized(run, folders, tmp_path):
     assert model.precisions == {} and model.task["name"] == task
     # What the float network has on the same images is told beside it.
     assert trained["float_ap"] == pytest.approx(result["ap"], abs=1e-3)
+
+
+def test_a_quantized_form_sees_what_its_network_saw(run, folders, tmp_path):
+    """It takes raw pixels: normalized ones would be next to black."""
+    task, run_dir, _ = run
+    start = str(run_dir / "model.keras")
+    batches, answers = [], []
+    for qat in (False, True):
+        # Larger and smaller: with colour around them.
+        changes = {"start_from": start, "qat": qat, "scale_range": (0.5, 2.0), "color_jitter": 0.3}
+        config = settings(task, folders, tmp_path, **changes)
+        maker = task_maker(config)
+        make = maker.quantized_task if qat else maker.float_task
+        made = make(config, *maker.open_sources(config), Distribution())
+        images, _ = next(iter(made.training.epoch(0)))
+        batches.append(images.numpy())
+        answers.append([numpy_of(one) for one in keras.tree.flatten(made.model(images))])
+    np.testing.assert_allclose(
+        normalize(batches[1], load_any(start).preprocessing), batches[0], atol=1e-2
+    )
+    for expected, found in zip(*answers, strict=True):
+        assert snr_db(found, expected) > 5.0
 
 
 @pytest.mark.parametrize("task", TASKS)
