@@ -48,6 +48,7 @@ PRESETS = {
     for one in (
         Preset("care_nano_cifar10"),
         Preset("care_nano_cifar10_qat", quantized=True),
+        Preset("care_nano_cifar10_distilled"),
         Preset("care_xs_bccd", task="detection", images="bundled:bccd"),
     )
 }

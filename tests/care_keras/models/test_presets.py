@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -24,7 +25,8 @@ from care_keras.training.detection_task import DetectionJudge
 @pytest.mark.parametrize("name", PRESETS)
 def test_card_says_how_the_weights_came_to_be(name):
     card = PRESETS[name].read_card()
-    assert card["command"].startswith("python -m care_keras.train ")
+    programs = r"(KERAS_BACKEND=\w+ )?python -m (care_keras\.train|examples\.on_gpu\.cifar10) "
+    assert re.match(programs, card["command"])
     classifier = PRESETS[name].task == "classification"
     assert card["images"] == (10_000 if classifier else 72)
     assert 0 < card["top1" if classifier else "ap"] < 1
@@ -32,16 +34,14 @@ def test_card_says_how_the_weights_came_to_be(name):
     assert PRESETS[name].file.stat().st_size <= 4_000_000
 
 
-def test_bundled_model_is_as_right_as_its_card_says():
-    model = load_preset("care_nano_cifar10")
+@pytest.mark.parametrize("name", ["care_nano_cifar10", "care_nano_cifar10_distilled"])
+def test_bundled_model_is_as_right_as_its_card_says(name):
+    model = load_preset(name)
     source = open_source("bundled", "test").take(range(1000))
     images = np.stack([prepare(source[i], model.preprocessing) for i in range(1000)])
     outputs = keras.ops.convert_to_numpy(model.predict(images, batch_size=250, verbose=0))
     # Three standard errors of 1000 draws.
-    assert (
-        abs(top_k(outputs, source.labels, 1) - PRESETS["care_nano_cifar10"].read_card()["top1"])
-        < 0.035
-    )
+    assert abs(top_k(outputs, source.labels, 1) - PRESETS[name].read_card()["top1"]) < 0.035
     assert model.labels == source.class_names
 
 
