@@ -192,9 +192,10 @@ def lower_attention(build, attention, x, name, rewrites) -> keras.KerasTensor:
 def _feature_map(build, x, kernel, bias, name):
     """`elu(conv(x)) + 1` as `(batch, pixels, channels)`."""
     x = build.conv(x, kernel, bias, f"{name}_conv")
-    x = build.add(p.FlattenPixels, x, f"{name}_pixels")
     x = build.add(p.Elu, x, f"{name}_elu")
-    return build.add(p.AddOne, x, name)
+    x = build.add(p.AddOne, x, f"{name}_map")
+    # Last: Qualcomm's compiler (QAIRT 2.51) makes a wrong product of what a constant was added to.
+    return build.add(p.FlattenPixels, x, name)
 
 
 def _mean_terms(build, x, kernel, bias, name):
