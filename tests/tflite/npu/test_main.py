@@ -45,7 +45,10 @@ def test_the_bundled_file_is_the_same_network(folder):
     assert record["operators_on_npu"] == record["operators"] > 300
     assert (record["partitions"], record["soc"], record["verdict"]) == (1, "SM8550", "right")
     assert record["agreement"] >= 0.95 and record["images"] == 60
-    assert all(value > 14 for value in record["snr_db"].values())
+    assert all(value > 17 for value in record["snr_db"].values())
+    # Compiled as a whole it may be another network than its operators are.
+    inside = [one["in_file_db"] for one in record["operator_results"]]
+    assert min(value for value in inside if value is not None) > 11
     assert not any(one["parts"] for one in record["operator_results"])
     # The worst stand first, and all are told of.
     alone = [one["alone_db"] for one in record["operator_results"]]
