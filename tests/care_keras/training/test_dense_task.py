@@ -208,7 +208,7 @@ def test_a_quantized_form_sees_what_its_network_saw(run, folders, tmp_path):
         made = make(config, *maker.open_sources(config), Distribution())
         images, _ = next(iter(made.training.epoch(0)))
         batches.append(images.numpy())
-        answers.append([numpy_of(one) for one in keras.tree.flatten(made.model(images))])
+        answers.append([numpy_of(one) for one in keras.tree.flatten(made.model(batches[-1]))])
     np.testing.assert_allclose(
         normalize(batches[1], load_any(start).preprocessing), batches[0], atol=1e-2
     )
