@@ -207,9 +207,8 @@ def _joined(call, operands, axis, name=None):
     tensors = []
     for number, x in enumerate(aligned):
         if isinstance(x, np.ndarray):
-            like, name = first, f"{name}_constant{number + 1}"
-            x = constant_value(build, like, x, name).tensor
-        tensors.append(call.build.tensor(x))
+            x = constant_value(build, first, x, f"{name}_constant{number + 1}").tensor
+        tensors.append(build.tensor(x))
     own = axis - (batch is not None and batch < axis)
     sizes = [x.shape[1:] for x in tensors]
     if any(s[:own] + s[own + 1 :] != sizes[0][:own] + sizes[0][own + 1 :] for s in sizes):
