@@ -10,19 +10,17 @@ import dataclasses
 import time
 
 import jax
-import keras
 import numpy as np
 from absl import flags
 from jax import numpy as jnp
 
 from care_keras.console import cli
-from care_keras.console.outputs import output_file
 from care_keras.data.segmentation import open_segmentation
 from care_keras.models import CAREBackbone, SemanticFPN
 from care_keras.models.config import CARE_XS
 from care_keras.segmentation.loss import SegmentationLoss, class_weights
 from examples.on_gpu.augmentation import placed, recoloured
-from examples.on_gpu.loop import Recipe, Training, check_backend, depthwise_by_taps
+from examples.on_gpu.loop import Recipe, Training, prepare
 
 _DATA = flags.DEFINE_string("data", None, "Folder of images and labels.", required=True)
 _SPLIT = flags.DEFINE_string("split", "train", "Which images to train on.")
@@ -44,10 +42,7 @@ _JITTER = 0.3
 def main() -> None:
     """Trains, and writes the network with the averages of its weights."""
     end = time.perf_counter() + _SECONDS.value
-    check_backend()
-    output = output_file("output", _OUTPUT.value, [".keras"])
-    depthwise_by_taps()
-    keras.utils.set_random_seed(_SEED.value)
+    output = prepare(_OUTPUT.value, _SEED.value)
     source = open_segmentation(_DATA.value, _SPLIT.value)
     indices = range(len(source))
     data = {

@@ -17,11 +17,10 @@ from jax import numpy as jnp
 
 from care_keras.console import cli
 from care_keras.console.cli import UserError
-from care_keras.console.outputs import output_file
 from care_keras.models import build_model
 from care_keras.models.config import CARE_NANO
 from examples.on_gpu.augmentation import cropped, erased, mixed
-from examples.on_gpu.loop import Recipe, Training, check_backend, depthwise_by_taps, predictions
+from examples.on_gpu.loop import Recipe, Training, predictions, prepare
 
 _DATA = flags.DEFINE_string(
     "data",
@@ -57,10 +56,7 @@ _SMOOTHING = 0.1
 def main() -> None:
     """Trains the teacher, then the student, and says what both reach on the test images."""
     end = time.perf_counter() + _SECONDS.value
-    check_backend()
-    output = output_file("output", _OUTPUT.value, [".keras"])
-    depthwise_by_taps()
-    keras.utils.set_random_seed(_SEED.value)
+    output = prepare(_OUTPUT.value, _SEED.value)
     known = _arrays(_DATA.value)
     data = {"images": known["x_train"], "labels": known["y_train"].reshape(-1).astype(np.int32)}
     student = build_model(CARE_NANO, classifier_activation=None, labels=LABELS)

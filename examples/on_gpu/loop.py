@@ -9,6 +9,7 @@ compiles the making of a batch, the step and the averaging of weights together.
 import concurrent.futures
 import dataclasses
 import functools
+import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -19,14 +20,30 @@ import numpy as np
 from jax import numpy as jnp
 
 from care_keras.console.cli import UserError
+from care_keras.console.outputs import output_file
 from care_keras.training.teaching.optimizer import is_kernel
 
 
-def check_backend() -> None:
-    """Raises UserError if Keras does not compute in JAX."""
+def prepare(output: str, seed: int) -> pathlib.Path:
+    """What both programs begin with: checks, the seed, and convolutions that compile.
+
+    Args:
+        output: The value of `--output`.
+        seed: Of Keras's random numbers.
+
+    Returns:
+        The path of the `.keras` file to write.
+
+    Raises:
+        UserError: If Keras does not compute in JAX, or the file could not be written.
+    """
     if keras.backend.backend() != "jax":
         backend = keras.backend.backend()
         raise UserError(f"this trains under JAX, and Keras uses {backend}: set KERAS_BACKEND=jax")
+    path = output_file("output", output, [".keras"])
+    _depthwise_by_taps()
+    keras.utils.set_random_seed(seed)
+    return path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,7 +272,7 @@ def predictions(model: keras.Model, images: np.ndarray, prepared: Callable) -> n
     return np.concatenate([np.asarray(outputs(trainable, rest, part)) for part in parts])
 
 
-def depthwise_by_taps() -> None:
+def _depthwise_by_taps() -> None:
     """Makes Keras's depthwise convolutions sums of shifted products, which XLA fuses.
 
     As convolutions, their gradients are not compiled for minutes (JAX 0.11 on an
