@@ -36,3 +36,12 @@ def made_up(
     reference = own if reference_ms is None else rounds(reference_ms)
     candidate = Candidate(path.name, ModelRun(path, threads))
     return summarize(candidate, own[0], own, reference, generator)
+
+
+def made_up_of(times_ms: dict[str, float]) -> list[Latency]:
+    """Files by their names' stems with one thread, and with two in half of the time."""
+    return [
+        made_up(pathlib.Path(f"{name}.tflite"), time / threads, threads)
+        for threads in (1, 2)
+        for name, time in times_ms.items()
+    ]

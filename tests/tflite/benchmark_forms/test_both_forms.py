@@ -1,7 +1,5 @@
 """Both forms of a model, timed beside each other: the files, the ratios, the command."""
 
-import pathlib
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ from care_keras.tflite_file.reader import read_graph
 from tests.care_keras.helpers import tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, photos
 from tests.tflite.commands import run_here
-from tests.tflite.latencies import made_up
+from tests.tflite.latencies import made_up_of
 from tflite.benchmark_forms import both_forms
 
 
@@ -44,12 +42,7 @@ def test_random_weights_keep_the_scale(name):
 
 def test_ratios_are_of_one_number_of_threads():
     times = {"training_float32": 4.0, "deploy_float32": 3.0, "deploy_int8": 2.0}
-    latencies = [
-        made_up(pathlib.Path(f"{name}.tflite"), time / threads, threads)
-        for threads in (1, 2)
-        for name, time in times.items()
-    ]
-    rows = [line.split() for line in both_forms.ratio_table(latencies, 0).splitlines()[2:]]
+    rows = [line.split() for line in both_forms.ratio_table(made_up_of(times), 0).splitlines()[2:]]
     assert len(rows) == 8 and [row[2] for row in rows] == ["1"] * 4 + ["2"] * 4
     for row in rows:
         if "training_int8" in row[:2]:

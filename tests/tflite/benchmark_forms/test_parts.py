@@ -9,7 +9,7 @@ from care_keras.models import CAREBackbone, RetinaNet, SemanticFPN
 from care_keras.tflite_file.reader import read_graph
 from tests.care_keras.helpers import TINY, tiny_classifier
 from tests.tflite.dense_models import RECORD
-from tests.tflite.latencies import made_up
+from tests.tflite.latencies import made_up, made_up_of
 from tflite.benchmark_forms import parts
 
 NETWORKS = {"detection": RetinaNet, "segmentation": SemanticFPN}
@@ -60,12 +60,7 @@ def test_files_hold_one_part_more_each(tmp_path):
 
 def test_times_are_differences():
     times = {"backbone_int8": 5.0, "with_neck_int8": 6.0, "whole_int8": 10.0}
-    latencies = [
-        made_up(pathlib.Path(f"{name}.tflite"), time / threads, threads)
-        for threads in (1, 2)
-        for name, time in times.items()
-    ]
-    rows = [line.split() for line in parts.part_table(latencies, 0).splitlines()[2:]]
+    rows = [line.split() for line in parts.part_table(made_up_of(times), 0).splitlines()[2:]]
     assert [row[:2] for row in rows] == [
         [part, threads] for threads in "12" for part in parts.PARTS
     ]
