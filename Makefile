@@ -6,12 +6,20 @@ BIN := $(VENV)/bin
 # tests/conftest.py: the longest first.
 PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint fuzz canary format clean
+.PHONY: demo test test_rest test_all lint fuzz canary format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m care_keras.convert --int8
 
+# Minutes: a third of the cases, and no test that takes more than three seconds (tests/tiers.py).
 test: $(VENV)/.test
+	$(BIN)/python -m pytest --tier=fast $(PYTEST_FLAGS)
+
+# What `make test` leaves out, and both together.
+test_rest: $(VENV)/.test
+	$(BIN)/python -m pytest --tier=rest $(PYTEST_FLAGS)
+
+test_all: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/.test

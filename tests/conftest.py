@@ -5,6 +5,7 @@ of them are skipped without it, or fail if `CARE_KERAS_REQUIRE_DATA=1`.
 """
 
 import gc
+import itertools
 import os
 import pathlib
 import subprocess
@@ -13,6 +14,7 @@ from collections import Counter
 
 import pytest
 
+from tests import tiers
 from tests.needed import give_up
 
 # Tiny models spend their time in XLA's compiler, not in what it compiles.
@@ -89,20 +91,6 @@ def pytest_collection_finish(session):
     gc.set_threshold(50_000, 20, 50)
 
 
-# Files that take longest (`--durations=60`): begun last, one process would wait for the other.
-LONGEST = (
-    "test_resume.py",
-    "test_distribution.py",
-    "test_whole_recipe.py",
-    "test_trainer.py",
-    "test_qat.py",
-    "test_ablate.py",
-    "test_overfitting.py",
-    "test_rewrites.py",
-    "test_startup.py",
-)
-
-
 def pytest_addoption(parser):
     parser.addoption(
         "--every",
@@ -111,14 +99,37 @@ def pytest_addoption(parser):
         metavar="N",
         help="Of each test's cases the first and every Nth after it: all tests, fewer cases.",
     )
+    parser.addoption(
+        "--tier",
+        choices=tiers.TIERS,
+        default="all",
+        help="fast: without the tests of slow.txt, every third case; rest: what fast leaves out.",
+    )
+
+
+def pytest_configure(config):
+    for marker in (
+        "slow: more than three seconds by tests/slow.txt",
+        "every_backend: slow, and run by CI under each backend all the same",
+    ):
+        config.addinivalue_line("markers", marker)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skips what makes a .tflite under the backends that cannot; long files come first."""
+    """Leaves tests out as the options say; skips what a backend cannot; long files come first."""
     import keras
 
-    _leave_out_cases(config, items)
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    seconds = tiers.read()
+    for item in items:
+        if tiers.test_name(item.nodeid) in seconds:
+            item.add_marker(pytest.mark.slow)
+    _leave_out(config, items)
+    # Begun last, one process would wait for the other.
+    names = {(item.path, tiers.test_name(item.nodeid)) for item in items}
+    longest = Counter()
+    for path, name in names:
+        longest[path] += seconds.get(name, 0)
+    items.sort(key=lambda item: -longest[item.path])
     if keras.backend.backend() == "tensorflow":
         return
     skip = pytest.mark.skip(reason="only the TensorFlow backend makes a .tflite")
@@ -127,13 +138,9 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
-def _leave_out_cases(config, items):
-    """What `--every` does; which cases stay depends on their order in the file alone."""
-    every, seen, kept = config.getoption("every"), Counter(), []
-    for item in items:
-        test = item.nodeid.partition("[")[0]
-        if seen[test] % every == 0:
-            kept.append(item)
-        seen[test] += 1
-    config.hook.pytest_deselected(items=[*{*items} - {*kept}])
-    items[:] = kept
+def _leave_out(config, items):
+    """What `--every` and `--tier` do."""
+    tests = [(item.nodeid, bool(item.get_closest_marker("slow"))) for item in items]
+    runs = tiers.chosen(tests, config.getoption("tier"), config.getoption("every"))
+    config.hook.pytest_deselected(items=list(itertools.compress(items, [not run for run in runs])))
+    items[:] = itertools.compress(items, runs)

@@ -5,7 +5,7 @@ Qualcomm's own libraries on real images, and compares with this machine's CPU: t
 share of the same class, SNR, and each operator by itself, the worst first. Exit code
 1 where the NPU does not give what the CPU gives, takes nothing or does not run. An
 NPU that takes a file whole can still compute something else. Needs the extra `npu`,
-which installs the libraries under Qualcomm's licence; see docs/npu.md.
+which installs the libraries under Qualcomm's licence; see docs/runtimes.md.
 """
 
 import json

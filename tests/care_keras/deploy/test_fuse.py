@@ -435,6 +435,7 @@ def test_a_sequential_model_that_is_not_built_is_refused():
         fuse(keras.Sequential([keras.layers.Dense(3)]))
 
 
+@pytest.mark.every_backend
 def test_logits_of_the_published_implementation(golden_folder, weights_rule):
     expected = np.load(golden_folder / "care_s0_192x256.npz")
     shapes = weights_rule.state_dict_shapes("s0")

@@ -292,6 +292,7 @@ def weights_of(model):
     return sorted((tuple(x.shape), numpy_of(x).tobytes()) for x in model.weights)
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("case", MODELS)
 def test_loads_and_is_the_same(tmp_path, case):
     model = MODELS[case]()

@@ -34,6 +34,7 @@ def test_card_says_how_the_weights_came_to_be(name):
     assert PRESETS[name].file.stat().st_size <= 4_000_000
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("name", ["care_nano_cifar10", "care_nano_cifar10_distilled"])
 def test_bundled_model_is_as_right_as_its_card_says(name):
     model = load_preset(name)

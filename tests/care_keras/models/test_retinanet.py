@@ -106,6 +106,7 @@ def test_mixed_precision_keeps_outputs_whole():
     assert types == {"float32"}
 
 
+@pytest.mark.every_backend
 def test_an_object_can_be_learned():
     """Two images with one object each: the loss of both parts falls, and the best box is it."""
     keras.utils.set_random_seed(0)

@@ -109,6 +109,7 @@ def test_a_pyramid_on_another_backbone():
     assert SemanticFPN(other, 7).output.shape == (None, 16, 16, 7)
 
 
+@pytest.mark.every_backend
 def test_one_image_can_be_learned():
     """Left and right of an image: a head that mixes up places could not."""
     keras.utils.set_random_seed(0)

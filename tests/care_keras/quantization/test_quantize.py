@@ -153,6 +153,7 @@ def test_int8_keeps_the_function(quantized, expected):
     assert len(np.unique(outputs)) > 20
 
 
+@pytest.mark.every_backend
 def test_a_saved_form_goes_on_where_it_was(quantized, tmp_path):
     path = tmp_path / "int8.keras"
     quantized.save(path)
@@ -170,6 +171,7 @@ def ends_with_effect(layer):
     return np.asarray([low != 0.0 and not layer.symmetric, high != 0.0])
 
 
+@pytest.mark.every_backend
 def test_training_moves_every_weight_and_range():
     # Ranges that clip a part of every tensor, so that every end has a gradient.
     config = int8_qat("percentile", percentile=80.0, refine_attention=False)

@@ -95,6 +95,7 @@ def run(request, folders, tiny_config, without_graphs, tmp_path_factory):
     return request.param, run_dir, train(settings(request.param, folders, run_dir))
 
 
+@pytest.mark.every_backend
 def test_files_and_figures_of_a_run(run):
     task, run_dir, result = run
     assert {path.name for path in run_dir.iterdir()} == {

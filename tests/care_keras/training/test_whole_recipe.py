@@ -62,6 +62,7 @@ def finished(settings, tmp_path_factory):
     return run_dir, result, printed.getvalue()
 
 
+@pytest.mark.every_backend
 def test_the_result_is_a_plain_float32_classifier(finished, images):
     run_dir, result, _ = finished
     model = keras.models.load_model(run_dir / "model.keras")

@@ -91,6 +91,7 @@ def assert_close(actual, expected, tolerance):
     assert float(np.abs(actual - expected).max()) <= tolerance * scale
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("output", ["logits_head", "logits_dist_head", "logits"])
 def test_logits(golden, output):
     assert_close(golden.actual[output], golden.expected[output], 1e-4)

@@ -21,6 +21,7 @@ def repeated(images, tmp_path):
     return tmp_path / "images"
 
 
+@pytest.mark.every_backend
 @pytest.mark.usefixtures("tiny_config")
 def test_one_epoch_learns_a_few_images_by_heart(repeated, tmp_path):
     result = train(

@@ -66,6 +66,7 @@ def positions(run_dir):
     return folder.newest().position, len(folder.paths()), len(list(folder.path.iterdir()))
 
 
+@pytest.mark.every_backend
 def test_killed_within_an_epoch(killed, unbroken, images, capsys, tmp_path):
     run_dir = shutil.copytree(killed["in_epoch"], tmp_path / "run")
     assert positions(run_dir) == (Position(1, 2), 2, 2)

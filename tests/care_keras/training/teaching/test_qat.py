@@ -62,6 +62,7 @@ def trained(images, start, tmp_path_factory):
     return keras.models.load_model(run_dir / "model.keras"), result
 
 
+@pytest.mark.every_backend
 def test_the_result_is_a_quantized_form(trained):
     model, result = trained
     assert is_quantized(model)
