@@ -6,7 +6,8 @@ imagenet, the paper's; imagenet_qat, which goes on from its result for int8;
 segmentation and detection, from scratch on small images; ade20k_40k and
 coco_1x, the protocols that figures beside CARE's are published for.
 Each other flag, where it is given, takes the place of the preset's value;
-`--flagfile=FILE` reads flags from a file.
+`--flagfile=FILE` reads flags from a file; `--print_flags` prints such a file: every
+flag with the value that it would have.
 
 A run folder holds the checkpoints, the log and the result; the same command
 again goes on where the run was killed.
@@ -29,6 +30,9 @@ _PRESET = flags.DEFINE_enum(
 _MEASURE_INPUT = flags.DEFINE_bool(
     "measure_input", False, "Only print how many images per second the input pipeline makes."
 )
+_PRINT_FLAGS = flags.DEFINE_bool(
+    "print_flags", False, "Only print all flags with their values, as --flagfile takes them."
+)
 
 
 define_flags(TrainingConfig)
@@ -36,6 +40,9 @@ define_flags(TrainingConfig)
 
 def main() -> None:
     """The command."""
+    if _PRINT_FLAGS.value:
+        print("\n".join(config_of_flags(data="DIR").to_arguments()))
+        return
     config = config_of_flags()
     check_names(config)
     from care_keras.training.throughput import measure_input
@@ -44,14 +51,19 @@ def main() -> None:
     (measure_input if _MEASURE_INPUT.value else train)(config)
 
 
-def config_of_flags() -> TrainingConfig:
+def config_of_flags(**defaults) -> TrainingConfig:
     """The `TrainingConfig` that the flags stand for.
+
+    Args:
+        **defaults: What settings are that neither a flag nor the preset gives.
 
     Raises:
         UserError: If a value is out of its range.
     """
     settings = given(TrainingConfig)
     preset = _PRESET.value or TASK_PRESETS[settings.get("task", "classification")]
+    for name in defaults.keys() - PRESETS[preset].keys():
+        settings.setdefault(name, defaults[name])
     return training_config(preset, settings)
 
 

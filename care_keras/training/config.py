@@ -197,3 +197,11 @@ class TrainingConfig(DenseAugmentation):
     def to_dict(self) -> dict:
         """The flags of `care_keras.train` by name, with their values as JSON has them."""
         return to_flags(self)
+
+    def to_arguments(self) -> list[str]:
+        """The command line that they are: `["--model=nano", ...]`."""
+        return [
+            f"--{name}={value}"
+            for name, values in self.to_dict().items()
+            for value in (values if isinstance(values, list) else [values])
+        ]

@@ -132,12 +132,7 @@ def save_trained(task: Task, path, distribution: Distribution) -> None:
 
 def command_of(config: TrainingConfig) -> str:
     """The command that makes the run again."""
-    flags = [
-        f"--{key}={value}"
-        for key, values in config.to_dict().items()
-        for value in (values if isinstance(values, list) else [values])
-    ]
-    return f"python -m care_keras.train {shlex.join(flags)}"
+    return f"python -m care_keras.train {shlex.join(config.to_arguments())}"
 
 
 def _draw(folder, config):

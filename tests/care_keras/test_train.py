@@ -15,7 +15,7 @@ from care_keras.training.throughput import measure_input
 from tests.care_keras.training.runs import write_images
 from tests.tflite.commands import run_here
 
-NO_SETTINGS = {"preset", "measure_input"}
+NO_SETTINGS = {"preset", "measure_input", "print_flags"}
 
 
 @pytest.fixture
@@ -71,6 +71,18 @@ def test_the_command_of_a_run_gives_its_settings_again(parse):
     assert config.float_layers == ("a*", "b")
     assert (config.flip, config.start_from, config.mixup) == (False, "start.keras", 0.8)
     assert parse(*shlex.split(command_of(config))[3:]) == config
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_printed_flags_are_a_file_of_the_same_settings(preset, parse, tmp_path):
+    task = PRESETS[preset].get("task", "classification")
+    arguments = [f"--preset={preset}", f"--task={task}", "--epochs=7"]
+    process = run_here("care_keras.train", *arguments, "--print_flags")
+    assert process.returncode == 0, process.stderr
+    (tmp_path / "flags").write_text(process.stdout)
+    data = PRESETS[preset].get("data", "DIR")
+    expected = parse(*arguments, f"--data={data}")
+    assert parse(*arguments, f"--flagfile={tmp_path / 'flags'}") == expected
 
 
 def test_flags_from_a_file(parse, tmp_path):
