@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 _T = TypeVar("_T")
+_LEAST_SECONDS = 0.2
+# From here on digits behind the point say nothing.
+_WHOLE_RATE = 100
 
 
 def progress(items: Iterable[_T], label: str, total: int | None = None) -> Iterator[_T]:
@@ -39,8 +42,11 @@ def progress(items: Iterable[_T], label: str, total: int | None = None) -> Itera
 
 
 def _line(label, done, total, seconds):
-    rate = done / seconds if seconds > 0 else float("inf")
-    return f"{label} {done}/{total} ({rate:.3g}/s)"
+    line = f"{label} {done}/{total}"
+    if seconds < _LEAST_SECONDS:
+        return line  # A rate of the first moment tells nothing.
+    rate = done / seconds
+    return f"{line} ({rate:,.0f}/s)" if rate >= _WHOLE_RATE else f"{line} ({rate:.3g}/s)"
 
 
 def _show(text):

@@ -1,3 +1,8 @@
+import itertools
+import time
+
+import pytest
+
 from care_keras.console.progress import progress
 
 
@@ -16,3 +21,21 @@ def test_fewer_items_than_quarters_and_none(capsys):
     assert list(progress([7, 8], "reading")) == [7, 8]
     assert list(progress([], "nothing")) == []
     assert capsys.readouterr().err.splitlines()[-1].startswith("reading 2/2")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate"),
+    [
+        (0.0, ""),
+        (0.1, ""),
+        (1000, " (0.5/s)"),
+        (20, " (25/s)"),
+        (2, " (250/s)"),
+        (0.25, " (2,000/s)"),
+    ],
+)
+def test_the_rate(seconds, rate, capsys, monkeypatch):
+    times = itertools.chain([10.0], itertools.repeat(10.0 + seconds))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    list(progress(range(500), "reading"))
+    assert capsys.readouterr().err.splitlines()[-1] == f"reading 500/500{rate}"

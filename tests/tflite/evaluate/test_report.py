@@ -5,7 +5,7 @@ import pytest
 
 from care_keras.models import Preprocessing
 from tflite.evaluate.accuracy import NO_CLASS, compare, measure_accuracy
-from tflite.evaluate.confusion_picture import draw
+from tflite.evaluate.confusion_picture import draw, most_confused
 from tflite.evaluate.evaluation import Evaluation
 from tflite.evaluate.models import EvaluatedModel
 from tflite.evaluate.report import to_dict, to_json
@@ -135,7 +135,7 @@ def test_json_is_what_it_was(value):
     assert json.loads(to_json(value)) == value
 
 
-@pytest.mark.parametrize("classes", [6, 1000])
+@pytest.mark.parametrize("classes", [6, 60])
 def test_the_picture(tmp_path, classes):
     pytest.importorskip("matplotlib")
     from PIL import Image
@@ -151,3 +151,21 @@ def test_the_picture(tmp_path, classes):
     first, second = np.array_split(panels[0] != panels[1], 2, axis=1)
     # The first model's panel differs, and the second's does not.
     assert first.sum() > 100 and second.sum() == 0
+
+
+def test_the_picture_of_many_classes_names_the_most_confused(tmp_path):
+    pytest.importorskip("matplotlib")
+    labels = np.arange(1000)
+    evaluation = make_evaluation(tmp_path, 1000, [np.where(labels == 7, 900, labels)], labels)
+    draw(evaluation, tmp_path / "many.svg", "a note")
+    svg = (tmp_path / "many.svg").read_text()
+    assert "class900" in svg and "class950" not in svg
+    assert "30 of 1,000 classes" in svg and "1 of 1 mistakes" in svg
+
+
+def test_of_many_classes_those_are_drawn_that_are_taken_for_one_another():
+    confusion = np.diag(np.full(1000, 40))
+    confusion[7, 900], confusion[41, 7], confusion[500, 501] = 9, 8, 3
+    shown = most_confused([confusion, np.diag(np.full(1000, 50))]).tolist()
+    assert len(shown) == 30 and {7, 41, 500, 501, 900} < set(shown)
+    assert most_confused([confusion[:60, :60]]).tolist() == list(range(60))
