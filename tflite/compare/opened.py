@@ -40,6 +40,9 @@ _BY_KIND = {
     "float16": Criterion(40.0, 1.0, 8.0),
     "float32": Criterion(60.0, 1.0, 8.0),
 }
+# Share of images with the same largest output: what rounding to int8 leaves of a trained network's
+# (the bundled model's: 0.966), and what any other file has at least.
+_LEAST_AGREEMENT, _LEAST_AGREEMENT_ROUNDED = 0.98, 0.9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +78,12 @@ class Pair:
         if quantized and self.kind == "int8":
             return _QUANTIZED_FORM
         return _BY_KIND["int8" if quantized else self.kind]
+
+    @property
+    def min_agreement(self) -> float:
+        """Share of images that must have the same largest output, unless the user says."""
+        rounded = self.criterion is _BY_KIND["int8"] or self.criterion is _BY_KIND["dynamic"]
+        return _LEAST_AGREEMENT_ROUNDED if rounded else _LEAST_AGREEMENT
 
     @property
     def affordable_images(self) -> int:
