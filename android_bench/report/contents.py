@@ -10,9 +10,35 @@ from collections.abc import Sequence
 from android_bench.records import SCHEMA, of_kind, phone_names
 from android_bench.report.statistics import CellStatistics, cell_statistics
 from care_keras.console.table import format_table
+from care_keras.metrics import wilson_interval
 
 _ESTIMATES = ("p50", "p90", "p99")
 REPORT_SCHEMA = "care_keras.android_bench.report/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Top1:
+    """A share of right answers.
+
+    Attributes:
+        value: The share.
+        source: Where it is from, for people.
+        images: How many images it is of; `None` if that is not known.
+    """
+
+    value: float
+    source: str
+    images: int | None = None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval; the value alone if the number of images is not known."""
+        return wilson_interval(self.value, self.images) if self.images else (self.value,) * 2
+
+    @property
+    def of_imagenet(self) -> bool:
+        """Whether the images' name says that they are ImageNet's."""
+        return "imagenet" in self.source.lower()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +71,16 @@ class Report:
         key = (cell.serial, cell.sha256, cell.delegate, cell.threads)
         return next((one for one in self.verifications if _verified(one) == key), None)
 
-    def top1_of(self, cell: CellStatistics) -> tuple[float, str] | None:
-        """Top-1 of a cell's model and where the figure is from."""
+    def top1_of(self, cell: CellStatistics) -> Top1 | None:
+        """Top-1 of a cell's model; `None` if nothing says it."""
         verified = self.verification_of(cell)
         if verified and verified.get("top1") is not None:
-            return verified["top1"], f"on the phone, {verified['labelled']} images"
+            count = verified["labelled"]
+            source = f"on the phone, {count} images ({verified['images']})"
+            return Top1(verified["top1"], source, count)
         model = next((one for one in self.head["models"] if one["sha256"] == cell.sha256), None)
         if model and model["top1"] is not None:
-            return model["top1"], "by the check of its conversion"
+            return Top1(model["top1"], "by the check of its conversion")
         return None
 
     def failures(self) -> list[str]:
@@ -216,7 +244,7 @@ def as_csv(report: Report) -> str:
             | {
                 "outputs": verified.get("verdict"),
                 "largest_difference": verified.get("largest_difference"),
-                "top1": top1 and top1[0],
+                "top1": top1 and top1.value,
                 "marks": "; ".join(cell.marks),
                 "phone": device_line(report.devices[cell.serial]),
             }

@@ -21,7 +21,7 @@ th, td { text-align: left; padding: .3rem .5rem; border-bottom: 1px solid var(--
 th { font-weight: 600; } .number { text-align: right; }
 .facts td { white-space: normal; } .facts td:first-child { color: var(--quiet); }
 figure { margin: .5rem 0; }
-figure svg { display: block; width: 100%; max-width: 46rem; height: auto; }
+figure svg { display: block; width: 100%; max-width: 64rem; height: auto; }
 figure .on-narrow { display: none; }
 figcaption { margin-top: .4rem; }
 figcaption, .note { color: var(--quiet); font-size: .87rem; max-width: 46rem; }

@@ -65,7 +65,7 @@ def accuracy(
     width: float = WIDE,
     name: str = "accuracy",
 ) -> str | None:
-    """Top-1 against latency, with published points; `None` if no accuracy is known.
+    """Top-1 against latency, of ImageNet beside published points; `None` if none is known.
 
     Args:
         report: What knows the accuracies.
@@ -73,38 +73,22 @@ def accuracy(
         width: In inches.
         name: Of the picture, different from those of others in a page.
     """
-    points = [(cell, found[0]) for cell in cells if cell.p50 and (found := report.top1_of(cell))]
+    points = [(cell, found) for cell in cells if cell.p50 and (found := report.top1_of(cell))]
     if not points:
         return None
     delegates = list(dict.fromkeys(cell.delegate for cell, _ in points))
     labels = list(dict.fromkeys(cell.label for cell, _ in points))
     figure, axes = _figure(width, 4.0 + 0.2 * len(labels))
-    axes.plot(
-        [point.latency_ms for point in IPHONE_13],
-        [100 * point.top1 for point in IPHONE_13],
-        "o--",
-        color=_TEXT,
-        alpha=0.55,
-        markerfacecolor="none",
-        linewidth=1,
-    )
-    for point in IPHONE_13:
-        axes.annotate(
-            point.name,
-            (point.latency_ms, 100 * point.top1),
-            textcoords="offset points",
-            xytext=(-5, 4),
-            ha="right",
-            fontsize=8,
-            color=_TEXT,
-            alpha=0.65,
-        )
+    published = any(top1.of_imagenet for _, top1 in points)
+    if published:
+        _draw_published(axes)
     for cell, top1 in points:
-        value = cell.p50.value
+        value, (low, high) = cell.p50.value, top1.interval
         axes.errorbar(
             value,
-            100 * top1,
+            100 * top1.value,
             xerr=[[value - cell.p50.low], [cell.p50.high - value]],
+            yerr=[[100 * (top1.value - low)], [100 * (high - top1.value)]],
             fmt=_MARKERS[labels.index(cell.label) % len(_MARKERS)],
             capsize=3,
             color=COLORS[delegates.index(cell.delegate) % len(COLORS)],
@@ -115,10 +99,35 @@ def accuracy(
     axes.grid(color=_TEXT, alpha=0.12, which="both")
     axes.set_axisbelow(True)
     _plain_log_axis(axes)
-    axes.set_xlabel("latency, ms (hollow: published, iPhone 13)")
+    axes.set_xlabel(f"latency, ms{' (hollow: published, iPhone 13)' if published else ''}")
     axes.set_ylabel("top-1, %")
     _legend(figure, delegates, labels)
     return _svg(figure, name)
+
+
+def _draw_published(axes):
+    for family in dict.fromkeys(point.family for point in IPHONE_13):
+        points = [point for point in IPHONE_13 if point.family == family]
+        axes.plot(
+            [point.latency_ms for point in points],
+            [100 * point.top1 for point in points],
+            "o--",
+            color=_TEXT,
+            alpha=0.55,
+            markerfacecolor="none",
+            linewidth=1,
+        )
+        # A line is known by its first model: the others' names would lie on one another.
+        axes.annotate(
+            points[0].name,
+            (points[0].latency_ms, 100 * points[0].top1),
+            textcoords="offset points",
+            xytext=(-5, 4),
+            ha="right",
+            fontsize=8,
+            color=_TEXT,
+            alpha=0.65,
+        )
 
 
 def profile(

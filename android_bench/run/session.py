@@ -199,7 +199,8 @@ class Session:
             after=_state_fields(after),
             waits=[_state_fields(state) for state in waits],
         )
-        self.say(f"{number}/{total} round {job.round}, {cell.name}: {outcome(run)}")
+        which = "probe" if job.round == PROBE else f"round {job.round} of {self.request.rounds}"
+        self.say(f"{number}/{total} {which}, {cell.name}: {outcome(run)}")
         if singles and singles.reason:
             self.say(f"warning: of the runs one by one {len(singles.times_us)}: {singles.reason}")
         if isinstance(run.error, NotReadyError):

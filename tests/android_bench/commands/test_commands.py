@@ -66,7 +66,9 @@ def test_killed_gone_on_with_and_reported(
     # The killed run's lock is gone with it, and what it measured is not done again.
     finished = command(*arguments, "--resume")
     assert finished.returncode == 0, finished.stderr
-    assert f"/{4 - measured} round 3, it's ä; $(reboot) model.tflite, xnnpack" in finished.stdout
+    assert (
+        f"/{4 - measured} round 3 of 3, it's ä; $(reboot) model.tflite, xnnpack" in finished.stdout
+    )
     cells = of_kind(read_records(records), "cell")
     assert [(one["round"], one["status"]) for one in cells] == [(n, "ok") for n in range(4)]
     # Two processes of three runs in each round but the probe.

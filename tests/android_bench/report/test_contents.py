@@ -123,12 +123,37 @@ def test_a_page_that_needs_nothing_else(report, records):
     assert "@import" not in content and not re.search(r"url\((?!#)", content)
     assert NASTY in collector.text and "the phone </pre> was lost" in collector.text
     assert "\x1b" not in content
-    for word in ("10.1 ms", "within 1 code", "86.0%", "iPhone 13", "prefers-color-scheme: dark"):
+    for word in (
+        "10.1 ms",
+        "within 1 code",
+        "86.0%",
+        "(8 of bundled:test)",
+        "prefers-color-scheme: dark",
+    ):
         assert word in content
     # What is referred to is there, and once.
     names = re.findall(r'\bid="([^"]+)"', content)
     assert len(names) == len(set(names))
     assert {one[1:] for one in collector.references} <= set(names)
+
+
+def test_published_points_stand_beside_imagenet_alone(report, records):
+    pytest.importorskip("matplotlib")
+    assert "iPhone 13" not in page(report, records)
+    verified = [{**one, "images": "50 of tfds:imagenet2012:val"} for one in report.verifications]
+    on_imagenet = dataclasses.replace(report, verifications=verified)
+    content = page(on_imagenet, records)
+    assert "iPhone 13" in content and "(50 of tfds:imagenet2012:val)" in content
+
+
+def test_the_interval_of_a_top1_is_that_of_its_images(report):
+    (top1,) = {report.top1_of(cell) for cell in report.cells if cell.label == "a.tflite"} - {
+        report.top1_of(report.cells[-1])
+    }
+    low, high = top1.interval
+    assert (top1.value, top1.images) == (0.86, 100)
+    assert low == pytest.approx(0.779, abs=1e-3) and high == pytest.approx(0.915, abs=1e-3)
+    assert report.top1_of(report.cells[-1]).interval == (0.8, 0.8)
 
 
 def test_pictures_take_the_colour_of_the_page(report):
