@@ -17,6 +17,7 @@ from android_bench.phone.errors import LockedError, NotReadyError, PhoneError, P
 from android_bench.run.folder import WORK_FOLDER, check_folder
 from android_bench.run.plan import DELEGATES, read_models
 from care_keras.console import cli
+from care_keras.console.progress import say
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; may be repeated.", required=True)
 _OUTPUT = flags.DEFINE_string("output", "android_bench.jsonl", "File of the records.")
@@ -124,7 +125,7 @@ def main() -> None:
     with file:
         for phone, device in zip(phones, devices, strict=True):
             problems += _measure(phone, device, request, file, done, name)
-    print(f"\nrecords in {output}; python -m android_bench report {output}")
+    print(f"records in {output}; python -m android_bench report {output}")
     if problems:
         raise cli.CheckError("; ".join(problems))
 
@@ -140,16 +141,16 @@ def _ask(phone, device, request, name):
             program = ask_on_phone(phone, request.luggage.binary, device.abis)
     except (LockedError, PhoneLostError) as error:
         raise cli.CheckError(f"{phone.serial}: {error}") from error
-    _say(f"{request.luggage.binary}: {program.describe()}")
+    say(f"{request.luggage.binary}: {program.describe()}")
     return program
 
 
 def _measure(phone, device, request, file, done, name):
     """Measures on one phone; what went wrong, in words."""
-    print(f"{phone.serial}: {device.manufacturer} {device.model}, Android {device.android}")
+    say(f"{phone.serial}: {device.manufacturer} {device.model}, Android {device.android}")
     from android_bench.run.session import Session
 
-    session = Session(phone, device, request, file, done, _say, name=name)
+    session = Session(phone, device, request, file, done, say, name=name)
     file.append("device", serial=phone.serial, device=dataclasses.asdict(device))
     try:
         failed = session.run()
@@ -158,10 +159,6 @@ def _measure(phone, device, request, file, done, name):
     except (PhoneError, ValueError) as error:
         return [f"{phone.serial}: {error}"]
     return [f"{phone.serial}: {failed} failed, see the records"] if failed else []
-
-
-def _say(text):
-    print(text, flush=True)
 
 
 def _request(models):

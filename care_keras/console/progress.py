@@ -11,6 +11,11 @@ _LEAST_SECONDS = 0.2
 _WHOLE_RATE = 100
 
 
+def say(text: str) -> None:
+    """A line of progress: stderr's, for stdout is for results."""
+    _show(f"{text}\n")
+
+
 def progress(items: Iterable[_T], label: str, total: int | None = None) -> Iterator[_T]:
     """Yields `items` and shows how far it is and how fast.
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from care_keras.console.optional import require
+from care_keras.console.progress import say
 from care_keras.convert.conversion import check_input_kind, deploy_form, int8_form
 from care_keras.convert.draw import DrawnExamples
 from care_keras.convert.examples import (
@@ -72,7 +73,7 @@ def prepare(job: ConversionJob) -> PreparedJob:
     Raises:
         ValueError: If anything given cannot be used.
     """
-    print(f"loading {job.model}", flush=True)
+    say(f"loading {job.model}")
     model = load_any(job.model)
     _refuse_channels_first(model)
     lines: list[str] = []

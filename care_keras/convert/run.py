@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from care_keras.console.native_output import captured_native_output
-from care_keras.console.progress import progress
+from care_keras.console.progress import progress, say
 from care_keras.convert.check import (
     CheckResult,
     beyond_half_precision,
@@ -148,7 +148,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
 
 
 def _convert(prepared, precision, input_kind):
-    print(f"converting to {precision}", flush=True)
+    say(f"converting to {precision}")
     job, ranges = prepared.job, prepared.ranges
     is_int8 = precision == "int8"
     with captured_native_output():
@@ -231,7 +231,7 @@ def _with_all_metadata(prepared, converted):
 def _report(job, converted, graph, held_out):
     form = converted.quantized_form
     examples = held_out.examples.prepared_by(converted.preprocessing).part(0, _REPORT_IMAGES)
-    print(f"comparing layers on {len(examples)} examples", flush=True)
+    say(f"comparing layers on {len(examples)} examples")
     # Of several inputs the form of raw pixels says which of them are.
     is_of_pixels = len(form.inputs) > 1 and bool(pixel_records(form))
     names = input_names(form)

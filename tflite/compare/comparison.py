@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from care_keras.console.progress import progress
+from care_keras.console.progress import progress, say
 from care_keras.convert.conversion import default_rewrites
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source
@@ -114,7 +114,7 @@ def _compare_layers(pair, source, criterion):
             )
             yield pair.keras_values(pixels, first), contents
 
-    print(f"comparing layers on {len(source)} images", flush=True)
+    say(f"comparing layers on {len(source)} images")
     layers = compare_layers(graph, pair.file, matching, batches, criterion)
     return layers, sum(identical.values()), reference
 

@@ -67,7 +67,7 @@ def test_killed_gone_on_with_and_reported(
     finished = command(*arguments, "--resume")
     assert finished.returncode == 0, finished.stderr
     assert (
-        f"/{4 - measured} round 3 of 3, it's ä; $(reboot) model.tflite, xnnpack" in finished.stdout
+        f"/{4 - measured} round 3 of 3, it's ä; $(reboot) model.tflite, xnnpack" in finished.stderr
     )
     cells = of_kind(read_records(records), "cell")
     assert [(one["round"], one["status"]) for one in cells] == [(n, "ok") for n in range(4)]
@@ -158,8 +158,8 @@ def test_nnapi_is_said_to_be_deprecated(command, fake, tiny_file, stand_in_binar
     assert finished.returncode == 1
     notes = [line for line in finished.stderr.splitlines() if line.startswith("note: ")]
     assert len(notes) == 1 and "Android 15 deprecated NNAPI" in notes[0]
-    assert "TensorFlow Lite's benchmark_model" in finished.stdout
-    assert "nnapi ran nothing: the CPU did" in finished.stdout
+    assert "TensorFlow Lite's benchmark_model" in finished.stderr
+    assert "nnapi ran nothing: the CPU did" in finished.stderr
     assert {"--use_nnapi=true", "--nnapi_accelerator_name=dsp"} <= set(fake.runs[0])
 
 
@@ -184,7 +184,7 @@ def test_an_npu_from_the_command_to_the_page(command, fake, tiny_file, litert_bi
     )
     assert finished.returncode == 0, finished.stderr
     said = "LiteRT's benchmark_model (CompiledModel), 2.2.0 or newer"
-    assert said in finished.stdout and "npu runs all" in finished.stdout
+    assert said in finished.stderr and "npu runs all" in finished.stderr
     # Asked once, before the two runs; and nothing is left.
     asked = [words for words in fake.commands if words[-1] == "--help"]
     assert len(asked) == 1 and len(fake.runs) == 2
