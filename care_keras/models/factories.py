@@ -6,6 +6,7 @@ import os
 import keras
 
 from care_keras.models import config as configs
+from care_keras.models.build import build_network
 from care_keras.models.care_backbone import CAREBackbone
 from care_keras.models.care_classifier import CAREClassifier
 from care_keras.models.keras_file import check_weights_file, load_keras_file
@@ -30,35 +31,18 @@ def build_model(
     See `CARE_S0` for the arguments, the result and the errors; `labels` names
     the classes.
     """
-    classes = config.classes if classes is None else classes
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"`pooling` must be None, 'avg' or 'max'. Received: pooling={pooling!r}")
-    backbone = CAREBackbone(
-        **config.backbone_kwargs(),
-        drop_path_rate=drop_path_rate,
-        image_shape=input_shape or (None, None, 3),
-        dtype=dtype,
-        name="backbone" if include_top else (name or config.name),
+    model, backbone = build_network(
+        config,
+        include_top,
+        input_shape,
+        pooling,
+        classes,
+        classifier_activation,
+        drop_path_rate,
+        name,
+        dtype,
+        labels,
     )
-    if include_top:
-        model = CAREClassifier(
-            backbone,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            preprocessing=config.preprocessing,
-            labels=labels,
-            heads=config.heads,
-            name=name or config.name,
-        )
-    elif pooling is None:
-        model = backbone
-    else:
-        pool = {
-            "avg": keras.layers.GlobalAveragePooling2D,
-            "max": keras.layers.GlobalMaxPooling2D,
-        }[pooling]
-        pooled = pool(name=f"{pooling}_pool", dtype=backbone.dtype_policy)(backbone.output)
-        model = keras.Model(backbone.inputs, pooled, name=backbone.name)
     if weights is not None:
         _load_weights(model, backbone, config, weights)
     return model

@@ -44,10 +44,10 @@ def import_checkpoint(
     output = _checked_output(output)
     state_dict = load_checkpoint(checkpoint)
     # What builds a model loads Keras.
-    from care_keras.models.factories import build_model
+    from care_keras.models.build import build_network
     from care_keras.weights.importer import import_weights
 
-    model = build_model(CONFIGS[arch], classes=classes, classifier_activation=None)
+    model, _ = build_network(CONFIGS[arch], classes=classes, classifier_activation=None)
     summary = import_weights(model, state_dict, new_heads=classes is not None)
     with atomic_path(output) as temporary:
         model.save(temporary)
