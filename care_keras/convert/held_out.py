@@ -70,16 +70,16 @@ def read_images(
         ValueError: If images cannot be read, or the model does not run.
     """
     samples, check_samples = _samples(job, preprocessing)
-    bundled = job.calibration == "bundled" and job.model in PRESETS
-    images = PRESETS[job.model].images if bundled else job.calibration
+    preset = PRESETS.get(job.model) if job.calibration == "bundled" else None
+    own_images = preset.images if preset else None
     calibration_source, check_source, warning = open_calibration_and_held_out(
-        images, job.evaluation, samples, check_samples, job.seed
+        own_images or job.calibration, job.evaluation, samples, check_samples, job.seed
     )
     if warning:
         warnings.append(warning)
     calibration = None
     if job.precision == "int8" and not is_quantized(model):
-        if job.calibration == "bundled" and not bundled:
+        if job.calibration == "bundled" and not own_images:
             warnings.append(_BUNDLED)
         name = calibration_source.name
         label = f"reading calibration images of {name}"

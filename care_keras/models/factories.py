@@ -31,6 +31,13 @@ def build_model(
     See `CARE_S0` for the arguments, the result and the errors; `labels` names
     the classes.
     """
+    preset = None if weights is None else _preset(config, os.fspath(weights))
+    if preset and preset.published and include_top and classes not in (None, config.classes):
+        # Before anything is downloaded.
+        raise ValueError(
+            f"If using `weights={weights!r}` with `include_top=True`, `classes` should be "
+            f"{config.classes}. Received: classes={classes}"
+        )
     model, backbone = build_network(
         config,
         include_top,
@@ -44,24 +51,28 @@ def build_model(
         labels,
     )
     if weights is not None:
-        _load_weights(model, backbone, config, weights)
+        _load_weights(model, backbone, config, os.fspath(weights), preset)
     return model
 
 
-def _load_weights(model, backbone, config, weights):
-    """Copies weights from a preset, or from a `.keras` or `.weights.h5` file, into `model`."""
-    weights = os.fspath(weights)
+def _preset(config, weights):
+    """The preset that `weights` names of a config, `None` of a file."""
     presets = {
         name.removeprefix(f"{config.name}_"): preset
         for name, preset in PRESETS.items()
         if name.startswith(f"{config.name}_") and not preset.quantized
     }
-    preset = presets.get(weights)
-    if preset is None and not os.path.isfile(weights):
+    if weights not in presets and not os.path.isfile(weights):
+        names = f", or one of {list(presets)}" if presets else ": there are none by name"
         raise ValueError(
-            f"`weights` must be None, a file, or one of {list(presets)} for {config.name}. "
+            f"`weights` must be None or a file{names} for {config.name}. "
             f"Received: weights={weights!r}"
         )
+    return presets.get(weights)
+
+
+def _load_weights(model, backbone, config, weights, preset):
+    """Copies weights from a preset, or from a `.keras` or `.weights.h5` file, into `model`."""
     if preset is None and weights.endswith(".h5"):
         with _mismatch_named(weights, config):
             check_weights_file(weights)
@@ -112,7 +123,9 @@ _DOCSTRING = """{summary}
         include_top: Whether to put the classifier heads on the backbone.
         weights: `None` for random weights, a `.keras` file of this
             architecture (see `python -m care_keras.weights`), a `.weights.h5`
-            file of this very model, or the name of bundled weights.
+            file of this very model, or the name of weights: of S0, S1 and S2
+            `"imagenet"`, which the authors published, downloaded at first use
+            and kept in Keras's cache; of Nano those that come with the package.
         input_shape: `(height, width, 3)`; `None`, the default, leaves height
             and width open.
         pooling: Without top: `None` returns the `CAREBackbone` and so 4D
@@ -128,7 +141,9 @@ _DOCSTRING = """{summary}
         `keras.Model`.
 
     Raises:
-        ValueError: If an argument is out of its range, or the weights do not fit.
+        ValueError: If an argument is out of its range, the weights do not fit,
+            or cannot be downloaded.
+        MissingDependencyError: If what reads downloaded weights is not installed.
     """
 
 

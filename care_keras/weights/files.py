@@ -17,8 +17,8 @@ def import_checkpoint(
 ) -> ImportSummary:
     """Turns a PyTorch checkpoint into a `.keras` file of a `CAREClassifier`.
 
-    The model is not compiled, returns logits, takes images of any size and
-    carries the config's preprocessing. The file is written whole or not at all.
+    The model is of float32, not compiled, returns logits, takes images of any size
+    and carries the config's preprocessing. The file is written whole or not at all.
 
     Args:
         arch: Name of the config, `"s0"`.
@@ -47,7 +47,9 @@ def import_checkpoint(
     from care_keras.models.build import build_network
     from care_keras.weights.importer import import_weights
 
-    model, _ = build_network(CONFIGS[arch], classes=classes, classifier_activation=None)
+    model, _ = build_network(
+        CONFIGS[arch], classes=classes, classifier_activation=None, dtype="float32"
+    )
     summary = import_weights(model, state_dict, new_heads=classes is not None)
     with atomic_path(output) as temporary:
         model.save(temporary)

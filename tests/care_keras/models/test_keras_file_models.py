@@ -12,7 +12,7 @@ from keras import layers, ops
 from care_keras.deploy import fuse
 from care_keras.loading import load_any
 from care_keras.models.keras_file import check_keras_file
-from care_keras.models.presets import PRESETS
+from care_keras.models.presets import BUNDLED
 from care_keras.quantization import is_quantized
 from tests.care_keras.helpers import TINY, numpy_of, tiny_backbone, tiny_classifier
 from tests.care_keras.quantization.samples import quantized_form
@@ -307,9 +307,9 @@ def test_loads_and_is_the_same(tmp_path, case):
     assert is_quantized(loaded) == is_quantized(model)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_the_bundled_models_pass(name):
-    check_keras_file(PRESETS[name].file)
+    check_keras_file(BUNDLED[name].file)
 
 
 def test_a_large_model_passes_and_its_config_is_far_from_the_bound(tmp_path):

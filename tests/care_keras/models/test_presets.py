@@ -17,21 +17,21 @@ from care_keras.emit.network import emit_tflite
 from care_keras.litert.model import LiteRTModel
 from care_keras.metrics import top1_agreement, top_k
 from care_keras.models import load_preset
-from care_keras.models.presets import PRESETS
+from care_keras.models.presets import BUNDLED
 from care_keras.quantization import is_quantized
 from care_keras.training.detection_task import DetectionJudge
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_card_says_how_the_weights_came_to_be(name):
-    card = PRESETS[name].read_card()
+    card = BUNDLED[name].read_card()
     programs = r"(KERAS_BACKEND=\w+ )?python -m (care_keras\.train|examples\.on_gpu\.cifar10) "
     assert re.match(programs, card["command"])
-    classifier = PRESETS[name].task == "classification"
+    classifier = BUNDLED[name].task == "classification"
     assert card["images"] == (10_000 if classifier else 72)
     assert 0 < card["top1" if classifier else "ap"] < 1
     assert {"seed", "date", "backend"} <= set(card)
-    assert PRESETS[name].file.stat().st_size <= 4_000_000
+    assert BUNDLED[name].file.stat().st_size <= 4_000_000
 
 
 @pytest.mark.every_backend
@@ -42,13 +42,13 @@ def test_bundled_model_is_as_right_as_its_card_says(name):
     images = np.stack([prepare(source[i], model.preprocessing) for i in range(1000)])
     outputs = keras.ops.convert_to_numpy(model.predict(images, batch_size=250, verbose=0))
     # Three standard errors of 1000 draws.
-    assert abs(top_k(outputs, source.labels, 1) - PRESETS[name].read_card()["top1"]) < 0.035
+    assert abs(top_k(outputs, source.labels, 1) - BUNDLED[name].read_card()["top1"]) < 0.035
     assert model.labels == source.class_names
 
 
 def test_the_quantized_preset_is_as_right_as_its_card_says():
     """Through the file that is made of it, whose accuracy the card has too."""
-    model, card = load_preset("care_nano_cifar10_qat"), PRESETS["care_nano_cifar10_qat"].read_card()
+    model, card = load_preset("care_nano_cifar10_qat"), BUNDLED["care_nano_cifar10_qat"].read_card()
     assert is_quantized(model)
     source = open_source("bundled", "test").take(range(1000))
     images = read_pixels(source, model.preprocessing, "reading")[0]
@@ -61,7 +61,7 @@ def test_the_quantized_preset_is_as_right_as_its_card_says():
 
 
 def test_the_detector_is_as_right_as_its_card_says(dense_folder):
-    model, card = load_preset("care_xs_bccd"), PRESETS["care_xs_bccd"].read_card()
+    model, card = load_preset("care_xs_bccd"), BUNDLED["care_xs_bccd"].read_card()
     record = model.preprocessing
     source = open_detection(str(dense_folder / "bccd"), "test")
     assert len(source) == card["images"] and model.labels == source.class_names
@@ -93,7 +93,7 @@ def test_a_fresh_process_loads_them():
     """Where nothing else has imported the classes that the files name."""
     code = (
         "from care_keras.models import load_preset; "
-        f"print(*[load_preset(name).name for name in {sorted(PRESETS, reverse=True)!r}])"
+        f"print(*[load_preset(name).name for name in {sorted(BUNDLED, reverse=True)!r}])"
     )
     path = os.path.dirname(os.path.dirname(care_keras.__file__))
     done = subprocess.run(
@@ -103,7 +103,7 @@ def test_a_fresh_process_loads_them():
         text=True,
     )
     assert done.returncode == 0, done.stderr[-500:]
-    assert done.stdout.split() == [load_preset(name).name for name in sorted(PRESETS, reverse=True)]
+    assert done.stdout.split() == [load_preset(name).name for name in sorted(BUNDLED, reverse=True)]
 
 
 def test_the_factory_gives_the_same_weights_and_labels():

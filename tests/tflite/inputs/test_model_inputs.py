@@ -8,7 +8,7 @@ import pytest
 from care_keras.data.preprocessing import normalize
 from care_keras.litert.model import LiteRTModel
 from care_keras.models import Preprocessing
-from care_keras.models.presets import PRESETS
+from care_keras.models.presets import BUNDLED
 from tests.tflite.tiny_classifiers import PREPROCESSING, expected_scores, tiny_classifier
 from tests.tflite.tiny_models import tiny_model
 from tflite.inputs.model_inputs import (
@@ -194,17 +194,17 @@ def test_models_that_take_no_images(write, tmp_path):
             read_model_input(tmp_path / "odd.tflite", GIVEN)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_what_a_keras_model_carries(name):
     found = read_model_input(name)
-    detector = PRESETS[name].task == "detection"
+    detector = BUNDLED[name].task == "detection"
     assert found.kind == "float" and found.preprocessing.height == (256 if detector else 32)
     assert len(found.labels) == (3 if detector else 10)
     assert (found.task is not None) == detector
     # The quantized form takes pixels from 0 to 255.
     white = found.values(np.full((1, 32, 32, 3), 255, np.uint8)).max()
     normalized = 2.64 if detector else 2.13
-    assert white == pytest.approx(255 if PRESETS[name].quantized else normalized, abs=0.01)
+    assert white == pytest.approx(255 if BUNDLED[name].quantized else normalized, abs=0.01)
 
 
 def test_a_keras_model_that_says_nothing():
