@@ -35,6 +35,7 @@ from care_keras.training.teaching.qat import (
     quantized_start,
 )
 from care_keras.training.teaching.weight_averages import EvaluateAverages, WeightAverages
+from care_keras.weights.cache import fetch
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -171,15 +172,20 @@ def fitted(config: TrainingConfig, source: Source) -> TrainingConfig:
 def check_model_files(config: TrainingConfig) -> None:
     """Looks at the files of `--from` and `--teacher` before the run's folder is made.
 
+    Published weights are downloaded, if they are not there yet.
+
     Raises:
-        UserError: If one must not be loaded; see `check_keras_file`.
+        UserError: If one cannot be had, or must not be loaded; see `check_keras_file`.
     """
-    for path in (config.start_from, config.teacher):
-        if path and path not in PRESETS and os.path.isfile(path) and path.endswith(".keras"):
-            try:
+    for path in filter(None, (config.start_from, config.teacher)):
+        preset = PRESETS.get(path)
+        try:
+            if preset and preset.published:
+                fetch(preset.published)
+            elif not preset and os.path.isfile(path) and path.endswith(".keras"):
                 check_keras_file(path)
-            except ValueError as error:
-                raise UserError(str(error)) from error
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
 
 def _open_labelled(data, split):

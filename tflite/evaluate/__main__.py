@@ -5,8 +5,9 @@ set side by side: classifiers by their accuracy, detectors by COCO's AP,
 segmenters by the mean IoU. How images are prepared and what outputs are for is
 said by the JSON that `care_keras.convert` writes beside a file, by a .keras
 file itself, or by flags.
-With `--threads` outputs are held against those of one thread on a few images:
-exit code 1 if they differ.
+With `--threads` outputs are held against those of one thread on a few images,
+published weights (`--model=care_s0_imagenet`) against the top-1 that their
+authors give: exit code 1 if they differ.
 """
 
 import os
@@ -75,6 +76,12 @@ _LABEL_MATCH = flags.DEFINE_enum(
     "How a model's classes become the data's. exact: the same names, in whatever order; subset: "
     "the data may lack some; index: names are not looked at. Models without names: by index.",
 )
+_PUBLISHED = flags.DEFINE_bool(
+    "published",
+    True,
+    "Hold published weights to the top-1 of their authors, on ImageNet's validation set or a part "
+    "of it; --nopublished for other images.",
+)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Name of the output with the logits, of models that have several."
 )
@@ -88,6 +95,8 @@ _PICTURE = flags.DEFINE_string(
     "File for a picture: of the confusion matrices, .png, .svg or .pdf; of detection and "
     "segmentation of what is found in a few images, .png.",
 )
+
+_PORTABLE = "tflite.audit --portable looks for the operator"
 
 
 def main() -> None:
@@ -158,6 +167,7 @@ def _classification(overrides, labels, loaded, output_json, picture):
     from tflite.evaluate.evaluation import evaluate
     from tflite.evaluate.messages import runtimes_of
     from tflite.evaluate.opened import check_threads_of
+    from tflite.evaluate.published import published_figures
     from tflite.evaluate.report import to_dict, to_json
     from tflite.evaluate.tables import accuracy_table, class_table, comparison_table
 
@@ -168,7 +178,7 @@ def _classification(overrides, labels, loaded, output_json, picture):
     )
     source = open_source(_DATA.value, "test")
     source = source.sample(_SAMPLES.value or len(source), _SEED.value)
-    wrong = check_threads_of(models, source)
+    wrong = [f"{one} ({_PORTABLE})" for one in check_threads_of(models, source)]
     evaluation = evaluate(source, models, workers, _LABEL_MATCH.value, _SKIP_UNREADABLE.value)
 
     _warn(evaluation)
@@ -176,6 +186,10 @@ def _classification(overrides, labels, loaded, output_json, picture):
     if len(models) > 1:
         print(f"\n{comparison_table(evaluation)}")
     print(f"\n{class_table(evaluation)}")
+    if _PUBLISHED.value:
+        lines, failures = published_figures(evaluation)
+        wrong += failures
+        print("".join(f"\n{line}\n" for line in lines), end="")
     note = f"{source.name}; {runtimes_of(models)}; {cpu_name()}"
     print(
         f"\n{note}\nimages/s: of one worker, in the model alone; the whole pass with {workers} "
@@ -189,7 +203,7 @@ def _classification(overrides, labels, loaded, output_json, picture):
         settings["labels"] = _LABELS.value
         write_output(output_json, to_json(to_dict(evaluation, settings)) + "\n")
     if wrong:
-        raise cli.CheckError(f"{'; '.join(wrong)} (tflite.audit --portable looks for the operator)")
+        raise cli.CheckError("; ".join(wrong))
 
 
 def _warn(evaluation):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from care_keras.litert.tensor import outputs_of
-from care_keras.models.presets import check_name_or_path
+from care_keras.models.presets import PRESETS, check_name_or_path
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.thread_check import check_threads
 from tflite.evaluate.keras_run import KerasRun, keras_file, open_keras
@@ -41,11 +41,14 @@ class EvaluatedModel(OpenedModel):
         new_scorer: Makes a function that runs the model, one for each thread;
             takes the number of images it is for.
         output: Name of the output that has the scores.
+        published_top1: Of published weights, what their authors say of
+            ImageNet's validation set.
     """
 
     outputs: int
     new_scorer: Callable[[int], Scorer]
     output: str = "outputs"
+    published_top1: float | None = None
 
     @property
     def gives_class(self) -> bool:
@@ -159,6 +162,7 @@ def _open_keras(name, path, overrides, output, loaded):
     is_class = keras.backend.standardize_dtype(scores.dtype) in ("int32", "int64")
     outputs = _classes(scores.shape, None, path, is_class)
     run = KerasRun(model, model_input)
+    published = PRESETS[path].published if path in PRESETS else None
 
     def new_scorer(images):
         ready = run.ready_for(images)
@@ -179,6 +183,7 @@ def _open_keras(name, path, overrides, output, loaded):
         outputs,
         new_scorer,
         output,
+        None if published is None else published.top1,
     )
 
 

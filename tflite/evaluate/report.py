@@ -103,6 +103,7 @@ def _model(evaluation, index):
         **described(model, {"output": model.output}),
         **_share("top1", accuracy.top1),
         **(_share("top5", accuracy.top5) if accuracy.top5 else {"top5": None}),
+        "published_top1": model.published_top1,
         "nan_images": answers.nan_images,
         "images_without_class": accuracy.without_class,
         "model_seconds": round(answers.seconds, 3),

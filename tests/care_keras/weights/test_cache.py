@@ -15,11 +15,11 @@ from care_keras.console import optional
 from care_keras.models.keras_file import load_keras_file
 from care_keras.weights.cache import fetch
 from care_keras.weights.download import Limits
-from care_keras.weights.published import PUBLISHED, Published
+from care_keras.weights.published import PUBLISHED
 from tests.processes import finish, start
+from tests.published_weights import TINY, fetch_from, saved
 from tests.web_server import Answer, serve
 
-TINY = Published("care_tiny_imagenet", "tiny", "CARETrans_T.pth.tar", 0.5)
 # Processes that download what is no model: that it is imported is looked at elsewhere.
 FETCH = """
 import shutil, sys
@@ -42,8 +42,7 @@ def home(server, tmp_path, monkeypatch):
     """Keras's cache, and the address of the server instead of the authors'."""
     server.answers.clear()
     server.requests.clear()
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setenv("CARE_KERAS_WEIGHTS_URL", f"{server.url}/files/")
+    fetch_from(monkeypatch, f"{server.url}/files/", tmp_path / "keras")
     return tmp_path / "keras" / "models"
 
 
@@ -51,13 +50,6 @@ def home(server, tmp_path, monkeypatch):
 def checkpoint(state_dict):
     """The bytes of a checkpoint of the tiny model."""
     return saved(state_dict)
-
-
-def saved(state_dict):
-    torch = pytest.importorskip("torch", reason="PyTorch not installed")
-    stream = io.BytesIO()
-    torch.save({name: torch.tensor(array) for name, array in state_dict.items()}, stream)
-    return stream.getvalue()
 
 
 @pytest.fixture
