@@ -56,11 +56,11 @@ def decode_predictions(predictions, top: int = 5, labels=None) -> list[list[tupl
         for `labels`.
 
     Raises:
-        ValueError: If the shape does not fit the names.
+        ValueError: If the shape does not fit the names, or ImageNet's cannot be downloaded.
     """
     predictions = keras.ops.convert_to_numpy(predictions)
     if labels is None:
-        return keras.applications.imagenet_utils.decode_predictions(predictions, top=top)
+        return _decode_imagenet(predictions, top)
     if predictions.ndim != 2 or predictions.shape[-1] != len(labels):
         raise ValueError(
             f"`predictions` must be of shape (batch, {len(labels)}). "
@@ -71,3 +71,16 @@ def decode_predictions(predictions, top: int = 5, labels=None) -> list[list[tupl
         [(int(i), labels[i], float(row[i])) for i in indices]
         for row, indices in zip(predictions, best, strict=True)
     ]
+
+
+def _decode_imagenet(predictions, top):
+    try:
+        return keras.applications.imagenet_utils.decode_predictions(predictions, top=top)
+    except ValueError:
+        raise
+    except Exception as error:  # Keras raises nothing more special where it cannot download.
+        raise ValueError(
+            "Keras cannot download the names of ImageNet's classes: pass `labels`, or put "
+            "imagenet_class_index.json into the folder models/ of its cache. "
+            "Received: labels=None"
+        ) from error

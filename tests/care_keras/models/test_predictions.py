@@ -1,3 +1,5 @@
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -35,3 +37,16 @@ def test_best_classes_are_named_in_order():
 def test_names_must_fit_the_predictions():
     with pytest.raises(ValueError, match=r"\(batch, 2\).*Received: shape=\(1, 3\)"):
         decode_predictions(np.zeros((1, 3)), labels=("a", "b"))
+
+
+def test_names_of_imagenet_without_a_network(monkeypatch):
+    def unreachable(*args, **kwargs):
+        raise Exception("URL fetch failure on https://...: None -- [Errno -3]")
+
+    utils = inspect.getmodule(keras.applications.imagenet_utils.decode_predictions)
+    monkeypatch.setattr(utils, "CLASS_INDEX", None)
+    monkeypatch.setattr(utils.file_utils, "get_file", unreachable)
+    with pytest.raises(ValueError, match=r"pass `labels`, .*Received: labels=None$"):
+        decode_predictions(np.zeros((1, 1000)))
+    with pytest.raises(ValueError, match=r"\(1, 10\)"):
+        decode_predictions(np.zeros((1, 10)))

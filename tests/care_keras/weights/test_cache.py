@@ -16,7 +16,7 @@ from care_keras.models.keras_file import load_keras_file
 from care_keras.weights.cache import fetch
 from care_keras.weights.download import Limits
 from care_keras.weights.published import PUBLISHED
-from tests.processes import finish, start
+from tests.processes import finish, full_disk, start
 from tests.published_weights import TINY, fetch_from, saved
 from tests.web_server import Answer, serve
 
@@ -230,6 +230,12 @@ def test_a_cache_that_cannot_be_written_to(home, publish, tmp_path):
     (tmp_path / "keras").write_text("no folder")
     with pytest.raises(ValueError, match="which the variable KERAS_HOME moves: .*Received: "):
         fetch(TINY)
+
+
+def test_a_full_disk(home, publish):
+    publish(bytes(200_000))
+    with full_disk():
+        assert_refused(home, "cannot be kept in Keras's cache, .*: File too large")
 
 
 def start_fetch():
