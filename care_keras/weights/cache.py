@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from care_keras.console import optional
-from care_keras.files import parse_json, read_bytes, write_atomically
+from care_keras.files import parse_json, read_bytes, remove_leftovers, write_atomically
 from care_keras.weights.download import (
     DownloadError,
     Limits,
@@ -84,8 +84,10 @@ def _fetch(published, url, suffix, limits):
         staged = checkpoint.with_name("model.keras")
         source = without_secrets(url)
         sha256 = download(url, checkpoint, f"downloading {published.name} from {source}", limits)
-        record = path.with_suffix(".json")
-        known = _known(record)
+        with open(checkpoint, "rb") as file:
+            if file.read(64).lstrip()[:1] == b"<":
+                raise DownloadError("a web page came instead of a checkpoint")
+        known = _known(record := path.with_suffix(".json"))
         if known not in (None, sha256):
             raise ValueError(
                 f"The checkpoint of {published.name} is another than at first use: sha256 {sha256} "
@@ -105,9 +107,6 @@ def _fetch(published, url, suffix, limits):
 
 
 def _import(published, checkpoint, staged, source):
-    with open(checkpoint, "rb") as file:
-        if file.read(64).lstrip()[:1] == b"<":
-            raise DownloadError("a web page came instead of a checkpoint")
     try:
         import_checkpoint(published.arch, checkpoint, staged)
     except ValueError as error:
@@ -171,6 +170,7 @@ def _lock(path: pathlib.Path, seconds: float) -> Iterator[bool]:
 
 def _remove_leftovers(path):
     """What a kill in the middle of a download has left behind."""
+    remove_leftovers(path.with_suffix(".json"))
     for leftover in path.parent.glob(f"{_partial(path)}*"):
         shutil.rmtree(leftover, ignore_errors=True)
 

@@ -116,9 +116,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, request, fp, code, message, headers, newurl):
         scheme = urllib.parse.urlsplit(newurl).scheme
-        if scheme != request.type:
-            raise DownloadError(f"it was redirected from {request.type} to {_quoted(scheme)}")
-        check_address(newurl)
+        try:
+            if scheme != request.type:
+                raise DownloadError(f"it was redirected from {request.type} to {_quoted(scheme)}")
+            check_address(newurl)
+        except DownloadError:
+            fp.close()
+            raise
         return super().redirect_request(request, fp, code, message, headers, newurl)
 
 
@@ -169,6 +173,8 @@ class _Transfer:
                     if not piece:
                         return
         except Exception as error:  # Whatever it is, the other thread tells it.
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             self._give(error)
 
     def _open(self):

@@ -33,8 +33,16 @@ class Published:
 
     @property
     def url(self) -> str:
-        """Its address: `BASE_URL`, or what `URL_VARIABLE` says, a folder or the file itself."""
-        parts = urllib.parse.urlsplit(os.environ.get(URL_VARIABLE) or BASE_URL)
+        """Its address: in `BASE_URL`, or in what `URL_VARIABLE` says, a folder or the file itself.
+
+        Raises:
+            ValueError: If that is no address.
+        """
+        given = os.environ.get(URL_VARIABLE) or BASE_URL
+        try:
+            parts = urllib.parse.urlsplit(given)
+        except ValueError as error:
+            raise ValueError(f"{URL_VARIABLE} is no address. Received: {given!r}") from error
         if parts.path.endswith(_ENDINGS):
             return parts.geturl()
         return parts._replace(path=f"{parts.path.rstrip('/')}/{self.file}").geturl()

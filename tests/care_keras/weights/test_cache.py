@@ -215,6 +215,8 @@ def test_no_network(home, monkeypatch):
     monkeypatch.setenv("CARE_KERAS_WEIGHTS_URL", "http://user:secret@example.com/?token=secret")
     text = assert_refused(home, "only https addresses are fetched")
     assert "secret" not in text
+    monkeypatch.setenv("CARE_KERAS_WEIGHTS_URL", "https://[::1")
+    assert_refused(home, "CARE_KERAS_WEIGHTS_URL is no address")
 
 
 def test_what_reads_it_is_asked_for_before_the_download(home, publish, server, monkeypatch):
