@@ -1,8 +1,9 @@
-"""The worker's side: `serve.py FILE` calls `work(request)` of a Python file, and passes on answers.
+"""The worker's side: `serve.py FILE LIBRARY` calls `work(request)` of a Python file of ours.
 
 The request is JSON on stdin, and each answer a line of JSON on stdout: the one
 dictionary that `work` returns, or those that it yields. An error it raises is
-`{"error": ...}`. It runs wherever Python does, so it imports nothing else.
+`{"error": ...}`. It runs wherever Python does, so it imports nothing else; LIBRARY is the
+folder of `care_keras`, which lies elsewhere than `tflite` where both are installed.
 """
 
 import json
@@ -20,7 +21,7 @@ def main() -> None:
     # Of the library, modules by themselves, such as `care_keras.litert.file`: its `__init__` would
     # bring Keras along, which takes memory, and which an emulated Python lacks.
     library = types.ModuleType("care_keras")
-    library.__path__ = [os.path.join(_ROOT, "care_keras")]
+    library.__path__ = [sys.argv[2]]
     sys.modules["care_keras"] = library
     sys.path.insert(0, _ROOT)
     # What the runtime prints belongs to stderr, not between the answers.

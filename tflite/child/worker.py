@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import IO
 
+import care_keras
 from care_keras.files import parse_json
 from tflite.child import serve
 from tflite.child.program import Finished, end, last_line, start
@@ -61,7 +62,7 @@ def open_worker(
         json.dump(request, stdin)
         stdin.seek(0)
         # -P: the folder's files must not shadow other packages' modules.
-        command = [*python, "-P", serve.__file__, file]
+        command = [*python, "-P", serve.__file__, file, *care_keras.__path__]
         streams = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
         process = start(command, **streams, pass_fds=pass_fds)
         with process.stdout:
