@@ -1,1 +1,1 @@
-"""Benchmarks of .tflite files on phones, over adb; run from a checkout."""
+"""Benchmarks of .tflite files on phones, over adb: `python -m android_bench`, `care-bench`."""

@@ -12,6 +12,8 @@ compare   one run against another: faster, slower, or no difference beyond noise
 import importlib
 import sys
 
+from care_keras.console.launched import as_typed
+
 _WORDS = ("doctor", "devices", "run", "report", "compare")
 
 
@@ -19,7 +21,7 @@ def main() -> None:
     """Hands over to the command that the first word names."""
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if word in ("-h", "-help", "--help", "help"):
-        print(__doc__.strip())
+        print(as_typed(__doc__.strip()))
         return
     if word not in _WORDS:
         print(

@@ -1,1 +1,1 @@
-"""Tools that run and read .tflite files on this machine, from a checkout."""
+"""Tools that run and read .tflite files: `python -m tflite.TOOL`, or `care-tflite TOOL`."""

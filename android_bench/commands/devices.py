@@ -10,6 +10,7 @@ from android_bench.phone.connection import Phone
 from android_bench.phone.device import describe
 from android_bench.phone.errors import PhoneError
 from care_keras.console import cli
+from care_keras.console.launched import as_typed
 from care_keras.console.table import format_table
 
 _PORT = flags.DEFINE_integer("adb_port", None, "Port of the adb server (default: adb's own).")
@@ -45,7 +46,7 @@ def main() -> None:
         ]
         print(format_table([device.serial, ""], rows) + "\n")
     for one in others:
-        print(f"{one.serial}: {one.state}: see python -m android_bench doctor")
+        print(as_typed(f"{one.serial}: {one.state}: see python -m android_bench doctor"))
 
 
 def start() -> None:

@@ -7,6 +7,7 @@ from absl import flags
 
 from android_bench.doctor import examine
 from care_keras.console import cli
+from care_keras.console.launched import as_typed
 
 _PORT = flags.DEFINE_integer("adb_port", None, "Port of the adb server (default: adb's own).")
 _BINARY = flags.DEFINE_string("benchmark_binary", None, "benchmark_model for the phone.")
@@ -26,7 +27,7 @@ def main() -> None:
     missing = sum(finding.level == "missing" for finding in findings)
     if missing:
         raise cli.CheckError(f"{missing} thing{'s' * (missing > 1)} missing for a benchmark")
-    print("\nready for python -m android_bench run")
+    print(as_typed("\nready for python -m android_bench run"))
 
 
 def start() -> None:

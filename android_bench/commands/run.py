@@ -17,6 +17,7 @@ from android_bench.phone.errors import LockedError, NotReadyError, PhoneError, P
 from android_bench.run.folder import WORK_FOLDER, check_folder
 from android_bench.run.plan import DELEGATES, read_models
 from care_keras.console import cli
+from care_keras.console.launched import as_typed
 from care_keras.console.progress import say
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; may be repeated.", required=True)
@@ -125,7 +126,7 @@ def main() -> None:
     with file:
         for phone, device in zip(phones, devices, strict=True):
             problems += _measure(phone, device, request, file, done, name)
-    print(f"records in {output}; python -m android_bench report {output}")
+    print(f"records in {output}; {as_typed('python -m android_bench')} report {output}")
     if problems:
         raise cli.CheckError("; ".join(problems))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+from care_keras.console.launched import as_typed
 from care_keras.console.optional import MissingDependencyError
 from care_keras.console.startup_messages import PACKAGES
 from care_keras.files import printable
@@ -52,6 +53,8 @@ def run(
 
 
 def _parse_flags(argv, arguments):
+    program = sys.modules["__main__"]
+    program.__doc__ = program.__doc__ and as_typed(program.__doc__)
     _show_own_flags_in_help(argv[0])
     try:
         rest = flags.FLAGS(argv)
@@ -121,5 +124,5 @@ def _fail(message, code):
     sys.stdout.flush()
     line = " ".join(part.strip() for part in message.splitlines())
     # It may quote a file of someone else's.
-    print(f"error: {printable(line)}", file=sys.stderr)
+    print(f"error: {printable(as_typed(line))}", file=sys.stderr)
     sys.exit(code)

@@ -1,9 +1,14 @@
 """Modules of the user's own, which register the layers of their `.keras` files."""
 
+import contextlib
 import dataclasses
 import importlib
+import os
+import sys
+from collections.abc import Iterator
 
 from care_keras.console.cli import UserError
+from care_keras.console.launched import is_launched
 from care_keras.console.options import option
 
 _imported: list[str] = []
@@ -23,14 +28,15 @@ def import_modules(names: tuple[str, ...]) -> None:
     """Imports what the user has named: no file's word is enough to import anything.
 
     Args:
-        names: As in `import` statements; `python -m` finds those of the current folder.
+        names: As in `import` statements; those of the current folder are found.
 
     Raises:
         UserError: If one cannot be imported.
     """
     for name in names:
         try:
-            importlib.import_module(name)
+            with _current_folder():
+                importlib.import_module(name)
         # A module of someone else's raises what it likes.
         except Exception as error:
             line = (str(error).strip().splitlines() or [""])[0]
@@ -44,3 +50,20 @@ def import_modules(names: tuple[str, ...]) -> None:
 def imported_modules() -> tuple[str, ...]:
     """What `import_modules` has imported in this process, for processes that it starts."""
     return tuple(_imported)
+
+
+@contextlib.contextmanager
+def _current_folder() -> Iterator[None]:
+    """Puts the current folder first on the path: console commands, unlike `python -m`, lack it."""
+    if not is_launched() or os.environ.get("PYTHONSAFEPATH"):
+        yield
+        return
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        # For what the modules import later; it must not hide what is installed.
+        if folder not in sys.path:
+            sys.path.append(folder)

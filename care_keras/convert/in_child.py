@@ -5,13 +5,13 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 
 import keras
 import numpy as np
 
+from care_keras.console.launched import own_module
 from care_keras.console.own_modules import imported_modules
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.data.record import Preprocessing
@@ -53,7 +53,7 @@ def convert_in_child(
             "imports": imported_modules(),
         }
         (folder / JOB).write_text(json.dumps(job))
-        command = [sys.executable, "-m", "care_keras.convert.tensorflow_worker", name]
+        command = [*own_module("care_keras.convert.tensorflow_worker"), name]
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
         # What a process that dies has no time to remove goes with the folder.
         environment["TMPDIR"] = name

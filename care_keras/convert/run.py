@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from care_keras.console.launched import as_typed
 from care_keras.console.native_output import captured_native_output
 from care_keras.console.progress import progress, say
 from care_keras.convert.check import (
@@ -200,7 +201,7 @@ def _advice(job, model, specs):
     """What to do about a file that has lost too much, by how it was made."""
     if job.precision != "int8" or is_quantized(model):
         command = f"python -m tflite.compare --keras={job.model} --model={job.output}"
-        return f"{command} names the layers that part"
+        return as_typed(f"{command} names the layers that part")
     source = "DIR with images" if all(spec.record for spec in specs) else "FILE.npz with examples"
     better = f"--calibration={source} like the app's may give better ranges"
     return f"{better}, --report=DIR names the layers that lose most"

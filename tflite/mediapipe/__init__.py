@@ -1,1 +1,1 @@
-"""A .tflite file in MediaPipe's ImageClassifier: `python -m tflite.mediapipe`."""
+"""A .tflite file in MediaPipe Tasks, against LiteRT: `python -m tflite.mediapipe`."""

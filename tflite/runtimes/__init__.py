@@ -1,1 +1,1 @@
-"""A .tflite file in other versions of the runtime: `python -m tflite.runtimes`."""
+"""A .tflite file in other runtimes and on other processors: `python -m tflite.runtimes`."""

@@ -20,6 +20,7 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.import_flag import import_own_modules
+from care_keras.console.launched import own_module
 from care_keras.console.own_modules import imported_modules
 from care_keras.data.sources import check_source
 from care_keras.files import check_readable
@@ -89,7 +90,7 @@ def main() -> None:
 
 def _measure(name, folder, plan):
     settings = json.dumps(dataclasses.asdict(plan))
-    command = [sys.executable, "-m", "tflite.zoo.worker", name, str(folder), _DATA.value, settings]
+    command = [*own_module("tflite.zoo.worker"), name, str(folder), _DATA.value, settings]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, env=environment)
     if done.returncode:

@@ -6,13 +6,13 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 
+from care_keras.console.launched import own_module
 from care_keras.convert.check import classes_output, file_outputs, keras_outputs, shaped_like
 from care_keras.convert.conversion import convert_model, deploy_form, int8_form
 from care_keras.convert.examples import Examples
@@ -128,7 +128,7 @@ class Measurement:
         """The file and its JSON, by the command."""
         output = self._folder / f"{precision}.tflite"
         command = [
-            *(sys.executable, "-m", "care_keras.convert"),
+            *own_module("care_keras.convert"),
             *(f"--precision={precision}", "--input=float", f"--model={self._path}"),
             *(f"--calibration={self._data}", f"--samples={self._plan.samples}"),
             *("--check_samples=50", f"--output={output}"),

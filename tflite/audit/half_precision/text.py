@@ -2,6 +2,7 @@
 
 import textwrap
 
+from care_keras.console.launched import as_typed
 from tflite.audit.half_precision.check import HalfPrecisionRange
 
 _WIDTH = 100
@@ -22,8 +23,8 @@ def format_range(found: HalfPrecisionRange) -> str:
         )
     if found.holds:
         lines.append(
-            "  its range alone was looked at: what rounding does, python -m tflite.arm64 --fp16 "
-            "shows"
+            "  its range alone was looked at: what rounding does, "
+            f"{as_typed('python -m tflite.arm64')} --fp16 shows"
         )
     if found.allowed:
         lines.append(
