@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # tests/conftest.py: the longest first.
 PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test test_rest test_all lint fuzz canary format clean
+.PHONY: demo test test_rest test_all lint fuzz canary format dist clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m care_keras.convert --int8
@@ -42,17 +42,28 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The wheel and the source distribution, as a registry takes them. What an earlier build has left in
+# build/ would go into the wheel.
+dist: $(VENV)/.dist
+	rm -rf build dist care_keras.egg-info
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: setup.cfg | $(VENV)/bin/python
+$(VENV)/.demo: setup.cfg setup.py | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.test: setup.cfg | $(VENV)/bin/python
+$(VENV)/.test: setup.cfg setup.py | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+$(VENV)/.dist: | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet 'build>=1.6.1' 'twine>=7.0.0'
 	@touch $@
 
 clean:

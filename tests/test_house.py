@@ -81,13 +81,14 @@ ORDER = [
     "android_bench.commands",
     "android_bench.__main__",
     "android_bench",
+    "care_keras_commands",
 ]
 
 
 def modules():
     """Dotted names of the product's modules, each with its file."""
     found = {}
-    for package in ("care_keras", "tflite", "android_bench"):
+    for package in ("care_keras", "tflite", "android_bench", "care_keras_commands"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path

@@ -23,7 +23,7 @@ _NOISE = re.compile(
 )
 # What a command tells the processes that it starts.
 _MARK = "CARE_KERAS_COMMAND"
-PACKAGES = ("care_keras", "tflite", "android_bench")
+PACKAGES = ("care_keras", "tflite", "android_bench", "care_keras_commands")
 
 
 def quiet_commands() -> None:

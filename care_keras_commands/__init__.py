@@ -1,0 +1,1 @@
+"""Console commands, which run from anywhere: `care-convert`, `care-tflite audit` and others."""
