@@ -23,7 +23,7 @@ def main() -> None:
         if finding.about != about:
             about = finding.about
             print(about)
-        print(f"  {finding.level:8}{finding.what}: {finding.message}")
+        print(as_typed(f"  {finding.level:8}{finding.what}: {finding.message}"))
     missing = sum(finding.level == "missing" for finding in findings)
     if missing:
         raise cli.CheckError(f"{missing} thing{'s' * (missing > 1)} missing for a benchmark")

@@ -54,7 +54,9 @@ def scripts(built, tmp_path_factory):
     checked([sys.executable, "-m", "venv", "--without-pip", folder], folder)
     (site,) = (folder / "lib").glob("python3*/site-packages")
     # `.pth` files that lie there are not read: an editable installation is none here.
-    (site / "base.pth").write_text(sysconfig.get_path("purelib"))
+    (site / "base.pth").write_text(
+        f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}"
+    )
     pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install"]
     checked([*pip, "--quiet", "--no-deps", "--no-index", *built.glob("*.whl")], folder)
     plant(site, "tflite")
@@ -184,9 +186,23 @@ def test_a_file_is_converted_and_audited(scripts, folder, converted):
     assert call(audit, folder, PYTHONSAFEPATH="1").stdout == shown
 
 
-def test_a_process_of_its_own_finds_the_same(scripts, folder):
-    words = [scripts / "python", "-P", "-m", "care_keras_commands", "tflite.zoo", "--help"]
-    assert "`care-tflite zoo`" in checked(words, folder)
+# What a command that needs a process does, in the place of the module that is to run.
+STARTS_A_PROCESS = """
+import runpy, subprocess
+from care_keras_commands.launch import launch
+
+def run_module(*_, **__):
+    from care_keras.console.launched import own_module
+    subprocess.run([*own_module("tflite.zoo"), "--help"], check=True)
+
+runpy.run_module = run_module
+launch("tflite.zoo")
+"""
+
+
+def test_processes_that_a_command_starts_find_the_same(scripts, folder):
+    shown = checked([scripts / "python", "-P", "-c", STARTS_A_PROCESS], folder)
+    assert "`care-tflite zoo`" in shown
 
 
 def test_a_module_of_the_users_own_is_found_where_a_command_is_typed(scripts, folder, converted):
