@@ -62,7 +62,11 @@ def _parse_flags(argv, arguments):
         _fail(str(error).splitlines()[0] + " (see --help)", 2)
     except SystemExit:
         # absl has printed the help that was asked for, and would call that a failure.
+        _flush_what_is_read()
         sys.exit(0)
+    except BrokenPipeError:
+        _end_if_nobody_reads()
+        raise
     # absl's own default is INFO, where TFDS and JAX report each step.
     if flags.FLAGS["verbosity"].using_default_value:
         logging.set_verbosity(logging.WARNING)
@@ -107,6 +111,14 @@ def _is_full_disk(error):
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or (
         os.strerror(errno.ENOSPC) in str(error)
     )
+
+
+def _flush_what_is_read():
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _end_if_nobody_reads()
+        raise
 
 
 def _end_if_nobody_reads():

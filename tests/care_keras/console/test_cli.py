@@ -81,11 +81,11 @@ def test_errors_are_one_line_and_a_code(action, code, line):
 
 def test_output_that_nobody_reads():
     """As of `| head`: no traceback, whether much or little is left."""
-    for action in ("much", "none"):
+    for flag in ("--action=much", "--action=none", "--help"):
         reader, writer = os.pipe()
         os.close(reader)
         with os.fdopen(writer, "w") as closed:
-            result = run(f"--action={action}", stdout=closed)
+            result = run(flag, stdout=closed)
         assert (result.returncode, result.stderr) == (128 + signal.SIGPIPE, "")
 
 
