@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # tests/conftest.py: the longest first.
 PYTEST_FLAGS ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo test test_rest test_all lint fuzz canary format dist clean
+.PHONY: demo test test_rest test_all lint docs fuzz canary format dist clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m care_keras.convert --int8
@@ -25,6 +25,10 @@ test_all: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The site, as pages in build/site that open without a server.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The same mutants for the same seed: another one looks elsewhere.
 FUZZ_FLAGS ?= --seconds=600 --seed=0
@@ -64,6 +68,10 @@ $(VENV)/.test: setup.cfg setup.py | $(VENV)/bin/python
 
 $(VENV)/.dist: | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet 'build>=1.6.1' 'twine>=7.0.0'
+	@touch $@
+
+$(VENV)/.docs: setup.cfg setup.py | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
 
 clean:
