@@ -34,7 +34,10 @@ def write_photos(folder: pathlib.Path) -> None:
 
 
 def main() -> None:
-    """Runs the blocks, one after the other, in a folder of their own."""
+    """Runs the blocks in a folder of their own; with `--photos` it makes the photos here."""
+    if sys.argv[1:] == ["--photos"]:
+        write_photos(pathlib.Path("photos"))
+        return
     words = {"python": [sys.executable, "-c"], "sh": ["sh", "-ec"]}
     search = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     environment = {**os.environ, "PATH": search, "PYTHONPATH": os.fspath(ROOT)}
