@@ -157,11 +157,13 @@ def main() -> None:
 def _make_what_it_names(step: list[Block], place: pathlib.Path, shared: pathlib.Path) -> None:
     code = "".join(block.code for block in step)
     for name, how in MADE.items():
-        if not re.search(rf"=(?:{re.escape(name)})\b", code) or (place / name).exists():
+        if not re.search(rf"={re.escape(name)}\b", code) or (place / name).exists():
             continue
-        if not (shared / name).exists():
+        # `make demo` leaves its file in the root.
+        made = (ROOT if (ROOT / name).exists() else shared) / name
+        if not made.exists():
             _run(name, ["sh", "-ec", how], shared)
-        (place / name).symlink_to(shared / name)
+        (place / name).symlink_to(made)
 
 
 def _run(what: str, words: list[str], place: pathlib.Path) -> None:

@@ -72,7 +72,7 @@ def complaints(found: list[Command]) -> list[str]:
                 wrong.append(f"there is no module {module}")
                 continue
             # Without a word a command is named, as it is in a sentence.
-            if not words or (module != "android_bench" and not _has_flags(module)):
+            if words in ([], ["..."]) or (module != "android_bench" and not _has_flags(module)):
                 continue
             word = words[:1] if module == "android_bench" else []
             by_module.setdefault((module, *word), []).append(words[len(word) :])

@@ -48,7 +48,7 @@ def complaint(printed: str, folder: pathlib.Path) -> str | None:
         return "it made no mine_int8.tflite"
     if not re.search(r"^integer-only; ", printed, re.M):
         return "the file is not integer-only"
-    agreement = re.search(r"^mine_int8\.tflite +\d+ +([\d.]+)%", printed, re.M)
+    agreement = re.search(r"^output of .*\n.*\nmine_int8\.tflite +\d+ +([\d.]+)%", printed, re.M)
     shares = re.findall(r"^int8 +[\d.]+ [kM]B +[\d.]+% +([\d.]+)%", printed, re.M)
     if not agreement or not shares:
         return "it printed no agreement"
