@@ -21,7 +21,7 @@ MIN_AGREEMENT = 0.9
 
 
 def execute(folder: pathlib.Path) -> str:
-    """What the notebook prints in a folder; its progress goes to stderr.
+    """What the notebook prints to stdout in a folder; how long cells take goes to stderr.
 
     Raises:
         nbclient.exceptions.CellExecutionError: If a cell fails.
@@ -37,9 +37,8 @@ def execute(folder: pathlib.Path) -> str:
             if cell.cell_type == "code":
                 line = cell.source.strip().splitlines()[-1]
                 print(f"{time.monotonic() - begun:6.1f} s  {line}", file=sys.stderr, flush=True)
-    return "".join(
-        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
-    )
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(output["text"] for output in outputs if output.get("name") == "stdout")
 
 
 def complaint(printed: str, folder: pathlib.Path) -> str | None:
