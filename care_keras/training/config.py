@@ -8,6 +8,7 @@ from care_keras.console.flag_values import parse_channels, parse_counts
 from care_keras.console.options import option, to_flags
 from care_keras.console.own_modules import import_option
 from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
+from care_keras.training.images.engine import INPUT_PIPELINES
 from care_keras.training.images.joint import DenseAugmentation
 
 # Tasks, each with the preset that it has where none is named.
@@ -192,6 +193,12 @@ class TrainingConfig(DenseAugmentation):
     )
     cache_megabytes: int = option(
         "Decoded images are kept in memory if all fit in this.", 2048, low=0
+    )
+    input_pipeline: str = option(
+        "What reads and augments the images: tf.data; numpy, which needs no TensorFlow; auto: "
+        "tf.data where TensorFlow is installed. Each draws random numbers of its own.",
+        "auto",
+        choices=INPUT_PIPELINES,
     )
 
     def to_dict(self) -> dict:

@@ -20,6 +20,7 @@ from care_keras.quantization import layer_overrides
 from care_keras.training.config import TrainingConfig
 from care_keras.training.dense_task import DenseTask, Judged
 from care_keras.training.devices.distribution import Distribution
+from care_keras.training.images.choose_engine import choose_engine
 from care_keras.training.images.dense_pipeline import DensePipeline
 from care_keras.training.images.joint import mean_color
 from care_keras.training.recipe import model_config
@@ -160,6 +161,7 @@ class DenseTaskMaker(abc.ABC):
             shard_index=distribution.shard_index,
             shard_count=distribution.shard_count,
             cache_megabytes=config.cache_megabytes,
+            engine=choose_engine(config.input_pipeline),
         )
         return DenseTask(
             **self.trained(model, like, config, train_source),

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,6 +23,7 @@ from care_keras.models.presets import PRESETS
 from care_keras.quantization import layer_overrides
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution
+from care_keras.training.images.choose_engine import choose_engine
 from care_keras.training.images.evaluation import Evaluation
 from care_keras.training.images.input_pipeline import TrainingPipeline, reading_errors
 from care_keras.training.recipe import model_config
@@ -36,9 +37,6 @@ from care_keras.training.teaching.qat import (
 )
 from care_keras.training.teaching.weight_averages import EvaluateAverages, WeightAverages
 from care_keras.weights.cache import fetch
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 # Enough for the observers; more change nothing that training does not.
 CALIBRATION_IMAGES = 256
@@ -75,7 +73,7 @@ class Task:
         """The figure that says which model is the best; larger is better."""
         return "accuracy"
 
-    def validation(self) -> "tf.data.Dataset | None":
+    def validation(self) -> Any:
         """What `fit` evaluates after an epoch, if it does."""
         return self.evaluation.dataset()
 
@@ -220,7 +218,7 @@ def float_task(
     if config.start_from:
         _start_from(config, model)
     training = training_pipeline(config, train_source, model.preprocessing, distribution)
-    evaluation = Evaluation(eval_source, model.preprocessing, distribution)
+    evaluation = Evaluation(eval_source, model.preprocessing, distribution, engine=training.engine)
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=config.label_smoothing
     )
@@ -260,7 +258,7 @@ def quantized_task(
     alpha = config.distillation if quantized.teacher is not None else 0.0
     teacher = Teacher(quantized.teacher).logits if alpha else None
     training = training_pipeline(config, train_source, model.preprocessing, distribution, teacher)
-    evaluation = Evaluation(eval_source, model.preprocessing, distribution)
+    evaluation = Evaluation(eval_source, model.preprocessing, distribution, engine=training.engine)
     return Task(
         student,
         training,
@@ -329,6 +327,7 @@ def training_pipeline(
         shard_count=distribution.shard_count,
         cache_megabytes=config.cache_megabytes,
         teacher=teacher,
+        engine=choose_engine(config.input_pipeline),
     )
 
 

@@ -66,6 +66,11 @@ def _train(config, distribution):
     sources = maker.open_sources(config)
     asked, config = config, fitted(config, sources[0])
     distribution.check_batch_size(config.batch_size)
+    if config.input_pipeline == "numpy" and distribution.name in ("mirrored", "multi_worker"):
+        raise UserError(
+            f"--distribute={distribution.name} divides what tf.data makes: leave "
+            "--input_pipeline=numpy out"
+        )
     check_model_files(config)
     folder = RunFolder(config.run_dir, distribution.is_chief)
     folder.prepare(asked.to_dict())

@@ -79,7 +79,7 @@ class Distribution:
         """What `fit` and `evaluate` take.
 
         Args:
-            dataset: `tf.data.Dataset` of this process's rows of each batch.
+            dataset: This process's rows of each batch, as `tf.data.Dataset` or PyDataset.
             steps: Number of batches.
             rows: Rows of each, of this process.
         """

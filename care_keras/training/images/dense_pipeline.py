@@ -11,11 +11,8 @@ from care_keras.data.record import Preprocessing
 from care_keras.data.segmentation import SegmentationSource
 from care_keras.training.images.augmenter import color_layers, transformed
 from care_keras.training.images.dense_augmentation import DenseAugmentation
-from care_keras.training.images.grouped_pipeline import (
-    MEGABYTE,
-    GroupedPipeline,
-    tensorflow_for_data,
-)
+from care_keras.training.images.engine import Engine
+from care_keras.training.images.grouped_pipeline import MEGABYTE, GroupedPipeline
 from care_keras.training.images.image_reader import ImageReader
 from care_keras.training.images.joint import (
     Placement,
@@ -45,6 +42,7 @@ class DensePipeline(GroupedPipeline):
         shard_count: Number of equal shares.
         cache_megabytes: Decoded images are kept in memory if all fit in this.
             Those larger than the largest scale needs are kept at that size.
+        engine: What the batches are computed with; see `GroupedPipeline`.
 
     Raises:
         ValueError: If there are fewer images than one batch holds, or a batch
@@ -67,9 +65,10 @@ class DensePipeline(GroupedPipeline):
         shard_index: int = 0,
         shard_count: int = 1,
         cache_megabytes: int = 2048,
+        engine: Engine | None = None,
     ):
         super().__init__(
-            source, preprocessing, batch_size, augmentation, seed, shard_index, shard_count
+            source, preprocessing, batch_size, augmentation, seed, shard_index, shard_count, engine
         )
         self._fill = mean_color(preprocessing) if fill is None else fill
         self._cache_bytes = cache_megabytes * MEGABYTE
@@ -101,10 +100,9 @@ class DensePipeline(GroupedPipeline):
         return np.stack(images), np.stack(targets)
 
     def _made(self, pixels, targets, seeds):
-        tf = tensorflow_for_data()
-        images = tf.cast(pixels, tf.float32)
+        images = self.engine.floats(pixels)
         for layer in self._layers:
-            images = transformed(layer, images, seeds)
+            images = transformed(self.engine, layer, images, seeds)
         scale, offset = normalization(self.preprocessing)
         return images * scale + offset, targets
 

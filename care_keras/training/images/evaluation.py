@@ -1,19 +1,15 @@
 """The images a run is evaluated on, each once, however many devices there are."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-import keras
 import numpy as np
 
 from care_keras.console.cli import UserError
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
 from care_keras.training.devices.distribution import Distribution
-from care_keras.training.images.grouped_pipeline import tensorflow_for_data
+from care_keras.training.images.engine import Engine
 from care_keras.training.images.input_pipeline import EvaluationPipeline
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 
 class Evaluation:
@@ -28,6 +24,7 @@ class Evaluation:
         preprocessing: The model's record.
         distribution: The devices.
         batch_size: Images per step, of all devices together.
+        engine: What the batches are made by; see `EvaluationPipeline`.
 
     Attributes:
         name: What the images are.
@@ -41,6 +38,7 @@ class Evaluation:
         preprocessing: Preprocessing,
         distribution: Distribution,
         batch_size: int = 250,
+        engine: Engine | None = None,
     ):
         count = distribution.shard_count
         if len(source) < count:
@@ -53,38 +51,14 @@ class Evaluation:
         local = distribution.local_replicas
         self._rows = max(batch_size // distribution.replicas, 1) * local
         self._steps = -(-self.images // (self._rows * count))
-        self.pipeline = EvaluationPipeline(source, preprocessing, self._rows)
+        self.pipeline = EvaluationPipeline(source, preprocessing, self._rows, engine=engine)
 
-    def dataset(self) -> "tf.data.Dataset":
-        """`tf.data.Dataset` of `(images, targets)`, and of weights if there are several devices."""
+    def dataset(self) -> Any:
+        """Batches of `(images, targets)`, and of weights if there are several devices."""
         dataset = self.pipeline.dataset()
         if self._distribution.replicas > 1:
-            dataset = self._filled_up(dataset)
-        return self._distribution.dataset(dataset, self._steps, self._rows)
-
-    def _filled_up(self, dataset):
-        tf = tensorflow_for_data()
-        rows = self._rows
-        all_rows = self._steps * rows * self._distribution.shard_count
-        weight = np.float32(all_rows / self.images)
-
-        def fill(images, targets):
-            count = tf.shape(images)[0]
-            weights = tf.where(tf.range(rows) < count, weight, 0.0)
-            return _lengthened(tf, images, rows), _lengthened(tf, targets, rows), weights
-
-        missing = self._steps - self.pipeline.steps
-        dataset = dataset.map(fill)
-        if missing:
-            nothing = keras.tree.map_structure(
-                lambda spec: tf.zeros(spec.shape, spec.dtype), dataset.element_spec
+            all_rows = self._steps * self._rows * self._distribution.shard_count
+            dataset = self.pipeline.engine.filled_up(
+                dataset, self._rows, self._steps, all_rows / self.images
             )
-            dataset = dataset.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(missing))
-        return dataset.apply(tf.data.experimental.assert_cardinality(self._steps))
-
-
-def _lengthened(tf, values, rows):
-    padding = [[0, rows - tf.shape(values)[0]]] + [[0, 0]] * (len(values.shape) - 1)
-    values = tf.pad(values, padding)
-    values.set_shape((rows, *values.shape[1:]))
-    return values
+        return self._distribution.dataset(dataset, self._steps, self._rows)

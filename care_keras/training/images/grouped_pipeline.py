@@ -1,22 +1,17 @@
-"""Batches that depend on seed, epoch and step alone, made in groups of images on tf.data."""
+"""Batches that depend on seed, epoch and step alone, made in groups of images."""
 
 import abc
-import contextlib
 import functools
-from collections.abc import Sequence
-from types import ModuleType
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import keras
 import numpy as np
 
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
 from care_keras.training.images.augmentation import Augmentation
-from care_keras.training.images.augmenter import GroupSeeds, random_key
-
-if TYPE_CHECKING:
-    import tensorflow as tf
+from care_keras.training.images.choose_engine import choose_engine
+from care_keras.training.images.engine import Engine, GroupedEpoch, random_key
 
 MEGABYTE = 2**20
 
@@ -33,7 +28,7 @@ class GroupedPipeline(abc.ABC):
 
     Subclasses say how a group is read (`_read`), what of it comes of chance in
     NumPy and Pillow (`_cut`), of what types and shapes that is (`_specs`), and what
-    is done with it in TensorFlow (`_made`).
+    is done with it by the engine (`_made`).
 
     Args:
         source: The images.
@@ -43,6 +38,8 @@ class GroupedPipeline(abc.ABC):
         seed: Seed of order and augmentation.
         shard_index: Which share of each batch this process takes.
         shard_count: Number of equal shares.
+        engine: What the batches are computed with; tf.data by default, where
+            TensorFlow is installed. Its random numbers are its own.
 
     Attributes:
         steps_per_epoch: Batches of an epoch.
@@ -55,6 +52,8 @@ class GroupedPipeline(abc.ABC):
 
     # Images that are augmented together, in one task of one thread.
     group = 32
+    # What gives logits that stand behind a batch's targets.
+    teacher: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __init__(
         self,
@@ -65,6 +64,7 @@ class GroupedPipeline(abc.ABC):
         seed: int = 0,
         shard_index: int = 0,
         shard_count: int = 1,
+        engine: Engine | None = None,
     ):
         if len(source) < batch_size:
             raise ValueError(
@@ -84,13 +84,14 @@ class GroupedPipeline(abc.ABC):
         self.shard_index = shard_index
         self.shard_count = shard_count
         self.steps_per_epoch = len(source) // batch_size
+        self.engine = engine or choose_engine()
         self.error = None
 
     def size(self, epoch: int) -> tuple[int, int]:
         """Height and width of the images of an epoch."""
         return self.preprocessing.height, self.preprocessing.width
 
-    def epoch(self, index: int, first_step: int = 0) -> "tf.data.Dataset":
+    def epoch(self, index: int, first_step: int = 0) -> Any:
         """The batches of an epoch, from a step on.
 
         Args:
@@ -98,33 +99,24 @@ class GroupedPipeline(abc.ABC):
             first_step: Steps to leave out.
 
         Returns:
-            `tf.data.Dataset` of `(images, targets)`: float32 inputs of the model
-            `(batch, height, width, channels)` and what they are to give. Of a
-            divided batch it has this process's rows.
+            What `fit` takes, `tf.data.Dataset` or `Batches`, of `(images, targets)`:
+            float32 inputs of the model `(batch, height, width, channels)` and what
+            they are to give. Of a divided batch it has this process's rows.
         """
-        tf = tensorflow_for_data()
         order = np.random.default_rng((self.seed, index)).permutation(len(self.source))
         size = self.size(index)
-        specs = [*self._specs(size), ((2,), np.int32)]
 
         def load(start, end):
             return self._load(index, order[start:end], int(start), size)
 
-        def read(start, end, first, last):
-            types = [dtype for _, dtype in specs]
-            arrays = tf.numpy_function(load, [start, end], types, stateful=False)
-            for array, (shape, _) in zip(arrays, specs, strict=True):
-                array.set_shape(shape)
-            images, targets = self._augment(*arrays)
-            return images[first:last], targets[first:last]
-
-        rows = self.batch_size // self.shard_count
-        dataset = tf.data.Dataset.from_tensor_slices(self._groups(first_step))
-        dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        dataset = self._batched(dataset.rebatch(rows, drop_remainder=True))
-        steps = max(self.steps_per_epoch - first_step, 0)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        return dataset.prefetch(tf.data.AUTOTUNE).with_options(data_options())
+        made_of = GroupedEpoch(
+            groups=self._groups(first_step),
+            load=load,
+            specs=[*self._specs(size), ((2,), np.int32)],
+            rows=self.batch_size // self.shard_count,
+            steps=max(self.steps_per_epoch - first_step, 0),
+        )
+        return self.engine.epoch(made_of, self._augment, self.teacher)
 
     @abc.abstractmethod
     def _specs(self, size) -> Sequence[tuple[tuple, np.dtype]]:
@@ -140,11 +132,7 @@ class GroupedPipeline(abc.ABC):
 
     @abc.abstractmethod
     def _made(self, *arrays_and_seeds) -> tuple:
-        """`(images, targets)` of tensors of those arrays, and the group's `GroupSeeds`."""
-
-    def _batched(self, dataset):
-        """What is done with whole batches."""
-        return dataset
+        """`(images, targets)` of those arrays, as the engine has them, and the group's seeds."""
 
     def _groups(self, first_step):
         """int64 columns `(start, end, first, last)`.
@@ -166,47 +154,17 @@ class GroupedPipeline(abc.ABC):
         return tuple(table.T)
 
     def _load(self, epoch, chosen, start, size):
-        """One group's arrays, and the key of what is random about it in TensorFlow."""
+        """One group's arrays, and the key of what is random about it in the engine."""
         rng = np.random.default_rng((self.seed, epoch, start + 1))
         key = random_key(rng)
         try:
             read = [self._read(int(index)) for index in chosen]
         except ValueError as error:
-            # TensorFlow makes an error of its own of it, many lines long.
+            # tf.data makes an error of its own of it, many lines long.
             self.error = error
             raise
         return (*self._cut(read, chosen, rng, size), key)
 
     @functools.cached_property
     def _augment(self):
-        tf = tensorflow_for_data()
-
-        # Traced once, not once for each epoch.
-        @tf.function(autograph=False)
-        def augment(*arrays_and_key):
-            *arrays, key = arrays_and_key
-            return self._made(*arrays, GroupSeeds(key))
-
-        return augment
-
-
-def tensorflow_for_data() -> ModuleType:
-    """TensorFlow, kept away from the memory of GPUs that another backend trains on."""
-    import tensorflow as tf
-
-    if keras.backend.backend() != "tensorflow":
-        # Too late if something used TensorFlow on a GPU before: then it has the memory already.
-        with contextlib.suppress(RuntimeError):
-            tf.config.set_visible_devices([], "GPU")
-    return tf
-
-
-def data_options() -> "tf.data.Options":
-    """Options of every data set: work is divided among tasks, not inside operations."""
-    tf = tensorflow_for_data()
-    options = tf.data.Options()
-    # Also keeps sums in one order, however many cores there are.
-    options.threading.max_intra_op_parallelism = 1
-    # Each process reads its own rows: what is divided must not be divided again.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return options
+        return self.engine.compiled(self._made)

@@ -1,8 +1,8 @@
-"""The batches of classifiers on tf.data: those to train with, and those to evaluate on."""
+"""The batches of classifiers: those to train with, and those to evaluate on."""
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -12,20 +12,11 @@ from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source
 from care_keras.training.images.augmentation import Augmentation
 from care_keras.training.images.augmenter import Augmenter
+from care_keras.training.images.choose_engine import choose_engine
 from care_keras.training.images.crops import padded_crops, random_resized_crop
-from care_keras.training.images.grouped_pipeline import (
-    MEGABYTE,
-    GroupedPipeline,
-    data_options,
-    tensorflow_for_data,
-)
+from care_keras.training.images.engine import Engine
+from care_keras.training.images.grouped_pipeline import MEGABYTE, GroupedPipeline
 from care_keras.training.images.image_reader import ImageReader
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-# Images that are read by one task.
-_GROUP = 32
 
 
 class TrainingPipeline(GroupedPipeline):
@@ -46,6 +37,7 @@ class TrainingPipeline(GroupedPipeline):
         cache_megabytes: Decoded images are kept in memory if all fit in this.
         teacher: `teacher(images)` gives logits `(batch, classes)` of a batch as
             NumPy arrays; targets are then `[labels | logits]`, twice as wide.
+        engine: What the batches are computed with; see `GroupedPipeline`.
 
     Raises:
         ValueError: If there are fewer images than one batch holds, or a batch
@@ -65,9 +57,10 @@ class TrainingPipeline(GroupedPipeline):
         shard_count: int = 1,
         cache_megabytes: int = 2048,
         teacher: Callable[[np.ndarray], np.ndarray] | None = None,
+        engine: Engine | None = None,
     ):
         super().__init__(
-            source, preprocessing, batch_size, augmentation, seed, shard_index, shard_count
+            source, preprocessing, batch_size, augmentation, seed, shard_index, shard_count, engine
         )
         self.low_resolution = low_resolution
         self.low_resolution_epochs = low_resolution_epochs
@@ -77,7 +70,7 @@ class TrainingPipeline(GroupedPipeline):
         # Random resized crops are cut out of the whole photo.
         prepare = self._whole if augmentation.crop == "resized" else self._resize_and_crop
         self._reader = ImageReader(source, prepare, cache_megabytes * MEGABYTE)
-        self._augmenter = Augmenter(augmentation, preprocessing, self.classes)
+        self._augmenter = Augmenter(augmentation, preprocessing, self.classes, self.engine)
 
     def size(self, epoch: int) -> tuple[int, int]:
         """Height and width of the images of an epoch."""
@@ -106,15 +99,6 @@ class TrainingPipeline(GroupedPipeline):
     def _made(self, pixels, labels, seeds):
         return self._augmenter(pixels, labels, seeds)
 
-    def _batched(self, dataset):
-        return dataset if self.teacher is None else dataset.map(self._taught)
-
-    def _taught(self, images, targets):
-        tf = tensorflow_for_data()
-        logits = tf.numpy_function(self.teacher, [images], tf.float32)
-        logits.set_shape(targets.shape)
-        return images, tf.concat([targets, logits], axis=1)
-
     def _whole(self, image):
         return in_channels(image, self.preprocessing.channels)
 
@@ -130,6 +114,7 @@ class EvaluationPipeline:
         preprocessing: The model's record.
         batch_size: Images per batch; the last may hold fewer.
         cache_megabytes: Decoded images are kept in memory if all fit in this.
+        engine: What the batches are made by; tf.data by default, where TensorFlow is installed.
     """
 
     def __init__(
@@ -138,12 +123,14 @@ class EvaluationPipeline:
         preprocessing: Preprocessing,
         batch_size: int = 250,
         cache_megabytes: int = 2048,
+        engine: Engine | None = None,
     ):
         self.source = source
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.classes = len(source.class_names)
         self.steps = -(-len(source) // batch_size)
+        self.engine = engine or choose_engine()
         self.error = None
         self._labels = np.asarray(source.labels, np.int32)
         self._reader = ImageReader(source, self._prepare, cache_megabytes * MEGABYTE)
@@ -151,26 +138,16 @@ class EvaluationPipeline:
     def _prepare(self, image):
         return resize_and_crop(image, self.preprocessing)
 
-    def dataset(self) -> "tf.data.Dataset":
-        """`tf.data.Dataset` of float32 inputs and float32 one-hot labels `(batch, classes)`."""
-        tf = tensorflow_for_data()
+    def dataset(self) -> Any:
+        """What `evaluate` takes: float32 inputs and float32 one-hot labels `(batch, classes)`."""
         record = self.preprocessing
-
-        def read(start, end):
-            images, labels = tf.numpy_function(
-                self._load, [start, end], [tf.float32, tf.int32], stateful=False
-            )
-            images.set_shape((None, record.height, record.width, record.channels))
-            labels.set_shape((None,))
-            return images, tf.one_hot(labels, self.classes)
-
-        starts = np.arange(0, len(self.source), _GROUP)
-        ends = np.minimum(starts + _GROUP, len(self.source))
-        dataset = tf.data.Dataset.from_tensor_slices((starts, ends))
-        dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        dataset = dataset.rebatch(self.batch_size)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps))
-        return dataset.prefetch(tf.data.AUTOTUNE).with_options(data_options())
+        return self.engine.evaluation(
+            self._load,
+            (record.height, record.width, record.channels),
+            self.classes,
+            len(self.source),
+            self.batch_size,
+        )
 
     def _load(self, start, end):
         try:
@@ -186,7 +163,7 @@ def reading_errors(*pipelines: GroupedPipeline | EvaluationPipeline) -> Iterator
     """Makes an image that a pipeline could not read the one line that names it.
 
     Raises:
-        UserError: Instead of TensorFlow's error about such an image.
+        UserError: Instead of the engine's error about such an image.
     """
     try:
         yield

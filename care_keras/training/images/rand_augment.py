@@ -5,6 +5,9 @@ import math
 import keras
 import numpy as np
 
+from care_keras.training.images.choose_engine import choose_engine
+from care_keras.training.images.engine import Engine
+
 # Strengths at magnitude 10, each in the unit of its operation.
 _ROTATION_DEGREES = 30.0
 _SHEAR = 0.3
@@ -42,7 +45,7 @@ class RandAugment(keras.layers.RandAugment):
     What differs from that code, which computes in Pillow: geometry is always
     bilinear, and values are not rounded between operations.
 
-    It runs on TensorFlow inside tf.data, under every backend.
+    It runs on its engine, under every backend.
 
     Args:
         magnitude: Mean magnitude, from 0 to 10.
@@ -50,6 +53,7 @@ class RandAugment(keras.layers.RandAugment):
         num_ops: Operations per image.
         probability: That one of them is applied at all.
         fill: RGB value, from 0 to 255, outside of a moved image.
+        engine: What it is computed with; tf.data by default, where TensorFlow is installed.
 
     Reference: arXiv 1909.13719; the strengths are those of timm.
     """
@@ -61,6 +65,7 @@ class RandAugment(keras.layers.RandAugment):
         num_ops: int = 2,
         probability: float = 0.5,
         fill: tuple[float, float, float] = (128.0, 128.0, 128.0),
+        engine: Engine | None = None,
         **kwargs,
     ):
         super().__init__(num_ops=num_ops, **kwargs)
@@ -68,6 +73,7 @@ class RandAugment(keras.layers.RandAugment):
         self.magnitude_std = magnitude_std
         self.probability = probability
         self.fill = tuple(fill)
+        self.engine = engine or choose_engine()
 
     def get_random_transformation(self, data, training=True, seed=None) -> dict | None:
         """Draws `operations`, and `strengths` from 0 to 1 with `signs`, `(num_ops, images)` each.
@@ -95,7 +101,7 @@ class RandAugment(keras.layers.RandAugment):
             self.random_color_degeneration,
             self.random_sharpness,
         ):
-            layer.backend.set_backend("tensorflow")
+            self.engine.adopt(layer)
         for i in range(self.num_ops):
             draws = (transformation[key][i] for key in ("operations", "strengths", "signs"))
             images = self._apply(images, *draws)
@@ -103,35 +109,25 @@ class RandAugment(keras.layers.RandAugment):
 
     def _apply(self, images, operations, strengths, signs):
         """One operation for each image: the images of each operation are computed together."""
-        import tensorflow as tf
-
         geometric = operations < len(_GEOMETRIC)
         branches = [(self._move, geometric & (operations >= 0))]
         for index, name in list(enumerate(OPERATIONS))[len(_GEOMETRIC) :]:
             branches.append((getattr(self, f"_{name}"), operations == index))
-        # All images as they are come first: what was computed overwrites its rows.
-        places, results = [tf.range(tf.shape(images)[0])], [images]
-        for function, chosen in branches:
-            rows = tf.cast(tf.where(chosen)[:, 0], tf.int32)
-            arguments = (images, operations, strengths, signs)
-            results.append(function(*(tf.gather(argument, rows) for argument in arguments)))
-            places.append(rows)
-        return tf.ensure_shape(tf.dynamic_stitch(places, results), images.shape)
+        return self.engine.by_rows(images, branches, (images, operations, strengths, signs))
 
     def _move(self, images, operations, strengths, signs):
         """Rotation, shear and translation: one affine map for each image."""
-        import tensorflow as tf
-
+        numpy = self.backend.numpy
         height, width = images.shape[1:3]
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
 
         def only(name, maximum):
-            chosen = tf.cast(operations == OPERATIONS.index(name), tf.float32)
+            chosen = self.backend.cast(operations == OPERATIONS.index(name), "float32")
             return chosen * strengths * signs * maximum
 
         angle = only("rotate", math.radians(_ROTATION_DEGREES))
-        sine, cosine = tf.sin(angle), tf.cos(angle)
-        zero = tf.zeros_like(sine)
+        sine, cosine = numpy.sin(angle), numpy.cos(angle)
+        zero = numpy.zeros_like(sine)
         # Output (x, y) is taken from input (a x + b y + c, d x + e y + f).
         matrices = [
             cosine,
@@ -147,7 +143,7 @@ class RandAugment(keras.layers.RandAugment):
         ]  # fmt: skip
         fill = np.asarray(self.fill, np.float32)
         moved = self.backend.image.affine_transform(
-            images - fill, tf.stack(matrices, axis=1), "bilinear", fill_mode="constant"
+            images - fill, numpy.stack(matrices, axis=1), "bilinear", fill_mode="constant"
         )
         return moved + fill
 
@@ -156,52 +152,49 @@ class RandAugment(keras.layers.RandAugment):
 
     def _equalize(self, images, *_):
         """Each channel of each image through the table that makes its histogram flat."""
-        import tensorflow as tf
-
         # Keras's layer takes the histogram of the whole batch.
-        count = tf.shape(images)[0]
-        values = tf.cast(tf.round(images), tf.int32)
-        tables = tf.reshape(tf.range(count * 3), (count, 1, 1, 3)) * 256
-        places = tf.reshape(values + tables, [-1])
-        size = count * 3 * 256
-        counts = tf.math.bincount(places, minlength=size, maxlength=size)
-        counts = tf.reshape(counts, (-1, 256))
+        numpy, cast = self.backend.numpy, self.backend.cast
+        count = self.backend.core.shape(images)[0]
+        values = cast(numpy.round(images), "int32")
+        tables = numpy.reshape(numpy.arange(count * 3, dtype="int32"), (count, 1, 1, 3)) * 256
+        places = numpy.reshape(values + tables, (-1,))
+        counts = self.engine.histograms(places, count * 3)
         # As Pillow: the brightest value that occurs is left out of the step.
-        last = 255 - tf.argmax(tf.reverse(counts, [1]) > 0, axis=1, output_type=tf.int32)
-        step = (tf.reduce_sum(counts, 1) - tf.gather(counts, last, batch_dims=1)) // 255
-        step = step[:, None]
-        table = (step // 2 + tf.cumsum(counts, axis=1, exclusive=True)) // tf.maximum(step, 1)
-        table = tf.where(step > 0, tf.minimum(table, 255), tf.range(256))
-        equalized = tf.gather(tf.reshape(table, [-1]), places)
-        return tf.cast(tf.reshape(equalized, tf.shape(images)), tf.float32)
+        last = 255 - cast(numpy.argmax(numpy.flip(counts, axis=1) > 0, axis=1), "int32")
+        of_last = numpy.take(numpy.reshape(counts, (-1,)), numpy.arange(count * 3) * 256 + last)
+        step = ((numpy.sum(counts, axis=1) - of_last) // 255)[:, None]
+        below = numpy.cumsum(counts, axis=1) - counts
+        table = (step // 2 + below) // numpy.maximum(step, 1)
+        table = numpy.where(
+            step > 0, numpy.minimum(table, 255), numpy.arange(256, dtype="int32")[None]
+        )
+        equalized = numpy.take(numpy.reshape(table, (-1,)), places)
+        return cast(numpy.reshape(equalized, self.backend.core.shape(images)), "float32")
 
     def _invert(self, images, *_):
         return 255.0 - images
 
     def _posterize(self, images, _, strengths, __):
-        import tensorflow as tf
-
-        kept = _POSTERIZED_BITS - tf.cast(strengths * _POSTERIZED_BITS, tf.int32)
+        numpy, cast = self.backend.numpy, self.backend.cast
+        kept = _POSTERIZED_BITS - cast(strengths * _POSTERIZED_BITS, "int32")
         # Of 8 bits; a shift by all of them is not defined.
-        shift = tf.cast(tf.minimum(8 - kept, 7), tf.uint8)
+        shift = cast(numpy.minimum(8 - kept, 7), "uint8")
         posterized = self.random_posterization.transform_images(images, {"shift_factor": shift})
-        return tf.where(kept[:, None, None, None] > 0, posterized, 0.0)
+        return numpy.where(kept[:, None, None, None] > 0, posterized, 0.0)
 
     def _solarize(self, images, _, strengths, __):
-        import tensorflow as tf
-
-        thresholds = 256.0 - tf.floor(strengths * 256.0)[:, None, None, None]
-        transformation = {"additions": tf.zeros_like(thresholds), "thresholds": thresholds}
+        numpy = self.backend.numpy
+        thresholds = 256.0 - numpy.floor(strengths * 256.0)[:, None, None, None]
+        transformation = {"additions": numpy.zeros_like(thresholds), "thresholds": thresholds}
         return self.solarization.transform_images(images, transformation)
 
     def _solarize_add(self, images, _, strengths, __):
-        import tensorflow as tf
-
-        addition = tf.floor(strengths * _SOLARIZE_ADDITION)[:, None, None, None]
-        return tf.where(images < 128.0, tf.minimum(images + addition, 255.0), images)
+        numpy = self.backend.numpy
+        addition = numpy.floor(strengths * _SOLARIZE_ADDITION)[:, None, None, None]
+        return numpy.where(images < 128.0, numpy.minimum(images + addition, 255.0), images)
 
     def _color(self, images, _, strengths, signs):
-        degeneration = 1.0 - _enhancement(strengths, signs)
+        degeneration = 1.0 - self._enhancement(strengths, signs)
         transformation = {"factor": degeneration[:, None, None, None]}
         return self.random_color_degeneration.transform_images(images, transformation)
 
@@ -210,22 +203,19 @@ class RandAugment(keras.layers.RandAugment):
         numpy = self.backend.numpy
         luminance = self.backend.image.rgb_to_grayscale(images)
         mean = numpy.mean(luminance, axis=(1, 2), keepdims=True)
-        factor = _enhancement(strengths, signs)[:, None, None, None]
+        factor = self._enhancement(strengths, signs)[:, None, None, None]
         return numpy.clip(mean + factor * (images - mean), 0.0, 255.0)
 
     def _brightness(self, images, _, strengths, signs):
         # Keras's layer adds instead.
-        factor = _enhancement(strengths, signs)[:, None, None, None]
+        factor = self._enhancement(strengths, signs)[:, None, None, None]
         return self.backend.numpy.clip(images * factor, 0.0, 255.0)
 
     def _sharpness(self, images, _, strengths, signs):
         # Keras's layer doubles the factor.
-        transformation = {"factor": _enhancement(strengths, signs) / 2.0}
+        transformation = {"factor": self._enhancement(strengths, signs) / 2.0}
         return self.random_sharpness.transform_images(images, transformation)
 
-
-def _enhancement(strengths, signs):
-    """Pillow's enhancement factor: 1 leaves an image as it is."""
-    import tensorflow as tf
-
-    return tf.maximum(1.0 + signs * strengths * _ENHANCEMENT, 0.1)
+    def _enhancement(self, strengths, signs):
+        """Pillow's enhancement factor: 1 leaves an image as it is."""
+        return self.backend.numpy.maximum(1.0 + signs * strengths * _ENHANCEMENT, 0.1)

@@ -23,6 +23,7 @@ FREE_SETTINGS = frozenset(
         "num_processes",
         "process_id",
         "cache_megabytes",
+        "input_pipeline",
         "import",
     }
 )

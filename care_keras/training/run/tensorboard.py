@@ -1,5 +1,6 @@
 """The log for TensorBoard."""
 
+import importlib.util
 import os
 from collections.abc import Callable
 
@@ -22,5 +23,8 @@ def tensorboard_callbacks(
         require("tensorboard", "report")
     except MissingDependencyError as error:
         say(f"no log for TensorBoard: {error}")
+        return []
+    if importlib.util.find_spec("tensorflow") is None:
+        say("no log for TensorBoard: TensorFlow writes it and is not installed")
         return []
     return [keras.callbacks.TensorBoard(os.fspath(folder), write_graph=False)]

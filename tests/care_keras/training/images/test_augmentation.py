@@ -9,7 +9,8 @@ from care_keras.data.record import IMAGENET_MEAN, IMAGENET_STD
 from care_keras.data.sources import open_source
 from care_keras.models import Preprocessing
 from care_keras.training.images.augmentation import Augmentation
-from care_keras.training.images.augmenter import Augmenter, GroupSeeds
+from care_keras.training.images.augmenter import Augmenter
+from care_keras.training.images.tf_data import GroupSeeds
 
 RECORD = Preprocessing(height=32, width=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
 CLASSES = 64

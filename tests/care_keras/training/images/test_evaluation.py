@@ -8,8 +8,11 @@ from care_keras.models import Preprocessing
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.evaluation import Evaluation
 from tests.care_keras.helpers import COMPILE
+from tests.care_keras.training.images.batches import arrays_of
 
 PREPROCESSING = Preprocessing(height=12, width=10, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 
 class Several(Distribution):
@@ -29,8 +32,7 @@ def parts_of(source, processes, devices, batch_size):
             source, PREPROCESSING, Several(index, processes, devices), batch_size
         )
         dataset = evaluation.dataset()
-        batches = list(dataset.as_numpy_iterator())
-        assert int(dataset.cardinality()) == len(batches)
+        batches = arrays_of(dataset)
         assert evaluation.images == len(source)
         parts.append(batches)
     return parts
@@ -46,8 +48,8 @@ def whole(source):
     images, targets = [], []
     for batch in Evaluation(source, PREPROCESSING, Distribution(), 8).dataset():
         assert len(batch) == 2
-        images.append(batch[0].numpy())
-        targets.append(batch[1].numpy())
+        images.append(np.asarray(batch[0]))
+        targets.append(np.asarray(batch[1]))
     assert [len(batch) for batch in images] == [8, 8, 7]
     return np.concatenate(images), np.concatenate(targets)
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
 from care_keras.data.sources import open_source
-from care_keras.training.images.augmenter import GroupSeeds
 from care_keras.training.images.rand_augment import OPERATIONS, RandAugment
+from care_keras.training.images.tf_data import GroupSeeds
 
 FILL = (120.0, 110.0, 100.0)
 
