@@ -1,8 +1,9 @@
-"""TensorFlow's start-up messages, kept out of what a command prints.
+"""What happens when a command first imports Keras, or TensorFlow.
 
-Its C++ part writes them to the file descriptor before its log is set up, where
-no setting reaches them (tensorflow/tensorflow issue 100442): half a dozen lines
-about CUDA and oneDNN before a command's own.
+Keras gets a backend that is installed. TensorFlow's start-up messages are kept out of
+what a command prints: its C++ part writes them to the file descriptor before its log is
+set up, where no setting reaches them (tensorflow/tensorflow issue 100442): half a dozen
+lines about CUDA and oneDNN before a command's own.
 """
 
 import contextlib
@@ -31,7 +32,8 @@ def quiet_commands() -> None:
 
     Called before anything imports Keras; it imports nothing itself, and changes
     nothing for those who use the package as a library. What else TensorFlow
-    writes to stderr while it is imported comes out after the import.
+    writes to stderr while it is imported comes out after the import. A backend
+    that is not installed is replaced when Keras is imported.
     """
     if is_command() and "tensorflow" not in sys.modules:
         os.environ[_MARK] = "1"
@@ -52,6 +54,11 @@ class _Finder(importlib.abc.MetaPathFinder):
     """Gives TensorFlow's own loader, made quiet, also to those who only ask whether it is there."""
 
     def find_spec(self, fullname, path=None, target=None):
+        if fullname == "keras":
+            # Not before: a command that fails at its flags has no use for a backend.
+            from care_keras.console.keras_backend import choose_backend
+
+            choose_backend()
         if fullname != "tensorflow":
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
