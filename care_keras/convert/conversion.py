@@ -126,7 +126,7 @@ def convert_model(
     deployed = deploy_form(model, preprocessing, precision)
     check_input_kind(deployed, precision, input_kind, converter)
     size = (preprocessing.height, preprocessing.width) if preprocessing else (None, None)
-    if precision != "int8" and (precision == "dynamic" or not is_compiled(deployed)):
+    if needs_tensorflow(deployed, precision):
         content = _by_tensorflow(deployed, preprocessing, precision, input_kind, batch)
         return ConvertedModel(content, preprocessing)
     if precision == "int8":
@@ -146,6 +146,19 @@ def convert_model(
     return ConvertedModel(
         emit_tflite(deployed, size, batch, input_kind, weights=precision), preprocessing
     )
+
+
+def needs_tensorflow(model: keras.Model, precision: str, converter: str = "care") -> bool:
+    """Whether TensorFlow's converter writes the file.
+
+    Args:
+        model: The deploy form; of int8 the one that `int8_form` gives.
+        precision: As of `convert_model`, and so is the other.
+        converter: Likewise.
+    """
+    if converter == "tensorflow" or precision == "dynamic":
+        return True
+    return precision != "int8" and not is_compiled(model)
 
 
 def check_input_kind(

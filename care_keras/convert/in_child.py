@@ -1,5 +1,6 @@
 """TensorFlow's converter in a process of its own: it may die, and takes gigabytes."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 
 from care_keras.console.launched import own_module
+from care_keras.console.optional import MissingDependencyError
 from care_keras.console.own_modules import imported_modules
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.data.record import Preprocessing
@@ -38,7 +40,9 @@ def convert_in_child(
 
     Raises:
         ValueError: If the converter refuses the model, or dies of it.
+        MissingDependencyError: If TensorFlow is not installed.
     """
+    require_tensorflow(model)
     images = None if calibration is None else list(calibration)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -71,6 +75,22 @@ def convert_in_child(
             )
         lines = done.stderr.strip().splitlines() or ["it gave no reason"]
         raise ValueError(lines[-1].removeprefix("error: "))
+
+
+def require_tensorflow(model: keras.Model) -> None:
+    """Raises MissingDependencyError, before minutes of work, where the converter is not installed.
+
+    Args:
+        model: What it is needed for.
+    """
+    if importlib.util.find_spec("tensorflow") is not None:
+        return
+    foreign = getattr(model, "foreign_operations", [])
+    of = f" for {describe_operations(foreign)}, which there are no primitives of" if foreign else ""
+    raise MissingDependencyError(
+        f"TensorFlow's converter is needed{of}, and TensorFlow is not installed: "
+        "pip install tensorflow"
+    )
 
 
 def _suspects(model):

@@ -7,7 +7,12 @@ import numpy as np
 
 from care_keras.console.optional import require
 from care_keras.console.progress import say
-from care_keras.convert.conversion import check_input_kind, deploy_form, int8_form
+from care_keras.convert.conversion import (
+    check_input_kind,
+    deploy_form,
+    int8_form,
+    needs_tensorflow,
+)
 from care_keras.convert.draw import DrawnExamples
 from care_keras.convert.examples import (
     Examples,
@@ -17,6 +22,7 @@ from care_keras.convert.examples import (
     pair_names,
 )
 from care_keras.convert.held_out import HeldOut, read_examples, read_images
+from care_keras.convert.in_child import require_tensorflow
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.task_metadata import NotAClassifierError, require_labels
 from care_keras.data.record import Preprocessing, image_places
@@ -72,6 +78,7 @@ def prepare(job: ConversionJob) -> PreparedJob:
 
     Raises:
         ValueError: If anything given cannot be used.
+        MissingDependencyError: If TensorFlow is needed and not installed.
     """
     say(f"loading {job.model}")
     model = load_any(job.model)
@@ -106,6 +113,8 @@ def prepare(job: ConversionJob) -> PreparedJob:
         if takes_pixels and len(specs) > 1 and not is_quantized(model):
             deployed.input_preprocessing = _input_records(deployed, specs)
     check_input_kind(deployed, job.precision, job.input_kind, job.converter)
+    if needs_tensorflow(deployed, job.precision, job.converter):
+        require_tensorflow(deployed)
     if is_image:
         calibration, held_out = read_images(job, model, preprocessing, warnings)
     else:

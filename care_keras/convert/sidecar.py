@@ -112,10 +112,18 @@ def describe(
         **({"task": _task(task, first["shape"][1:3], labels)} if task else {}),
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+            **{name: _version(name) for name in _PACKAGES},
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _version(package):
+    """`None` of what is not installed, as TensorFlow may be."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _task(task, image_size, labels):

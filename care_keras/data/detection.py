@@ -11,7 +11,7 @@ import numpy as np
 from care_keras.data.coco import find_json, read_annotations, warn_of_empty
 from care_keras.data.preprocessing import decode_image
 from care_keras.data.sources import BCCD_SAMPLE, Source
-from care_keras.data.tfds_examples import tfds_examples
+from care_keras.data.tfds_examples import import_tfds, tfds_examples
 from care_keras.data.upright import stored_form
 
 
@@ -149,8 +149,7 @@ def _open_tfds(spec, split):
 
 def _label_feature(name, features):
     """The classes of `objects`, which must be boxes as TFDS has them by default."""
-    import tensorflow_datasets as tfds
-
+    tfds = import_tfds()
     inner = getattr(features.get("objects"), "feature", None)
     of_object = dict(inner.items()) if isinstance(inner, tfds.features.FeaturesDict) else {}
     box, label = of_object.get("bbox"), of_object.get("label")

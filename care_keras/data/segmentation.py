@@ -14,7 +14,7 @@ from care_keras.console.progress import progress
 from care_keras.data.preprocessing import decode_image
 from care_keras.data.sources import IMAGE_SUFFIXES, Source
 from care_keras.data.splits import KNOWN, choose_split, no_such_split
-from care_keras.data.tfds_examples import tfds_examples
+from care_keras.data.tfds_examples import import_tfds, tfds_examples
 from care_keras.data.upright import stored_form
 
 # What no class is said of.
@@ -198,8 +198,7 @@ def _open_tfds(spec, split, first_class):
 
 def _maps(features):
     """Features that are images of one channel."""
-    import tensorflow_datasets as tfds
-
+    tfds = import_tfds()
     return [
         name
         for name, feature in sorted(features.items())

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from care_keras.data.preprocessing import decode_image
-from care_keras.data.tfds_examples import tfds_examples
+from care_keras.data.tfds_examples import import_tfds, tfds_examples
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
@@ -143,8 +143,7 @@ def _open_bundled(split: str) -> Source:
 
 
 def _open_tfds(spec: str, split: str) -> Source:
-    import tensorflow_datasets as tfds
-
+    tfds = import_tfds()
     name, features, examples = tfds_examples(spec, split)
     feature = features.get("label")
     images, labels, names = [], [], []

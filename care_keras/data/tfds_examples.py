@@ -1,11 +1,32 @@
 """Examples of a prepared TFDS data set, all of its images encoded and in memory."""
 
 import contextlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
+from types import ModuleType
+
+from care_keras.console.optional import MissingDependencyError
 
 # Of the machine's memory: how much encoded images of TFDS may take.
 _MEMORY_SHARE = 0.7
+
+
+def import_tfds() -> ModuleType:
+    """`tensorflow_datasets`.
+
+    Raises:
+        MissingDependencyError: If it, or TensorFlow, which it reads with, is not installed.
+    """
+    packages = ("tensorflow", "tensorflow_datasets")
+    if None in map(importlib.util.find_spec, packages):
+        raise MissingDependencyError(
+            "Data sets of TFDS need TensorFlow, which is not installed: "
+            "pip install tensorflow tensorflow-datasets, or give a folder"
+        )
+    import tensorflow_datasets as tfds
+
+    return tfds
 
 
 def tfds_examples(
@@ -26,8 +47,9 @@ def tfds_examples(
 
     Raises:
         ValueError: If there is no such data set, or it does not fit into memory.
+        MissingDependencyError: If TensorFlow is not installed.
     """
-    import tensorflow_datasets as tfds
+    tfds = import_tfds()
 
     name, _, named_split = spec.removeprefix("tfds:").partition(":")
     split = named_split or split
@@ -45,8 +67,7 @@ def tfds_examples(
 
 
 def _examples(builder, name, split, encoded) -> Iterator[dict]:
-    import tensorflow_datasets as tfds
-
+    tfds = import_tfds()
     with _tfds_errors(name, split):
         dataset = builder.as_dataset(split=split, decoders=encoded, shuffle_files=False)
         for place, example in enumerate(tfds.as_numpy(dataset)):
