@@ -16,7 +16,10 @@ from care_keras.training.images.dense_pipeline import (
     SegmentationPipeline,
 )
 from care_keras.training.images.input_pipeline import reading_errors
+from tests.care_keras.training.images.batches import arrays_of
 from tests.care_keras.training.images.made_objects import made_source
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 RECORD = Preprocessing(
     48, 64, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4), interpolation="bilinear", fit="stretch"
@@ -39,7 +42,7 @@ def source(dense_folder, kind):
 
 def batches(kind, source, batch_size=9, epoch=0, first_step=0, augmentation=WILD, **kwargs):
     pipeline = KINDS[kind](source, RECORD, batch_size, augmentation, **kwargs)
-    return list(pipeline.epoch(epoch, first_step).as_numpy_iterator())
+    return arrays_of(pipeline.epoch(epoch, first_step))
 
 
 def assert_same(actual, expected):

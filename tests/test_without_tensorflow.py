@@ -1,0 +1,145 @@
+"""What works where TensorFlow is not installed: training, conversion, evaluation."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import keras
+import pytest
+from PIL import Image
+
+from care_keras.data.sources import open_source
+
+ROOT = pathlib.Path(__file__).parents[1]
+ABSENT = pathlib.Path(__file__).parent / "without_tensorflow"
+
+
+@pytest.fixture(scope="module")
+def backend():
+    """The backend of these tests, or one that is installed."""
+    for name in (keras.backend.backend(), "torch", "jax"):
+        if name != "tensorflow" and importlib.util.find_spec(name):
+            return name
+    pytest.skip("Keras needs another backend here: pip install '.[torch]' or '.[jax]'")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder to work in, with some photos in class folders."""
+    folder = tmp_path_factory.mktemp("without_tensorflow")
+    for split, count in (("train", 48), ("test", 24)):
+        source = open_source("bundled", split).sample(count)
+        for index in range(count):
+            place = folder / "photos" / split / source.class_names[source.labels[index]]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(source[index]).save(place / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(backend, folder):
+    """Runs `python` with words in the folder; gives its output."""
+
+    def run(*words, code=0, **environment):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ABSENT), str(ROOT)]),
+            "KERAS_BACKEND": backend,
+            **environment,
+        }
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=folder,
+            env={name: value for name, value in environment.items() if value},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == code, done.stderr[-2000:]
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(run, folder):
+    """The folder of a run that was trained, augmented with all there is."""
+    run(
+        *("-m", "care_keras.train", "--model=nano", "--data=photos", "--epochs=1"),
+        *("--batch_size=16", "--crop=resized", "--rand_augment=9", "--random_erasing=0.25"),
+        *("--mixup=0.8", "--cutmix=1", "--run_dir=trained"),
+    )
+    return folder / "trained"
+
+
+def test_the_library(run):
+    code = """
+import sys
+import keras, numpy as np
+import care_keras
+from care_keras.deploy import fuse
+from care_keras.quantization import calibrate, quantize
+
+model = care_keras.CARE_Nano(weights="cifar10")
+quantized = quantize(fuse(model))
+calibrate(quantized, [np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")])
+assert quantized(np.zeros((1, 32, 32, 3), "float32")).shape == (1, 10)
+assert "tensorflow" not in sys.modules
+"""
+    run("-c", code)
+
+
+def test_a_folder_is_trained_on(trained):
+    result = json.loads((trained / "result.json").read_text())
+    assert result["images"] == 24 and 0 <= result["top1"] <= 1
+    (start,) = json.loads((trained / "environment.json").read_text())
+    assert start["tensorflow"] is None
+
+
+def test_int8_is_trained_converted_and_evaluated(run, folder, trained):
+    shutil.copy(trained / "model.keras", folder / "mine.keras")
+    done = run(
+        *("-m", "care_keras.train", "--qat", "--from=mine.keras", "--data=photos"),
+        *("--epochs=1", "--batch_size=16", "--run_dir=qat"),
+    )
+    assert "top-1 of the float model" in done.stdout
+    run("-m", "care_keras.convert", "--int8", "--model=qat/model.keras", "--calibration=photos")
+    described = json.loads((folder / "model_int8.json").read_text())
+    assert described["integer_only"] is True
+    assert described["versions"]["tensorflow"] is None
+    done = run("-m", "tflite.evaluate", "--model=model_int8.tflite", "--data=photos")
+    assert "24" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("care_keras.convert", "--converter=tensorflow"),
+            "TensorFlow's converter is needed, and TensorFlow is not installed: "
+            "pip install tensorflow",
+        ),
+        (
+            ("care_keras.train", "--model=nano", "--data=tfds:cifar10"),
+            "Data sets of TFDS need TensorFlow, which is not installed: "
+            "pip install tensorflow tensorflow-datasets, or give a folder",
+        ),
+    ],
+)
+def test_what_needs_tensorflow_says_so(run, words, message):
+    done = run("-m", *words, code=2)
+    assert done.stderr.splitlines()[-1] == f"error: {message}"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_backend_that_is_there_takes_the_place_of_tensorflow(run):
+    done = run("-m", "care_keras.models", "--model=nano", KERAS_BACKEND="", KERAS_HOME="none")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tensorflow is not installed: going on with KERAS_BACKEND=")
+    done = run("-m", "care_keras.models", "--model=nano", code=2, KERAS_BACKEND="tensorflow")
+    assert "KERAS_BACKEND=tensorflow is set, and tensorflow is not installed: " in done.stderr
+    assert "Traceback" not in done.stderr
