@@ -77,11 +77,11 @@ def convert_in_child(
         raise ValueError(lines[-1].removeprefix("error: "))
 
 
-def require_tensorflow(model: keras.Model) -> None:
+def require_tensorflow(model: keras.Model | None = None) -> None:
     """Raises MissingDependencyError, before minutes of work, where the converter is not installed.
 
     Args:
-        model: What it is needed for.
+        model: What it is needed for, if that is known.
     """
     if importlib.util.find_spec("tensorflow") is not None:
         return

@@ -80,6 +80,8 @@ def prepare(job: ConversionJob) -> PreparedJob:
         ValueError: If anything given cannot be used.
         MissingDependencyError: If TensorFlow is needed and not installed.
     """
+    if job.converter == "tensorflow" or job.precision == "dynamic":
+        require_tensorflow()
     say(f"loading {job.model}")
     model = load_any(job.model)
     _refuse_channels_first(model)

@@ -6,6 +6,7 @@ import sys
 import keras
 import pytest
 
+from care_keras.console.optional import MissingDependencyError
 from care_keras.convert import in_child
 from care_keras.convert.run import run_job
 from tests.care_keras.convert.test_run import small_job
@@ -40,4 +41,25 @@ def test_int8_of_recurrent_layers_names_them(tmp_path):
     with pytest.raises(ValueError, match=r"'both_ways' \(Bidirectional\)") as error:
         run_job(job)
     assert "\n" not in str(error.value)
+    assert not list(job.output.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"precision": "int8", "samples": 4},
+            r"needed for 'both_ways' \(Bidirectional\), which there are no primitives of, and ",
+        ),
+        ({}, r"needed for 'both_ways' \(Bidirectional\), which there are no primitives of, and "),
+        ({"precision": "dynamic"}, r"^TensorFlow's converter is needed, and "),
+        ({"converter": "tensorflow"}, r"^TensorFlow's converter is needed, and "),
+    ],
+)
+def test_what_it_is_needed_for_without_tensorflow(tmp_path, monkeypatch, changes, message):
+    job = small_job(tmp_path, recurrent_model(), **changes)
+    monkeypatch.setattr(in_child.importlib.util, "find_spec", lambda name: None)
+    ending = r"TensorFlow is not installed: pip install tensorflow$"
+    with pytest.raises(MissingDependencyError, match=message + ending):
+        run_job(job)
     assert not list(job.output.parent.iterdir())
