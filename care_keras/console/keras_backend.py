@@ -8,8 +8,9 @@ import sys
 
 from care_keras.console.optional import MissingDependencyError
 
-# In the order in which they take the place of one that is not installed.
-_BACKENDS = ("tensorflow", "jax", "torch")
+# In the order in which they take the place of one that is not installed. JAX comes last: it
+# compiles every operation of a conversion for every shape.
+_BACKENDS = ("tensorflow", "torch", "jax")
 
 
 def choose_backend() -> None:
@@ -29,7 +30,7 @@ def choose_backend() -> None:
     installed = [one for one in _BACKENDS if _is_installed(one)]
     if not installed:
         raise MissingDependencyError(
-            "Keras needs a backend, and none is installed: pip install tensorflow, jax or torch"
+            "Keras needs a backend, and none is installed: pip install tensorflow, torch or jax"
         )
     if asked:
         raise MissingDependencyError(

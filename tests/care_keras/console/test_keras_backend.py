@@ -41,8 +41,8 @@ def test_what_is_installed_is_left_alone(choose, installed, asked, settings):
 
 @pytest.mark.parametrize("settings", [None, '{"backend": "tensorflow"}', "{", "[]"])
 def test_one_that_is_installed_is_taken(choose, settings):
-    line = "tensorflow is not installed: going on with KERAS_BACKEND=jax\n"
-    assert choose(("torch", "jax"), None, settings) == ("jax", line)
+    line = "tensorflow is not installed: going on with KERAS_BACKEND=torch\n"
+    assert choose(("jax", "torch"), None, settings) == ("torch", line)
 
 
 def test_settings_name_another_that_is_missing(choose):
@@ -53,7 +53,7 @@ def test_settings_name_another_that_is_missing(choose):
 @pytest.mark.parametrize(
     ("installed", "asked", "message"),
     [
-        ((), None, r"none is installed: pip install tensorflow, jax or torch$"),
+        ((), None, r"none is installed: pip install tensorflow, torch or jax$"),
         (("jax",), "tensorflow", r"^KERAS_BACKEND=tensorflow is set, .* set KERAS_BACKEND=jax, or"),
     ],
 )
