@@ -87,12 +87,17 @@ import sys
 import keras, numpy as np
 import care_keras
 from care_keras.deploy import fuse
-from care_keras.quantization import calibrate, quantize
+from care_keras.quantization import calibrate, int8_ptq, quantize
 
-model = care_keras.CARE_Nano(weights="cifar10")
-quantized = quantize(fuse(model))
-calibrate(quantized, [np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")])
-assert quantized(np.zeros((1, 32, 32, 3), "float32")).shape == (1, 10)
+care_keras.CARE_Nano(weights="cifar10").save("nano.keras")
+assert keras.models.load_model("nano.keras").name == "care_nano"
+layers = keras.layers
+model = keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.Flatten()])
+images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+quantized = quantize(fuse(model), int8_ptq(raw_pixels=False))
+calibrate(quantized, [images])
+near = keras.ops.convert_to_numpy(quantized(images)) - keras.ops.convert_to_numpy(model(images))
+assert abs(near).max() < 0.2
 assert "tensorflow" not in sys.modules
 """
     run("-c", code)
