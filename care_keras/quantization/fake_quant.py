@@ -7,6 +7,7 @@ from keras import ops
 from care_keras.primitives.base import Primitive
 from care_keras.quantization.config import TRAINING_RANGES
 from care_keras.quantization.observer import affine_parameters, code_limits, smallest_step
+from care_keras.quantization.traced import traced_once
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -107,32 +108,16 @@ class FakeQuant(Primitive):
         scale, zero_point = self.fixed
         return (self._least - zero_point) * scale, (self._most - zero_point) * scale
 
-    def _range(self):
-        ends = self.limits * ops.maximum(self.factors, 0.0)
-        low, high = ends[0], ends[1]
-        if self.symmetric:
-            low = high * (self._least / self._most)
-        return low, high
-
     def call(self, inputs, training=None) -> keras.KerasTensor:
         if self.fixed is not None:
-            scale, zero_point = self.parameters()
-            low, high = self._fixed_range()
-        else:
-            if training and self.training_ranges == "moving_average":
-                self._update(inputs)
-            low, high = self._range()
-            # As `affine_parameters` has it.
-            scale = ops.maximum((high - low) / (self._most - self._least), smallest_step(self.bits))
-            scale = ops.where(high > low, scale, -1.0 / self._least)
-            zero_point = 0.0 if self.symmetric else ops.round(self._least - low / scale)
-            # The ends as the codes have them; their gradients are those of the range.
-            low = low + ops.stop_gradient((self._least - zero_point) * scale - low)
-            high = high + ops.stop_gradient((self._most - zero_point) * scale - high)
-            scale = ops.stop_gradient(scale)
-        clipped = ops.minimum(ops.maximum(inputs, low), high)
-        rounded = ops.round(clipped / scale) * scale
-        return clipped + ops.stop_gradient(rounded - clipped)
+            scale, _ = self.parameters()
+            return _rounded(inputs, *self._fixed_range(), scale)
+        if training and self.training_ranges == "moving_average":
+            self._update(inputs)
+        ends = self.limits, self.factors
+        return traced_once(
+            _rounded_to_range, inputs, *ends, symmetric=self.symmetric, bits=self.bits
+        )
 
     def _update(self, inputs):
         low, high = ops.minimum(ops.min(inputs), 0.0), ops.maximum(ops.max(inputs), 0.0)
@@ -149,3 +134,25 @@ class FakeQuant(Primitive):
             "fixed": self.fixed,
             "bits": self.bits,
         }
+
+
+def _rounded_to_range(inputs, limits, factors, symmetric, bits):
+    least, most = code_limits(bits)
+    ends = limits * ops.maximum(factors, 0.0)
+    low, high = ends[0], ends[1]
+    if symmetric:
+        low = high * (least / most)
+    # As `affine_parameters` has it.
+    scale = ops.maximum((high - low) / (most - least), smallest_step(bits))
+    scale = ops.where(high > low, scale, -1.0 / least)
+    zero_point = 0.0 if symmetric else ops.round(least - low / scale)
+    # The ends as the codes have them; their gradients are those of the range.
+    low = low + ops.stop_gradient((least - zero_point) * scale - low)
+    high = high + ops.stop_gradient((most - zero_point) * scale - high)
+    return _rounded(inputs, low, high, ops.stop_gradient(scale))
+
+
+def _rounded(inputs, low, high, scale):
+    clipped = ops.minimum(ops.maximum(inputs, low), high)
+    rounded = ops.round(clipped / scale) * scale
+    return clipped + ops.stop_gradient(rounded - clipped)

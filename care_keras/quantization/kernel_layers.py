@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from care_keras import primitives
+from care_keras.quantization.traced import traced_once
 
 # Codes of an int32 bias: half of what there are, as products are added to it.
 _MOST_OF_BIAS = 2.0**30
@@ -36,16 +37,6 @@ class KernelSteps:
         steps = ops.convert_to_numpy(self._kernel_steps()).astype(np.float32)
         codes = np.rint(ops.convert_to_numpy(self.kernel) / steps).astype(np.int8)
         return codes, steps.reshape(-1)
-
-    def _rounded_kernel(self):
-        """What the codes stand for; gradients pass as if nothing was rounded."""
-        steps = self._kernel_steps()
-        rounded = ops.round(self.kernel / steps) * steps
-        return self.kernel + ops.stop_gradient(rounded - self.kernel)
-
-    def _of_channels(self, steps):
-        """Steps of channels as the file has them: of one step the largest, for each channel."""
-        return ops.ones_like(steps) * ops.max(steps) if self.per_tensor else steps
 
 
 class QuantizedKernel(KernelSteps):
@@ -81,31 +72,55 @@ class QuantizedKernel(KernelSteps):
     def forward_kernel(self) -> keras.KerasTensor:
         if self._rounded:
             return self._rounded[0]
-        return self._rounded_kernel() if self.rounds else self.kernel
+        return self._traced(_rounded_kernel) if self.rounds else self.kernel
 
     def forward_bias(self) -> keras.KerasTensor:
         if self._rounded:
             return self._rounded[1]
-        if not self.rounds:
-            return self.bias
-        steps = self.input_step * ops.reshape(self._kernel_steps(), (-1,))
-        safe = ops.maximum(steps, 1e-30)
-        # JAX's `where` takes no variables.
-        bias = ops.convert_to_tensor(self.bias)
-        rounded = ops.where(steps > 0.0, ops.round(bias / safe) * steps, bias)
-        return bias + ops.stop_gradient(rounded - bias)
+        return self._traced(_rounded_bias) if self.rounds else self.bias
 
     def _kernel_steps(self):
-        axes = [axis for axis in range(len(self.kernel.shape)) if axis not in self.channel_axes]
-        largest = ops.max(ops.abs(ops.stop_gradient(self.kernel)), axis=axes, keepdims=True)
-        # A channel of zeros needs a step too.
-        steps = ops.where(largest > 0.0, largest, 1.0) / 127.0
-        bias = ops.reshape(
-            ops.abs(ops.stop_gradient(ops.convert_to_tensor(self.bias))), steps.shape
+        return self._traced(_kernel_steps)
+
+    def _traced(self, function):
+        axes = tuple(
+            axis for axis in range(len(self.kernel.shape)) if axis not in self.channel_axes
         )
-        codes_of_bias = _MOST_OF_BIAS * ops.maximum(self.input_step, 1e-30)
-        steps = ops.where(self.input_step > 0.0, ops.maximum(steps, bias / codes_of_bias), steps)
-        return self._of_channels(steps)
+        weights = self.kernel, self.bias, self.input_step
+        return traced_once(function, *weights, axes=axes, per_tensor=self.per_tensor)
+
+
+def _kernel_steps(kernel, bias, input_step, axes, per_tensor):
+    largest = ops.max(ops.abs(ops.stop_gradient(kernel)), axis=axes, keepdims=True)
+    # A channel of zeros needs a step too.
+    steps = ops.where(largest > 0.0, largest, 1.0) / 127.0
+    bias = ops.reshape(ops.abs(ops.stop_gradient(bias)), steps.shape)
+    codes_of_bias = _MOST_OF_BIAS * ops.maximum(input_step, 1e-30)
+    steps = ops.where(input_step > 0.0, ops.maximum(steps, bias / codes_of_bias), steps)
+    return _of_channels(steps, per_tensor)
+
+
+def _rounded_kernel(kernel, bias, input_step, axes, per_tensor):
+    return _rounded_to(kernel, _kernel_steps(kernel, bias, input_step, axes, per_tensor))
+
+
+def _rounded_bias(kernel, bias, input_step, axes, per_tensor):
+    kernel_steps = _kernel_steps(kernel, bias, input_step, axes, per_tensor)
+    steps = input_step * ops.reshape(kernel_steps, (-1,))
+    safe = ops.maximum(steps, 1e-30)
+    rounded = ops.where(steps > 0.0, ops.round(bias / safe) * steps, bias)
+    return bias + ops.stop_gradient(rounded - bias)
+
+
+def _rounded_to(kernel, steps):
+    """What the codes stand for; gradients pass as if nothing was rounded."""
+    rounded = ops.round(kernel / steps) * steps
+    return kernel + ops.stop_gradient(rounded - kernel)
+
+
+def _of_channels(steps, per_tensor):
+    """Steps of channels as the file has them: of one step the largest, for each channel."""
+    return ops.ones_like(steps) * ops.max(steps) if per_tensor else steps
 
 
 @keras.saving.register_keras_serializable(package="care_keras")
@@ -135,11 +150,11 @@ class QuantizedChannelScale(
 
     def forward_kernel(self) -> keras.KerasTensor:
         # Of steps of their own factors are exact.
-        return self._rounded_kernel() if self.per_tensor else self.kernel
+        return _rounded_to(self.kernel, self._kernel_steps()) if self.per_tensor else self.kernel
 
     def _kernel_steps(self):
         largest = ops.abs(ops.stop_gradient(ops.convert_to_tensor(self.kernel)))
-        return self._of_channels(ops.where(largest > 0.0, largest, 1.0) / 127.0)
+        return _of_channels(ops.where(largest > 0.0, largest, 1.0) / 127.0, self.per_tensor)
 
 
 @keras.saving.register_keras_serializable(package="care_keras")

@@ -96,6 +96,8 @@ def _compile(task, config):
         # XLA's depthwise gradients make a CPU step eight times slower (TensorFlow 2.21).
         jit_compile="auto" if keras.backend.backend() == "jax" else False,
     )
+    # With variables that its first trace makes, TensorFlow traces a step twice.
+    task.model.optimizer.build(task.model.trainable_variables)
 
 
 def _run(
