@@ -86,6 +86,19 @@ def model_preprocessing(
     )
 
 
+def says_its_preprocessing(model: keras.Model, place: int = 0) -> bool:
+    """Whether the model, the CARE backbone in it or a layer in front says how images are prepared.
+
+    Args:
+        model: The model.
+        place: Of its input that takes images.
+    """
+    if getattr(model, "preprocessing", None) is not None or wants_pixels(model, place):
+        return True
+    is_rgb = tuple(model.inputs[place].shape[-1:]) == (3,)
+    return is_rgb and inherited_preprocessing(model) is not None
+
+
 def _inherited(model, place, is_given, warnings):
     """The record of the CARE backbone in a model that prepares nothing itself, or `None`."""
     found = None if wants_pixels(model, place) else inherited_preprocessing(model)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from care_keras.console.progress import say
 from care_keras.data.record import IMAGE_CHANNELS, Preprocessing, check_channels, image_places
 from care_keras.data.sidecar import sidecar_path
 from care_keras.litert.tensor import inputs_of
@@ -137,18 +138,21 @@ def keras_model_input(
             they are prepared.
     """
     # The converter's rules for sizes and records are these models' rules here.
-    from care_keras.convert.preprocessing import model_preprocessing
+    from care_keras.convert.preprocessing import model_preprocessing, says_its_preprocessing
 
     overrides = overrides or InputOverrides()
-    if getattr(model, "preprocessing", None) is None and len(overrides.normalization()) < 2:
-        raise _values_missing(name, "the model does not say how its images are prepared")
     place = keras_image(model, name) if len(model.inputs) > 1 else 0
+    if not says_its_preprocessing(model, place) and len(overrides.normalization()) < 2:
+        raise _values_missing(name, "the model does not say how its images are prepared")
+    lines: list[str] = []
     try:
         record = model_preprocessing(
-            model, overrides.size, overrides.mean, overrides.std, warnings=[], place=place
+            model, overrides.size, overrides.mean, overrides.std, warnings=lines, place=place
         )
     except ValueError as error:
         raise ValueError(f"{os.fspath(name)}: {error}") from error
+    for line in lines:
+        say(f"{os.fspath(name)}: {line}")
     labels = getattr(model, "labels", None)
     return ModelInput(
         "float",

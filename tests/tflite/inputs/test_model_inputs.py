@@ -5,9 +5,11 @@ import keras
 import numpy as np
 import pytest
 
+import care_keras
 from care_keras.data.preprocessing import normalize
 from care_keras.litert.model import LiteRTModel
 from care_keras.models import Preprocessing
+from care_keras.models.ablations import CONFIGS
 from care_keras.models.presets import BUNDLED
 from tests.tflite.tiny_classifiers import PREPROCESSING, expected_scores, tiny_classifier
 from tests.tflite.tiny_models import tiny_model
@@ -226,3 +228,19 @@ def test_a_description_that_says_nothing_of_images(write):
     path = write("float32", description() | {"preprocessing": None})
     assert read_sidecar(path) is None
     assert read_model_input(path, GIVEN).kind == "float"
+
+
+def test_a_head_on_care_has_its_images_prepared_as_the_backbone_does(capsys):
+    backbone = care_keras.CARE_Nano(include_top=False, pooling="avg", weights=None)
+    model = keras.Model(backbone.input, keras.layers.Dense(3)(backbone.output))
+    found = keras_model_input(model, "mine.keras").preprocessing
+    expected = CONFIGS["nano"].preprocessing
+    assert (found.mean, found.std, found.height) == (expected.mean, expected.std, expected.height)
+    assert "mine.keras: the images are prepared as those of care_nano" in capsys.readouterr().err
+
+
+def test_a_rescaling_in_front_wants_pixels(capsys):
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Conv2D(2, 3)(keras.layers.Rescaling(1 / 255)(inputs))
+    found = keras_model_input(keras.Model(inputs, outputs), "mine.keras").preprocessing
+    assert found == Preprocessing.of_pixels(8, 8) and not capsys.readouterr().err
