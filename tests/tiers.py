@@ -3,6 +3,8 @@
     make test_all PYTEST_FLAGS="--numprocesses=2 --dist=loadfile --junitxml=all.xml"
     .venv/bin/python -m tests.tiers all.xml
 
+A run of a few files will do for these: what stands in the list of others stays.
+
 `slow.txt` has a line for each test that takes more than three seconds: the seconds of its cases
 together, and its name. `make test` leaves these tests out; of the others it takes every third case.
 Whatever runs, files that take longest are begun first.
@@ -82,6 +84,19 @@ def _file(classname):
     raise ValueError(f"no file of tests. Received: {classname}")
 
 
-if __name__ == "__main__":
-    found = slow_tests(pathlib.Path(sys.argv[1]))
+def main(report: pathlib.Path) -> None:
+    """Writes the list anew, as far as a report says."""
+    cases = ET.parse(report).iter("testcase")
+    files = {_file(case.get("classname")) for case in cases if case.get("classname")}
+    others = {name: seconds for name, seconds in read().items() if _path(name) not in files}
+    found = dict(sorted((others | slow_tests(report)).items(), key=lambda one: -one[1]))
     LIST.write_text("".join(f"{seconds:4.0f} {name}\n" for name, seconds in found.items()))
+
+
+def _path(name):
+    """The file, and the class, of a test's name."""
+    return name.rpartition("::")[0]
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
