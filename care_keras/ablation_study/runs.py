@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from care_keras.console.cli import UserError
+from care_keras.console.progress import say
 from care_keras.files import parse_json
 from care_keras.json_shape import misfit, number, text, whole
 from care_keras.models import ABLATIONS
@@ -130,23 +131,23 @@ def run_all(
             make a run.
     """
     pending = [run for run in runs if not run.finished]
-    print(f"runs in all: {len(runs)}, finished before: {len(runs) - len(pending)}", flush=True)
+    say(f"runs in all: {len(runs)}, finished before: {len(runs) - len(pending)}")
     failed = []
     started = time.monotonic()
     with _exclusive(folder) as lock:
         for i, run in enumerate(pending):
-            print(f"\nrun {i + 1} of {len(pending)}: {run}", flush=True)
+            say(f"run {i + 1} of {len(pending)}: {run}")
             code = _train(run, trainer, lock)
             if run.finished:
                 after_each()
             else:
                 failed.append(run)
-                print(f"{run} has failed (exit code {code})", flush=True)
+                say(f"{run} has failed (exit code {code})")
                 if code == _BAD_USE and not any(run.finished for run in runs):
                     raise UserError(f"{run} cannot be trained, for the reason above")
             left = len(pending) - i - 1
             minutes = (time.monotonic() - started) / (i + 1) * left / 60.0
-            print(f"runs left: {left}, about {minutes:.0f} min", flush=True)
+            say(f"runs left: {left}, about {minutes:.0f} min")
     return failed
 
 

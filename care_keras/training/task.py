@@ -12,6 +12,7 @@ import numpy as np
 
 from care_keras.console.cli import UserError
 from care_keras.console.flag_values import parse_size
+from care_keras.console.progress import say
 from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.record import Preprocessing
@@ -246,7 +247,7 @@ def quantized_task(
     if start.preprocessing.channels == 1 and config.rand_augment:
         raise UserError("--rand_augment is for RGB images, and --from takes grey ones")
     if distribution.is_chief:
-        print("calibrating", flush=True)
+        say("calibrating")
     quantized = quantized_start(
         start,
         _calibration_pixels(config, train_source, start.preprocessing),
@@ -339,7 +340,7 @@ def _taught(config, model, distribution):
         config.teacher, model, size, config.teacher_mean or None, config.teacher_std or None
     )
     for line in lines if distribution.is_chief else ():
-        print(line, flush=True)
+        say(line)
     model.learn_from(
         teacher, config.distillation_kind, config.distillation, config.distillation_temperature
     )

@@ -4,6 +4,7 @@ import shutil
 
 import keras
 
+from care_keras.console import progress
 from care_keras.console.cli import UserError
 from care_keras.console.own_modules import import_modules
 from care_keras.training.config import TrainingConfig
@@ -61,7 +62,7 @@ def _train(config, distribution):
     if not config.qat and (config.float_layers or config.int16_layers):
         raise UserError("--float_layers and --int16_layers go with --qat")
     import_modules(config.imports)
-    say = _say if distribution.is_chief else _silent
+    say = progress.say if distribution.is_chief else _silent
     maker = task_maker(config)
     sources = maker.open_sources(config)
     asked, config = config, fitted(config, sources[0])
@@ -184,10 +185,6 @@ def _best_saver(task, averages, folder, distribution):
                 save_trained(task, folder.best, distribution)
 
     return save
-
-
-def _say(line):
-    print(line, flush=True)
 
 
 def _silent(line):

@@ -1,9 +1,12 @@
 """Progress that reads well in a terminal and in a log file."""
 
+import contextlib
 import sys
 import time
 
 import keras
+
+from care_keras.console.progress import say
 
 
 class Progress(keras.callbacks.Callback):
@@ -27,7 +30,7 @@ class Progress(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.every = every
-        self.terminal = sys.stdout.isatty() if terminal is None else terminal
+        self.terminal = sys.stderr.isatty() if terminal is None else terminal
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         self._epoch = epoch
@@ -35,7 +38,7 @@ class Progress(keras.callbacks.Callback):
         self._started = self._shown = time.monotonic()
         self._unshown = 0
         if self.terminal:
-            print(f"epoch {epoch + 1}")
+            say(f"epoch {epoch + 1}")
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         self._unshown += 1
@@ -45,15 +48,14 @@ class Progress(keras.callbacks.Callback):
             if now - self._shown > 0.1 or batch + 1 == self.steps_per_epoch:
                 self._draw(batch, logs, now)
         elif self._unshown == self.every:
-            print(
+            say(
                 f"epoch {self._epoch + 1} step {batch + 1}/{self.steps_per_epoch} "
-                f"{_values(logs)} ({self._rate(now):.0f} images/s)",
-                flush=True,
+                f"{_values(logs)} ({self._rate(now):.0f} images/s)"
             )
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         seconds = time.monotonic() - self._started
-        print(f"epoch {epoch + 1} done in {seconds:.0f} s: {_values(logs)}", flush=True)
+        say(f"epoch {epoch + 1} done in {seconds:.0f} s: {_values(logs)}")
 
     def _draw(self, batch, logs, now):
         values = {name: float(value) for name, value in (logs or {}).items()}
@@ -63,7 +65,8 @@ class Progress(keras.callbacks.Callback):
             self._bar = keras.utils.Progbar(
                 self.steps_per_epoch, unit_name="step", stateful_metrics=list(values)
             )
-        self._bar.update(batch + 1, list(values.items()))
+        with contextlib.redirect_stdout(sys.stderr):
+            self._bar.update(batch + 1, list(values.items()))
 
     def _rate(self, now):
         rate = self._unshown * self.batch_size / max(now - self._shown, 1e-9)

@@ -104,7 +104,7 @@ def test_two_devices_start_what_one_device_goes_on_with(finished, images, capsys
     environment = json.loads((run_dir / "environment.json").read_text())
     assert "2 device(s)" in environment[-1]["devices"]
     train(runs.settings(images, run_dir, distribute="none", **CHANGES))
-    assert "starting at epoch 1, step 2" in capsys.readouterr().out
+    assert "starting at epoch 1, step 2" in capsys.readouterr().err
     runs.assert_same_run(run_dir, finished["one"])
 
 

@@ -73,7 +73,7 @@ def test_killed_within_an_epoch(killed, unbroken, images, capsys, tmp_path):
     assert len(runs.log_of(run_dir)) == 1
     assert not (run_dir / "model.keras").exists()
     resumed(images, run_dir)
-    assert "starting at epoch 1, step 2 of 2 epochs" in capsys.readouterr().out
+    assert "starting at epoch 1, step 2 of 2 epochs" in capsys.readouterr().err
     runs.assert_same_run(run_dir, unbroken)
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_newest_checkpoint(killed, unbroken, images, capsys, tmp_path)
     newest = CheckpointFolder(run_dir / "checkpoints").paths()[0]
     newest.write_bytes(newest.read_bytes()[:-1000])
     resumed(images, run_dir)
-    output = capsys.readouterr().out
+    output = capsys.readouterr().err
     assert f"{newest} cannot be read (" in output
     assert "starting at epoch 1, step 0 of 2 epochs" in output
     runs.assert_same_run(run_dir, unbroken)
