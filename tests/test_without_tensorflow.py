@@ -15,6 +15,7 @@ from PIL import Image
 
 from care_keras.data.sources import open_source
 
+pytestmark = pytest.mark.every_backend
 ROOT = pathlib.Path(__file__).parents[1]
 ABSENT = pathlib.Path(__file__).parent / "without_tensorflow"
 

@@ -40,6 +40,7 @@ def server():
 @pytest.fixture
 def home(server, tmp_path, monkeypatch):
     """Keras's cache, and the address of the server instead of the authors'."""
+    pytest.importorskip("torch", reason="PyTorch not installed")
     server.answers.clear()
     server.requests.clear()
     fetch_from(monkeypatch, f"{server.url}/files/", tmp_path / "keras")
@@ -78,6 +79,7 @@ def assert_refused(home, expected, limits=None):
     return text
 
 
+@pytest.mark.every_backend
 def test_the_first_use_downloads_and_imports(home, publish, server, checkpoint, tiny_model):
     publish(checkpoint)
     path = fetch(TINY)
@@ -95,6 +97,7 @@ def test_the_first_use_downloads_and_imports(home, publish, server, checkpoint, 
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
+@pytest.mark.every_backend
 def test_the_second_use_asks_nobody(home, publish, server, checkpoint, monkeypatch):
     publish(checkpoint)
     path = fetch(TINY)
@@ -104,6 +107,7 @@ def test_the_second_use_asks_nobody(home, publish, server, checkpoint, monkeypat
     assert len(server.requests) == 1
 
 
+@pytest.mark.every_backend
 def test_the_weights_are_those_of_the_checkpoint(home, publish, checkpoint, state_dict):
     publish(checkpoint)
     with_policy = keras.config.dtype_policy()
@@ -262,6 +266,7 @@ def test_a_killed_download_leaves_nothing_that_is_taken_for_whole(home, publish,
     with start_fetch() as process:
         assert process.stdout.readline() == "begun\n", process.stderr.read()
         while len(reached) < 5:
+            assert process.poll() is None, process.stderr.read()
             server.closing.wait(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -20,8 +20,10 @@ def server():
 
 
 @pytest.fixture
-def get(server, tmp_path):
+def get(server, tmp_path, monkeypatch):
     """Downloads what is answered and returns the file and its sum."""
+    # Whatever other tests have imported: this process is no command.
+    monkeypatch.delenv("CARE_KERAS_COMMAND", raising=False)
 
     def get(answer, limits=LIMITS):
         server.answers["/file"] = answer
@@ -44,7 +46,7 @@ def test_a_command_shows_progress(get, monkeypatch, capsys):
     get(Answer(bytes(2_500_000)), Limits())
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.splitlines()[-1].startswith("downloading, MB 3/3 (")
+    assert said.err.splitlines()[-1].startswith("downloading, MB 3/3")
     get(Answer(CONTENT, length=0))
     assert capsys.readouterr().err == "downloading\n"
 
