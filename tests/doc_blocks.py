@@ -23,7 +23,8 @@ import time
 
 from absl import flags
 
-os.environ.setdefault("CARE_KERAS_COMMAND", "1")  # Without Keras, as the project's commands.
+if __name__ == "__main__":
+    os.environ.setdefault("CARE_KERAS_COMMAND", "1")  # Without Keras, as the project's commands.
 
 from care_keras.console import cli
 
@@ -31,9 +32,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "android_bench/README.md", "docs/*.md")
 LANGUAGES = ("sh", "python", "kotlin")
 
+# Names that no command has: tests run these in the process that has this module.
 _RUN = flags.DEFINE_bool("run", False, "Run the blocks; without it they are listed.")
 _PAGE = flags.DEFINE_multi_string("page", None, "Of these pages alone, as docs/convert.md.")
-_SECONDS = flags.DEFINE_integer("timeout", 300, "Seconds for a block.", lower_bound=1)
+_SECONDS = flags.DEFINE_integer("block_seconds", 300, "Seconds for a block.", lower_bound=1)
 
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S

@@ -36,9 +36,11 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def report():
+    environment = os.environ | {"PYTHONPATH": os.fspath(ROOT)}
+    environment.pop("CARE_KERAS_COMMAND", None)
     result = subprocess.run(
         [sys.executable, "-c", IMPORT],
-        env=os.environ | {"PYTHONPATH": os.fspath(ROOT)},
+        env=environment,
         capture_output=True,
         text=True,
         check=True,

@@ -57,7 +57,7 @@ def settings(images, teacher):
 def finished(settings, tmp_path_factory):
     """Folder of a finished run, what `train` returned, and what it printed."""
     run_dir, printed = tmp_path_factory.mktemp("whole"), io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stderr(printed):
         result = train(settings(run_dir))
     return run_dir, result, printed.getvalue()
 
