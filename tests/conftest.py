@@ -16,6 +16,7 @@ import pytest
 
 from tests import tiers
 from tests.needed import give_up
+from tests.web_server import serve
 
 # Tiny models spend their time in XLA's compiler, not in what it compiles.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -61,6 +62,13 @@ def tfds_folder() -> pathlib.Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", os.fspath(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A web server of this machine, which answers what a test tells it."""
+    with serve({}) as running:
+        yield running
 
 
 @pytest.fixture

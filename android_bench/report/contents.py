@@ -24,21 +24,18 @@ class Top1:
         value: The share.
         source: Where it is from, for people.
         images: How many images it is of; `None` if that is not known.
+        of_imagenet: Whether the images' name says that they are ImageNet's.
     """
 
     value: float
     source: str
     images: int | None = None
+    of_imagenet: bool = False
 
     @property
     def interval(self) -> tuple[float, float]:
         """Its 95 % interval; the value alone if the number of images is not known."""
         return wilson_interval(self.value, self.images) if self.images else (self.value,) * 2
-
-    @property
-    def of_imagenet(self) -> bool:
-        """Whether the images' name says that they are ImageNet's."""
-        return "imagenet" in self.source.lower()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,9 +72,9 @@ class Report:
         """Top-1 of a cell's model; `None` if nothing says it."""
         verified = self.verification_of(cell)
         if verified and verified.get("top1") is not None:
-            count = verified["labelled"]
-            source = f"on the phone, {count} images ({verified['images']})"
-            return Top1(verified["top1"], source, count)
+            count, images = verified["labelled"], verified["images"]
+            source = f"on the phone, {count} images ({images})"
+            return Top1(verified["top1"], source, count, "imagenet" in images.lower())
         model = next((one for one in self.head["models"] if one["sha256"] == cell.sha256), None)
         if model and model["top1"] is not None:
             return Top1(model["top1"], "by the check of its conversion")

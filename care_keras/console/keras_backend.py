@@ -1,12 +1,11 @@
 """The backend that Keras loads in a command: the one that is asked for, or one that is there."""
 
-import importlib.util
 import json
 import os
 import pathlib
-import sys
 
-from care_keras.console.optional import MissingDependencyError
+from care_keras.console.optional import MissingDependencyError, is_installed
+from care_keras.console.progress import say
 
 # In the order in which they take the place of one that is not installed. JAX comes last: it
 # compiles every operation of a conversion for every shape.
@@ -25,9 +24,9 @@ def choose_backend() -> None:
     """
     asked = os.environ.get("KERAS_BACKEND")
     name = asked or _of_settings() or "tensorflow"
-    if name not in _BACKENDS or _is_installed(name):
+    if name not in _BACKENDS or is_installed(name):
         return
-    installed = [one for one in _BACKENDS if _is_installed(one)]
+    installed = [one for one in _BACKENDS if is_installed(one)]
     if not installed:
         raise MissingDependencyError(
             "Keras needs a backend, and none is installed: pip install tensorflow, torch or jax"
@@ -38,11 +37,7 @@ def choose_backend() -> None:
             f"set KERAS_BACKEND={installed[0]}, or pip install {asked}"
         )
     os.environ["KERAS_BACKEND"] = installed[0]
-    print(f"{name} is not installed: going on with KERAS_BACKEND={installed[0]}", file=sys.stderr)
-
-
-def _is_installed(package):
-    return importlib.util.find_spec(package) is not None
+    say(f"{name} is not installed: going on with KERAS_BACKEND={installed[0]}")
 
 
 def _of_settings():

@@ -1,6 +1,7 @@
-"""Imports of packages that only some commands need."""
+"""Packages that only some commands need: whether they are there, and their imports."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 from types import ModuleType
 
@@ -33,6 +34,19 @@ def require(module: str, extra: str) -> ModuleType:
         raise _missing(package, extra) from None
 
 
+def is_installed(package: str) -> bool:
+    """Whether a package is there; it is not imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+def installed_version(package: str) -> str | None:
+    """The version of a distribution, `None` if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def require_installed(package: str, extra: str) -> None:
     """The same for a package that a child process will import.
 
@@ -44,7 +58,7 @@ def require_installed(package: str, extra: str) -> None:
         MissingDependencyError: If it is not installed; the message names the
             extra to install.
     """
-    if importlib.util.find_spec(package) is None:
+    if not is_installed(package):
         raise _missing(package, extra)
 
 

@@ -1,8 +1,9 @@
 """The backend that makes .tflite files."""
 
-import importlib.util
 import os
 import sys
+
+from care_keras.console.optional import is_installed
 
 
 def restart_under_tensorflow() -> None:
@@ -13,5 +14,5 @@ def restart_under_tensorflow() -> None:
     """
     import keras
 
-    if keras.backend.backend() != "tensorflow" and importlib.util.find_spec("tensorflow"):
+    if keras.backend.backend() != "tensorflow" and is_installed("tensorflow"):
         os.execve(sys.executable, sys.orig_argv, {**os.environ, "KERAS_BACKEND": "tensorflow"})

@@ -1,6 +1,5 @@
 """TensorFlow's converter in a process of its own: it may die, and takes gigabytes."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -13,7 +12,7 @@ import keras
 import numpy as np
 
 from care_keras.console.launched import own_module
-from care_keras.console.optional import MissingDependencyError
+from care_keras.console.optional import MissingDependencyError, is_installed
 from care_keras.console.own_modules import imported_modules
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.data.record import Preprocessing
@@ -83,7 +82,7 @@ def require_tensorflow(model: keras.Model | None = None) -> None:
     Args:
         model: What it is needed for, if that is known.
     """
-    if importlib.util.find_spec("tensorflow") is not None:
+    if is_installed("tensorflow"):
         return
     foreign = getattr(model, "foreign_operations", [])
     of = f" for {describe_operations(foreign)}, which there are no primitives of" if foreign else ""

@@ -50,9 +50,9 @@ def model_preprocessing(
     channels = shape[-1]
     check_channels(channels, mean, std)
     record = getattr(model, "preprocessing", None)
-    if record is None and channels == 3:
+    if record is None:
         record = _inherited(model, place, mean or std, warnings)
-    elif record is not None and record.channels != channels:
+    elif record.channels != channels:
         # Of a network that was written for RGB images.
         record = None
     size = size or (record and (record.height, record.width)) or tuple(shape[1:3])
@@ -93,15 +93,13 @@ def says_its_preprocessing(model: keras.Model, place: int = 0) -> bool:
         model: The model.
         place: Of its input that takes images.
     """
-    if getattr(model, "preprocessing", None) is not None or wants_pixels(model, place):
-        return True
-    is_rgb = tuple(model.inputs[place].shape[-1:]) == (3,)
-    return is_rgb and inherited_preprocessing(model) is not None
+    says_itself = getattr(model, "preprocessing", None) is not None or wants_pixels(model, place)
+    return says_itself or _of_backbone(model, place) is not None
 
 
 def _inherited(model, place, is_given, warnings):
     """The record of the CARE backbone in a model that prepares nothing itself, or `None`."""
-    found = None if wants_pixels(model, place) else inherited_preprocessing(model)
+    found = None if wants_pixels(model, place) else _of_backbone(model, place)
     if found is None:
         return None
     record, name = found
@@ -112,6 +110,12 @@ def _inherited(model, place, is_given, warnings):
             "otherwise"
         )
     return record
+
+
+def _of_backbone(model, place):
+    """The record and the name of the CARE backbone in a model of RGB images, or `None`."""
+    is_rgb = tuple(model.inputs[place].shape[-1:]) == (3,)
+    return inherited_preprocessing(model) if is_rgb else None
 
 
 def _numbers(values):

@@ -2,7 +2,6 @@
 
 import datetime
 import hashlib
-import importlib.metadata
 import os
 import pathlib
 import platform
@@ -11,6 +10,7 @@ import keras
 import numpy as np
 
 from care_keras import primitives
+from care_keras.console.optional import installed_version
 from care_keras.convert.examples import Examples, pair_names
 from care_keras.convert.meaning import input_in_words, output_in_words
 from care_keras.data.record import Preprocessing, image_places
@@ -112,18 +112,10 @@ def describe(
         **({"task": _task(task, first["shape"][1:3], labels)} if task else {}),
         "versions": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in _PACKAGES},
+            **{name: installed_version(name) for name in _PACKAGES},
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
-
-
-def _version(package):
-    """`None` of what is not installed, as TensorFlow may be."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _task(task, image_size, labels):

@@ -7,6 +7,7 @@ from keras import ops
 from care_keras.primitives.base import Primitive
 from care_keras.quantization.config import TRAINING_RANGES
 from care_keras.quantization.observer import affine_parameters, code_limits, smallest_step
+from care_keras.quantization.straight_through import straight_through
 from care_keras.quantization.traced import traced_once
 
 
@@ -147,12 +148,11 @@ def _rounded_to_range(inputs, limits, factors, symmetric, bits):
     scale = ops.where(high > low, scale, -1.0 / least)
     zero_point = 0.0 if symmetric else ops.round(least - low / scale)
     # The ends as the codes have them; their gradients are those of the range.
-    low = low + ops.stop_gradient((least - zero_point) * scale - low)
-    high = high + ops.stop_gradient((most - zero_point) * scale - high)
+    low = straight_through(low, (least - zero_point) * scale)
+    high = straight_through(high, (most - zero_point) * scale)
     return _rounded(inputs, low, high, ops.stop_gradient(scale))
 
 
 def _rounded(inputs, low, high, scale):
     clipped = ops.minimum(ops.maximum(inputs, low), high)
-    rounded = ops.round(clipped / scale) * scale
-    return clipped + ops.stop_gradient(rounded - clipped)
+    return straight_through(clipped, ops.round(clipped / scale) * scale)

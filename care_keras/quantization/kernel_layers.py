@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from care_keras import primitives
+from care_keras.quantization.straight_through import straight_through
 from care_keras.quantization.traced import traced_once
 
 # Codes of an int32 bias: half of what there are, as products are added to it.
@@ -108,14 +109,12 @@ def _rounded_bias(kernel, bias, input_step, axes, per_tensor):
     kernel_steps = _kernel_steps(kernel, bias, input_step, axes, per_tensor)
     steps = input_step * ops.reshape(kernel_steps, (-1,))
     safe = ops.maximum(steps, 1e-30)
-    rounded = ops.where(steps > 0.0, ops.round(bias / safe) * steps, bias)
-    return bias + ops.stop_gradient(rounded - bias)
+    return straight_through(bias, ops.where(steps > 0.0, ops.round(bias / safe) * steps, bias))
 
 
 def _rounded_to(kernel, steps):
-    """What the codes stand for; gradients pass as if nothing was rounded."""
-    rounded = ops.round(kernel / steps) * steps
-    return kernel + ops.stop_gradient(rounded - kernel)
+    """What the codes stand for."""
+    return straight_through(kernel, ops.round(kernel / steps) * steps)
 
 
 def _of_channels(steps, per_tensor):

@@ -6,12 +6,12 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
 from care_keras.console import optional
+from care_keras.console.progress import say
 from care_keras.files import parse_json, read_bytes, remove_leftovers, write_atomically
 from care_keras.weights.download import (
     DownloadError,
@@ -161,7 +161,7 @@ def _lock(path: pathlib.Path, seconds: float) -> Iterator[bool]:
                     raise DownloadError("another process has held its lock for too long") from None
                 if not told:
                     told = True
-                    print(f"waiting for another process to fetch {path.stem}", file=sys.stderr)
+                    say(f"waiting for another process to fetch {path.stem}")
                 time.sleep(0.2)
             except OSError:  # Some file systems of networks have none.
                 break

@@ -15,7 +15,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 
-from care_keras.console.progress import progress
+from care_keras.console.progress import progress, say
 from care_keras.console.startup_messages import is_command
 from care_keras.files import printable
 
@@ -222,7 +222,7 @@ def _progress(label: str, length: int | None) -> Callable[[int], None]:
     if not (is_command() or sys.stderr.isatty()):
         return lambda received: None
     if not length:
-        print(label, file=sys.stderr)
+        say(label)
         return lambda received: None
     total = -(-length // _MB)
     steps = iter(progress(range(total), f"{label}, MB"))

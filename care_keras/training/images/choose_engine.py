@@ -1,9 +1,8 @@
 """Which engine makes a run's batches."""
 
 import functools
-import importlib.util
 
-from care_keras.console.optional import MissingDependencyError
+from care_keras.console.optional import MissingDependencyError, is_installed
 from care_keras.training.images.engine import INPUT_PIPELINES, Engine
 
 
@@ -20,7 +19,7 @@ def choose_engine(name: str = "auto") -> Engine:
     """
     if name not in INPUT_PIPELINES:
         raise ValueError(f"`name` must be one of {INPUT_PIPELINES}. Received: name={name!r}")
-    installed = importlib.util.find_spec("tensorflow") is not None
+    installed = is_installed("tensorflow")
     if name == "tf.data" and not installed:
         raise MissingDependencyError(
             "--input_pipeline=tf.data needs TensorFlow, which is not installed: "

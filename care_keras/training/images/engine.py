@@ -15,6 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
+# Images that are read by one task.
+GROUP = 32
 INPUT_PIPELINES = ("auto", "tf.data", "numpy")
 
 

@@ -11,10 +11,8 @@ import keras
 import numpy as np
 
 from care_keras.training.images import numpy_backend
-from care_keras.training.images.engine import Engine
+from care_keras.training.images.engine import GROUP, Engine
 
-# Images that are read by one task.
-_GROUP = 32
 # Batches that are made at once, each by all threads: what is in memory ahead of a step.
 _AHEAD = 2
 
@@ -58,8 +56,8 @@ class InThreads(Engine):
 
         def make(step):
             end = min((step + 1) * rows, size)
-            starts = range(step * rows, end, _GROUP)
-            return self._joined(part, [(start, min(start + _GROUP, end)) for start in starts])
+            starts = range(step * rows, end, GROUP)
+            return self._joined(part, [(start, min(start + GROUP, end)) for start in starts])
 
         return Batches(-(-size // rows), make)
 

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from care_keras.training.images.engine import Engine
+from care_keras.training.images.engine import GROUP, Engine
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-# Images that are read by one task.
-_GROUP = 32
 
 
 class TfData(Engine):
@@ -56,8 +53,8 @@ class TfData(Engine):
             labels.set_shape((None,))
             return images, tf.one_hot(labels, classes)
 
-        starts = np.arange(0, size, _GROUP)
-        ends = np.minimum(starts + _GROUP, size)
+        starts = np.arange(0, size, GROUP)
+        ends = np.minimum(starts + GROUP, size)
         dataset = tf.data.Dataset.from_tensor_slices((starts, ends))
         dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return _finished(dataset.rebatch(rows), -(-size // rows))

@@ -1,6 +1,5 @@
 """What a run was made with: versions and the commit of the code."""
 
-import importlib.metadata
 import pathlib
 import platform
 import subprocess
@@ -9,6 +8,7 @@ import keras
 import numpy as np
 
 import care_keras
+from care_keras.console.optional import installed_version
 
 
 def environment() -> dict:
@@ -21,18 +21,11 @@ def environment() -> dict:
         "platform": platform.platform(),
         "keras": keras.version(),
         "backend": backend,
-        **{package: _version(package) for package in sorted(packages)},
+        **{package: installed_version(package) for package in sorted(packages)},
         "numpy": np.__version__,
         "care_keras": care_keras.__version__,
         **_commit(pathlib.Path(care_keras.__file__).parent),
     }
-
-
-def _version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _commit(folder):

@@ -1,12 +1,11 @@
 """The log for TensorBoard."""
 
-import importlib.util
 import os
 from collections.abc import Callable
 
 import keras
 
-from care_keras.console.optional import MissingDependencyError, require
+from care_keras.console.optional import MissingDependencyError, is_installed, require
 
 
 def tensorboard_callbacks(
@@ -24,7 +23,7 @@ def tensorboard_callbacks(
     except MissingDependencyError as error:
         say(f"no log for TensorBoard: {error}")
         return []
-    if importlib.util.find_spec("tensorflow") is None:
+    if not is_installed("tensorflow"):
         say("no log for TensorBoard: TensorFlow writes it and is not installed")
         return []
     return [keras.callbacks.TensorBoard(os.fspath(folder), write_graph=False)]

@@ -1,5 +1,6 @@
 """TensorFlow's converter in a process of its own, and what becomes of it."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -58,7 +59,7 @@ def test_int8_of_recurrent_layers_names_them(tmp_path):
 )
 def test_what_it_is_needed_for_without_tensorflow(tmp_path, monkeypatch, changes, message):
     job = small_job(tmp_path, recurrent_model(), **changes)
-    monkeypatch.setattr(in_child.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     ending = r"TensorFlow is not installed: pip install tensorflow$"
     with pytest.raises(MissingDependencyError, match=message + ending):
         run_job(job)

@@ -22,15 +22,9 @@ from care_keras.weights.published import PUBLISHED
 from tests.care_keras.helpers import numpy_of, random_images
 from tests.care_keras.weights.conftest import state_dict, tiny, tiny_model, weights_rule  # noqa: F401
 from tests.published_weights import TINY, fetch_from, name_tiny, saved
-from tests.web_server import Answer, serve
+from tests.web_server import Answer
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with serve({}) as running:
-        yield running
 
 
 @pytest.fixture

@@ -31,12 +31,6 @@ print(cache.fetch(Published(*sys.argv[1:4], 0.5)))
 """
 
 
-@pytest.fixture(scope="module")
-def server():
-    with serve({}) as running:
-        yield running
-
-
 @pytest.fixture
 def home(server, tmp_path, monkeypatch):
     """Keras's cache, and the address of the server instead of the authors'."""

@@ -13,12 +13,6 @@ CONTENT = os.urandom(300_000)
 LIMITS = Limits(max_bytes=1_000_000, stall_seconds=0.5, total_seconds=5)
 
 
-@pytest.fixture(scope="module")
-def server():
-    with serve({}) as running:
-        yield running
-
-
 @pytest.fixture
 def get(server, tmp_path, monkeypatch):
     """Downloads what is answered and returns the file and its sum."""

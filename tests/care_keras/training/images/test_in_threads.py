@@ -1,5 +1,7 @@
 """NumPy's images are TensorFlow's, where both draw the same."""
 
+import importlib.util
+
 import keras
 import numpy as np
 import pytest
@@ -143,7 +145,7 @@ def test_distributions_of_what_is_drawn():
 
 
 def test_without_tensorflow_numpy_is_chosen(monkeypatch):
-    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     chosen = choice.choose_engine.__wrapped__
     assert chosen("auto").name == chosen("numpy").name == "numpy"
     with pytest.raises(MissingDependencyError, match=r"pip install tensorflow, or leave it out$"):
