@@ -64,6 +64,16 @@ def tfds_folder() -> pathlib.Path:
         yield folder
 
 
+@pytest.fixture(autouse=True)
+def _environment_as_it_was():
+    """What the code under test sets in `os.environ` ends with the test."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="module")
 def server():
     """A web server of this machine, which answers what a test tells it."""

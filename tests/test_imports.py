@@ -43,8 +43,8 @@ def report():
         env=environment,
         capture_output=True,
         text=True,
-        check=True,
     )
+    assert not result.returncode, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
 
 
