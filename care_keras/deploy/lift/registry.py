@@ -104,7 +104,11 @@ class Call:
         if rank is not None and x.ndim != rank:
             raise NoPrimitiveError(f"with weights of {x.ndim} axes")
         self.charge(4 * x.size)
-        return x.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # Of a signalling NaN.
+            values = x.astype(np.float64)
+        if np.isnan(values).any():
+            raise NoPrimitiveError(f"with NaN in input {place}")
+        return values
 
     def integers(self, place: int) -> list[int | None]:
         """A constant of whole numbers: sizes, axes, places; `None` for a size that is open."""

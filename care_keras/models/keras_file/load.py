@@ -1,6 +1,7 @@
 """A `.keras` file loaded, once it is checked."""
 
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -29,7 +30,10 @@ def load_keras_file(path: str | os.PathLike) -> keras.Model:
     path = os.fspath(path)
     check_keras_file(path)
     try:
-        model = keras.models.load_model(path, compile=False)
+        with warnings.catch_warnings():
+            # Layers whose weights the file lacks would keep those that they were made with.
+            warnings.filterwarnings("error", "Skipping nested container", UserWarning)
+            model = keras.models.load_model(path, compile=False)
     # Keras raises whatever the damaged part leads to (KeyError, OSError, TypeError, ...).
     except Exception as error:
         lines = str(error).strip().splitlines() or [repr(error)]

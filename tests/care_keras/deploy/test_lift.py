@@ -535,6 +535,17 @@ def test_own_files(weights):
         assert_same(lifted(images), keras.ops.convert_to_numpy(model(images)))
 
 
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FA00000], ids=["quiet", "signalling"])
+def test_weights_that_are_no_numbers(bits):
+    content = emit_tflite(fuse(tiny_classifier()), (16, 24))
+    constants = [one.content for one in read_graph(content).main.tensors if one.content is not None]
+    first_number = max(constants, key=len)[:4].tobytes()
+    content = content.replace(first_number, struct.pack("<I", bits))
+    with pytest.raises(ValueError, match="with NaN in input") as error:
+        lift(content)
+    assert "\n" not in str(error.value)
+
+
 def test_own_file_of_pixels():
     model = tiny_classifier(preprocessing=TINY.preprocessing)
     content = emit_tflite(fuse(model), (16, 24), input_kind="rgb_uint8")

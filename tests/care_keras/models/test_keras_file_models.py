@@ -1,9 +1,11 @@
 """Models of every kind that Keras saves: the check lets each through, and it is the same again."""
 
+import io
 import json
 import warnings
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -350,3 +352,39 @@ def test_packed_anew(tmp_path):
         for name, content in members.items():
             archive.writestr(name, content)
     assert load_any(str(path)).count_params() == sequential().count_params()
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Nested(keras.Model):
+    """A subclassed model whose layers lie in lists of tuples."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = [(layers.Dense(2),), (layers.Dense(2),)]
+
+    def call(self, inputs):
+        for (dense,) in self.blocks:
+            inputs = dense(inputs)
+        return inputs
+
+
+def test_layers_that_the_file_has_no_weights_of(tmp_path):
+    """An older Keras left them out; a newer one warns, and goes on with weights of chance."""
+    model, path = Nested(), tmp_path / "model.keras"
+    values = np.ones((1, 3), np.float32)
+    model(values)
+    save(model, path)
+    assert np.array_equal(*(numpy_of(one(values)) for one in (model, load_any(str(path)))))
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    content = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(content, "r+") as file:
+        del file["blocks/container"]
+        del file["blocks/container_1"]
+    members["model.weights.h5"] = content.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ValueError, match="Keras cannot load the model: ") as error:
+        load_any(str(path))
+    assert "\n" not in str(error.value)

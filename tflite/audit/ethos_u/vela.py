@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 
 from care_keras.console.optional import require_installed
-from care_keras.files import read_bytes
+from care_keras.files import printable, read_bytes
 from care_keras.tflite_file import Graph, read_graph
 from tflite.audit.ethos_u.records import Estimate
 from tflite.child.program import last_line, run
@@ -124,7 +124,7 @@ def read_summary(path: str | os.PathLike) -> Estimate:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"Vela's summary is not as it was: nothing to read in {str(error)[:80]}. "
-            f"Received: the columns {', '.join(map(str, row))[:400]}"
+            f"Received: the columns {printable(', '.join(map(str, row))[:400])}"
         ) from error
 
 

@@ -56,6 +56,13 @@ def test_an_empty_summary_is_told(tmp_path):
         read_summary(tmp_path / "summary.csv")
 
 
+def test_what_is_wrong_with_a_summary_is_one_line(tmp_path):
+    (tmp_path / "summary.csv").write_text('core_clock,"a\nb",cycles_total\n1,2')
+    with pytest.raises(ValueError, match="not as it was") as error:
+        read_summary(tmp_path / "summary.csv")
+    assert str(error.value).isprintable()
+
+
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory):
     path = tmp_path_factory.mktemp("judged") / "model.tflite"
