@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from care_keras.data.splits import KNOWN, choose_split, no_such_split
+from care_keras.data.splits import KNOWN, NoSuchSplitError, choose_split
 from care_keras.data.tfds_examples import machine_memory
 from care_keras.data.upright import stored_form
 
@@ -78,7 +78,7 @@ def find_json(folder: pathlib.Path, split: str) -> tuple[pathlib.Path, str]:
     name = choose_split(found, split)
     if name is None:
         if len(set(found.values())) > 1 or any(name in KNOWN for name in found):
-            raise no_such_split(found, split, os.fspath(folder))
+            raise NoSuchSplitError(found, split, os.fspath(folder))
         name = next(iter(found))
     path = found[name]
     # The longest, with the year, is what folders are called.

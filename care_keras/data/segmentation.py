@@ -13,7 +13,7 @@ from PIL import Image
 from care_keras.console.progress import progress
 from care_keras.data.preprocessing import decode_image
 from care_keras.data.sources import IMAGE_SUFFIXES, Source
-from care_keras.data.splits import KNOWN, choose_split, no_such_split
+from care_keras.data.splits import KNOWN, NoSuchSplitError, choose_split
 from care_keras.data.tfds_examples import import_tfds, tfds_examples
 from care_keras.data.upright import stored_form
 
@@ -128,7 +128,7 @@ def _images_of(folder, split):
     if name is None:
         divided = [known for known in (*lists, *parts) if known in KNOWN] or list(parts)
         if divided:
-            raise no_such_split(divided, split, os.fspath(folder))
+            raise NoSuchSplitError(divided, split, os.fspath(folder))
     found = _images_in(images if name is None else parts[name])
     if not found:
         raise ValueError(f"No image in the folder. Received: {os.fspath(images)!r}")

@@ -19,9 +19,11 @@ def choose_split(names: Collection[str], split: str) -> str | None:
     return next((name for name in (split, *alike, *more) if name in names), None)
 
 
-def no_such_split(names: Collection[str], split: str, folder: str) -> ValueError:
-    """The error of a folder that has splits, but not that one."""
-    return ValueError(
-        f"The folder has the splits {', '.join(sorted(names))}. "
-        f"Received: split={split!r}, folder={folder!r}"
-    )
+class NoSuchSplitError(ValueError):
+    """A folder has splits, but not the one that was asked for."""
+
+    def __init__(self, names: Collection[str], split: str, folder: str):
+        super().__init__(
+            f"The folder has the splits {', '.join(sorted(names))}. "
+            f"Received: split={split!r}, folder={folder!r}"
+        )

@@ -43,7 +43,7 @@ _DATA = flags.DEFINE_string(
     "of segmentation one of images and label images, as care_keras.train takes them.",
 )
 _SPLIT = flags.DEFINE_string(
-    "split", None, "Split of the data, of detection and segmentation (default: val)."
+    "split", None, "Split of the data, of detection and segmentation (default: val, or test)."
 )
 _FIRST_CLASS = flags.DEFINE_integer(
     "first_class",

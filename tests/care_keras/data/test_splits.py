@@ -1,6 +1,6 @@
 import pytest
 
-from care_keras.data.splits import choose_split, no_such_split
+from care_keras.data.splits import NoSuchSplitError, choose_split
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,6 @@ def test_which_split_is_meant(names, split, chosen):
 
 
 def test_a_split_that_is_not_there():
-    assert str(no_such_split(("b", "a"), "c", "x")) == (
+    assert str(NoSuchSplitError(("b", "a"), "c", "x")) == (
         "The folder has the splits a, b. Received: split='c', folder='x'"
     )

@@ -1,5 +1,6 @@
 """What `python -m tflite.evaluate` does for detection and segmentation, once its flags are read."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from care_keras.console.optional import require
 from care_keras.console.outputs import write_output
 from care_keras.data.detection import open_detection
 from care_keras.data.segmentation import open_segmentation
+from care_keras.data.splits import NoSuchSplitError
 from tflite.benchmark.machine import cpu_name
 from tflite.evaluate.dense.detection import Detection
 from tflite.evaluate.dense.evaluation import DenseEvaluation, evaluate_dense
@@ -22,7 +24,8 @@ from tflite.evaluate.opened import check_threads_of
 from tflite.evaluate.report import to_json
 from tflite.inputs.overrides import InputOverrides
 
-_SPLIT, _BUNDLED_SPLIT = "val", "test"
+# Which is taken where none is asked for: the first that there is.
+_SPLITS = ("val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +76,12 @@ def run(request: DenseRequest) -> None:
         ValueError: If a model or the data cannot be used.
     """
     _check(request)
-    split = request.split or (_BUNDLED_SPLIT if request.data == "bundled" else _SPLIT)
     if request.task == "detection":
         require("pycocotools", "detection")
-        task, source = Detection(), open_detection(request.data, split)
+        task = Detection()
     else:
         task = Segmentation()
-        source = open_segmentation(request.data, split, request.first_class or 0)
+    source = _open_data(request)
     models = open_dense_models(
         request.model,
         request.task,
@@ -112,6 +114,20 @@ def run(request: DenseRequest) -> None:
         write_output(request.output_json, to_json(content) + "\n")
     if wrong:
         raise cli.CheckError(f"{'; '.join(wrong)} (tflite.audit --portable looks for the operator)")
+
+
+def _open_data(request):
+    *before, last = (request.split,) if request.split else _SPLITS
+    for split in before:
+        with contextlib.suppress(NoSuchSplitError):
+            return _open_split(request, split)
+    return _open_split(request, last)
+
+
+def _open_split(request, split):
+    if request.task == "detection":
+        return open_detection(request.data, split)
+    return open_segmentation(request.data, split, request.first_class or 0)
 
 
 def _check(request):

@@ -244,3 +244,22 @@ def test_a_file_without_a_description(made, tmp_path):
     done = run_here("tflite.evaluate", *flags, folder=tmp_path)
     assert done.returncode == 2
     assert "Nothing says the anchors that boxes are decoded with" in done.stderr.splitlines()[-1]
+
+
+def test_test_serves_where_there_is_no_val(made, tmp_path):
+    task, saved, _, data = made
+    if task == "detection":
+        for name in ("train.json", "test.json"):
+            shutil.copy(data / name, tmp_path)
+    else:
+        for name in ("train.txt", "test.txt", "classes.txt"):
+            shutil.copy(data / name, tmp_path)
+        (tmp_path / "labels").symlink_to(data / "labels")
+    (tmp_path / "images").symlink_to(data / "images")
+    flags = (f"--model={saved}", f"--data={tmp_path}", "--samples=2")
+    done = run_here("tflite.evaluate", *flags, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path / 'test'}." in done.stdout
+    done = run_here("tflite.evaluate", *flags, "--split=val", folder=tmp_path)
+    assert done.returncode == 2
+    assert "Received: split='val'" in done.stderr.splitlines()[-1]
