@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = {
     "README.md": "index.md",
     "android_bench/README.md": "android_bench.md",
+    "examples/README.md": "examples.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",

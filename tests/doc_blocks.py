@@ -29,7 +29,7 @@ if __name__ == "__main__":
 from care_keras.console import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "android_bench/README.md", "docs/*.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "*/README.md", "docs/*.md")
 LANGUAGES = ("sh", "python", "kotlin")
 
 # Names that no command has: tests run these in the process that has this module.
