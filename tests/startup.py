@@ -24,7 +24,7 @@ MISSING = {
     "care_keras.convert": ["--model=no.keras"],
     "care_keras.train": ["--data=no/such/folder"],
     "care_keras.ablate": ["--data=no/such/folder"],
-    "care_keras.weights": ["--arch=s0", "--checkpoint=no.pth", "--output=no.keras"],
+    "care_keras.weights": ["--model=s0", "--checkpoint=no.pth", "--output=no.keras"],
     "care_keras.models": ["--model=none"],
     "care_keras.data.make_bundled_sample": ["nothing"],
     "tflite.arm64": ["--model=no.tflite", "--cache_dir=no/such/folder"],

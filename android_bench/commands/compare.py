@@ -21,7 +21,9 @@ _TOLERANCE = flags.DEFINE_float(
     "Share by which two runs of one thing may differ: the whole interval has to lie beyond it.",
     lower_bound=0,
 )
-_JSON = flags.DEFINE_string("json", None, "Also write the comparison as JSON.")
+_OUTPUT_JSON = flags.DEFINE_string("output_json", None, "Also write the comparison as JSON.")
+# What it was called before it had the name that other commands give it.
+flags.DEFINE_alias("json", "output_json")
 
 
 def main(old: str, new: str) -> None:
@@ -47,10 +49,10 @@ def main(old: str, new: str) -> None:
     print(format_table(headers, rows))
     for note in notes:
         print(f"note: {note}")
-    if _JSON.value:
+    if _OUTPUT_JSON.value:
         lines = [dict(zip([*headers[:-1], "verdict"], line, strict=True)) for line in rows]
         content = json.dumps({"cells": lines, "notes": notes}, indent=2)
-        write_output(_JSON.value, content)
+        write_output(_OUTPUT_JSON.value, content)
     bad = [pair for pair in comparisons if pair.bad]
     if bad:
         raise cli.CheckError("; ".join(f"{pair.new.name} {_word(pair)}" for pair in bad))

@@ -10,7 +10,9 @@ from care_keras.console.outputs import write_output
 
 _HTML = flags.DEFINE_string("html", None, "Also write one self-contained HTML page, with pictures.")
 _CSV = flags.DEFINE_string("csv", None, "Also write a CSV file, a line for each cell.")
-_JSON = flags.DEFINE_string("json", None, "Also write everything as JSON.")
+_OUTPUT_JSON = flags.DEFINE_string("output_json", None, "Also write everything as JSON.")
+# What it was called before it had the name that other commands give it.
+flags.DEFINE_alias("json", "output_json")
 
 
 def main(path: str) -> None:
@@ -21,7 +23,7 @@ def main(path: str) -> None:
     for flag, make in (
         (_HTML, lambda: page(report, records)),
         (_CSV, lambda: as_csv(report)),
-        (_JSON, lambda: as_json(report)),
+        (_OUTPUT_JSON, lambda: as_json(report)),
     ):
         if flag.value:
             write_output(flag.value, make())

@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 a check that the command makes did not hold, 2 bad use.
 import errno
 import functools
 import os
+import re
 import select
 import signal
 import sys
@@ -17,6 +18,10 @@ from care_keras.console.launched import as_typed
 from care_keras.console.optional import MissingDependencyError
 from care_keras.console.startup_messages import PACKAGES
 from care_keras.files import printable
+
+
+# absl's words for a required flag that was not given.
+_MISSING = re.compile(r"flag --\S+=None: Flag (--\S+) must have a value other than None\.")
 
 
 class UserError(Exception):
@@ -59,7 +64,9 @@ def _parse_flags(argv, arguments):
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        _fail(str(error).splitlines()[0] + " (see --help)", 2)
+        reason = str(error).splitlines()[0]
+        missing = _MISSING.fullmatch(reason)
+        _fail((f"{missing[1]} is missing" if missing else reason) + " (see --help)", 2)
     except SystemExit:
         # absl has printed the help that was asked for, and would call that a failure.
         _flush_what_is_read()

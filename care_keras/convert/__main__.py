@@ -37,6 +37,8 @@ _CALIBRATION = flags.DEFINE_string(
     "Images that set int8 ranges: DIR, tfds:NAME or bundled; or FILE.npz with an array (examples, "
     "...) for each input, by its name, as the model takes it: for inputs that are no images.",
 )
+# What the images of other commands are called.
+flags.DEFINE_alias("data", "calibration")
 _EVALUATION = flags.DEFINE_string(
     "evaluation",
     None,

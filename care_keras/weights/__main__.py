@@ -1,6 +1,6 @@
 """Imports published weights into a Keras model.
 
-`python -m care_keras.weights --arch=s0 --checkpoint=care_s0.pth.tar --output=care_s0.keras`
+`python -m care_keras.weights --model=s0 --checkpoint=care_s0.pth.tar --output=care_s0.keras`
 reads a PyTorch checkpoint (.pth, .pth.tar, .pt or .safetensors) and writes a
 .keras file that returns logits. Of a wrapped checkpoint the averaged (EMA)
 weights are taken where it has them.
@@ -13,7 +13,9 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.weights.files import import_checkpoint
 
-_ARCH = flags.DEFINE_string("arch", None, "Name of the config: s0, s1, s2, nano.", required=True)
+_MODEL = flags.DEFINE_string("model", None, "Name of the config: s0, s1, s2, nano.", required=True)
+# What it was called before it had the name that other commands give it.
+flags.DEFINE_alias("arch", "model")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
@@ -32,7 +34,7 @@ _CLASSES = flags.DEFINE_integer(
 def main() -> None:
     """Imports the checkpoint that the flags name, and says what was taken."""
     try:
-        summary = import_checkpoint(_ARCH.value, _CHECKPOINT.value, _OUTPUT.value, _CLASSES.value)
+        summary = import_checkpoint(_MODEL.value, _CHECKPOINT.value, _OUTPUT.value, _CLASSES.value)
     except OSError as error:
         # A write goes to a temporary file, whose name would tell the user nothing.
         is_read = str(error.filename) == _CHECKPOINT.value

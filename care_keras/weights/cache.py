@@ -122,7 +122,7 @@ def _import(published, checkpoint, staged, source):
 def _way_out(published):
     return (
         f"set {URL_VARIABLE} to the folder where {published.file} lies, or to the file, or import "
-        f"a file that you have by python -m care_keras.weights --arch={published.arch}"
+        f"a file that you have by python -m care_keras.weights --model={published.arch}"
     )
 
 

@@ -83,7 +83,7 @@ def test_a_regression_is_an_exit_code(command, tmp_path):
     old = write_run(tmp_path / "old", {("a", "xnnpack"): [1.0, 1.01, 0.99]})
     new = write_run(tmp_path / "new", {("a", "xnnpack"): [1.5, 1.52, 1.49]})
     output = tmp_path / "comparison.json"
-    finished = command("compare", old, new, f"--json={output}")
+    finished = command("compare", old, new, f"--output_json={output}")
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[-1] == "error: a, xnnpack, 1 thread, big is slower, 1.50x"
     assert json.loads(output.read_text())["cells"][0]["verdict"] == "slower"

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from care_keras.console import startup_messages
+from tests.tflite.commands import run_here
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -137,3 +138,8 @@ def test_a_command_of_the_package(tmp_path):
     assert result.stderr.splitlines()[-1].startswith("error: --model must be one of ")
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_flag_that_must_be_given():
+    done = run_here("care_keras.weights", "--model=s0")
+    assert (done.returncode, done.stderr) == (2, "error: --checkpoint is missing (see --help)\n")

@@ -169,7 +169,7 @@ def test_what_is_no_whole_checkpoint(home, publish, checkpoint, change, expected
     publish(change(checkpoint))
     text = assert_refused(home, expected)
     assert "set CARE_KERAS_WEIGHTS_URL to the folder where CARETrans_T.pth.tar lies" in text
-    assert "python -m care_keras.weights --arch=tiny" in text
+    assert "python -m care_keras.weights --model=tiny" in text
 
 
 def test_a_checkpoint_of_another_model(home, publish, tiny, weights_rule):

@@ -21,7 +21,7 @@ def test_a_checkpoint_becomes_a_keras_file(weights_rule, safetensors_file, tmp_p
     shapes = {entry.name: list(entry.shape) for entry in entries}
     checkpoint = safetensors_file(weights_rule.make_state_dict(shapes))
     output = tmp_path / "care.keras"
-    flags = ("--arch=nano", f"--checkpoint={checkpoint}", f"--output={output}", "--classes=3")
+    flags = ("--model=nano", f"--checkpoint={checkpoint}", f"--output={output}", "--classes=3")
     result = run_process("care_keras.weights", *flags)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"{output}: ")
