@@ -19,7 +19,6 @@ from care_keras.console.optional import MissingDependencyError
 from care_keras.console.startup_messages import PACKAGES
 from care_keras.files import printable
 
-
 # absl's words for a required flag that was not given.
 _MISSING = re.compile(r"flag --\S+=None: Flag (--\S+) must have a value other than None\.")
 
