@@ -156,7 +156,7 @@ def _taking_statistics(layer, momentum):
 def _averages(optimizer):
     """Pairs of a weight and its average."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if not optimizer.use_ema or not int(optimizer.iterations):
+    if not optimizer.use_ema or not keras.ops.convert_to_numpy(optimizer.iterations):
         return []
     averages = optimizer._model_variables_moving_average
     return list(zip(optimizer._trainable_variables, averages, strict=True))
