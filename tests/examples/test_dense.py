@@ -91,21 +91,16 @@ def test_pixels_are_coloured_by_their_class(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("example", "flags", "message"),
+    ("example", "photo", "output", "message"),
     [
-        ("detect", ["--photo=none.jpg"], "Cannot decode the image"),
-        ("detect", ["--output=found.gif"], "--output must end in .png"),
-        ("segment", [], "A segmenter must give logits"),
+        ("detect", "none.jpg", "found.png", "Cannot decode the image"),
+        ("detect", PHOTOS[0], "found.gif", "--output must end in .png"),
+        ("segment", PHOTOS[0], "classes.png", "A segmenter must give logits"),
     ],
 )
-def test_mistakes_are_one_line(example, flags, message, tmp_path):
-    done = run_here(
-        f"examples.{example}",
-        "--model=care_xs_bccd",
-        *([] if "--photo=none.jpg" in flags else [f"--photo={PHOTOS[0]}"]),
-        *flags,
-        folder=tmp_path,
-    )
+def test_mistakes_are_one_line(example, photo, output, message, tmp_path):
+    flags = (f"--photo={photo}", f"--output={output}")
+    done = run_here(f"examples.{example}", "--model=care_xs_bccd", *flags, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"error: {message}"), done.stderr
     assert not list(tmp_path.iterdir())
