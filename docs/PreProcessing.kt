@@ -108,6 +108,7 @@ private class Weights(of: Int, size: Int, interpolation: String) {
     private val weights: Array<IntArray>
 
     init {
+        require(interpolation in listOf("bilinear", "bicubic", "nearest")) { interpolation }
         val scale = of.toDouble() / size
         val stretch = max(scale, 1.0)
         val support = stretch * if (interpolation == "bicubic") 2.0 else 1.0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -11,6 +12,9 @@ from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.data.noise import random_input
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing, image_places
+
+# Of an .npz file, unpacked: 350,000 images of 32x32 in float32.
+_MOST_BYTES = 4 * 2**30
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -163,6 +167,7 @@ def read_arrays(path: str, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
     Raises:
         ValueError: If it is no such file, or an array does not fit its input.
     """
+    _check_unpacked(path)
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             names = list(archive.files)
@@ -190,6 +195,21 @@ def read_arrays(path: str, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
             f"The arrays must have equally many examples, and some. Received: {listed} in {path}"
         )
     return found
+
+
+def _check_unpacked(path):
+    """A packed file of some megabytes may hold more than any memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    # What is wrong with it NumPy finds again.
+    except Exception:
+        return
+    if unpacked > _MOST_BYTES:
+        raise ValueError(
+            f"The arrays unpack to {unpacked / 2**30:.1f} GiB, and {_MOST_BYTES >> 30} GiB are more "
+            f"than calibration needs: give it fewer examples. Received: {path}"
+        )
 
 
 def _check_array(path, spec, array):

@@ -1,4 +1,5 @@
 import io
+import struct
 import zipfile
 
 import keras
@@ -131,6 +132,19 @@ def test_a_file_of_no_arrays(tmp_path, content):
     path = tmp_path / "file.npz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="Not an .npz file of arrays. Received: /"):
+        read_arrays(str(path), SPECS)
+
+
+def test_a_file_that_unpacks_to_more_than_any_memory(tmp_path):
+    """What it declares is looked at before anything is unpacked."""
+    path, array = tmp_path / "file.npz", bytes(1000)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("photo.npy", array)
+        archive.writestr("extra.npy", array)
+    sizes = struct.pack("<II", len(array), len(array))
+    declared = struct.pack("<II", len(array), 3 * 2**30)
+    path.write_bytes(path.read_bytes().replace(sizes, declared))
+    with pytest.raises(ValueError, match="unpack to 6.0 GiB, and 4 GiB are more .* Received: /"):
         read_arrays(str(path), SPECS)
 
 
