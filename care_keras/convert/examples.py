@@ -207,8 +207,8 @@ def _check_unpacked(path):
         return
     if unpacked > _MOST_BYTES:
         raise ValueError(
-            f"The arrays unpack to {unpacked / 2**30:.1f} GiB, and {_MOST_BYTES >> 30} GiB are more "
-            f"than calibration needs: give it fewer examples. Received: {path}"
+            f"The arrays unpack to {unpacked / 2**30:.1f} GiB, and {_MOST_BYTES >> 30} GiB are "
+            f"more than calibration needs: give it fewer examples. Received: {path}"
         )
 
 
