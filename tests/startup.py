@@ -5,6 +5,7 @@ CPU time and memory, not wall time: they hardly depend on what else the machine 
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -110,45 +111,37 @@ def start(command: str, *arguments: str, scripts: pathlib.Path | None = None) ->
     )
 
 
-def start_all(scripts: pathlib.Path | None = None) -> dict[str, list[Start]]:
-    """Each command, with `--help`, a wrong flag and a wrong path."""
-    return {
-        command: [start(command, *words, scripts=scripts) for words in _questions(missing)]
-        for command, missing in (CONSOLE if scripts else MISSING).items()
-    }
+def start_each_way(command: str, scripts: pathlib.Path | None = None) -> list[Start]:
+    """A command with `--help`, a wrong flag and a wrong path."""
+    return [start(command, *words, scripts=scripts) for words in _questions(command, scripts)]
 
 
-def _questions(missing):
-    return ["--help"], ["--no_such_flag"], missing
+def _questions(command, scripts):
+    return ["--help"], ["--no_such_flag"], (CONSOLE if scripts else MISSING)[command]
 
 
-def measure(scripts: pathlib.Path | None = None) -> dict[str, list[Start]]:
-    """`start_all` from a small process: Linux counts the memory of who starts a process as its."""
+@functools.cache
+def measure(command: str, scripts: pathlib.Path | None = None) -> list[Start]:
+    """`start_each_way` from a small process: Linux counts the memory of who starts one as its."""
+    words = [f"--json={command}", *([f"--scripts={scripts}"] if scripts else [])]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.startup", "--json", *_flag(scripts)],
+        [sys.executable, "-m", "tests.startup", *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    return {
-        command: [Start(**one) for one in starts]
-        for command, starts in json.loads(done.stdout).items()
-    }
+    return [Start(**one) for one in json.loads(done.stdout)]
 
 
-def _flag(scripts):
-    return [f"--scripts={scripts}"] if scripts else []
-
-
-def problems(command: str, starts: list[Start], scripts: pathlib.Path | None = None) -> list[str]:
-    """What is wrong with how a command has answered.
+def problems(command: str, scripts: pathlib.Path | None = None) -> list[str]:
+    """What is wrong with how a command answers.
 
     Args:
         command: The command.
-        starts: What `start_all` has of it.
         scripts: As of `start`.
     """
+    starts = measure(command, scripts)
     asked, *wrong = starts
     found = []
     if asked.exit_code or "flags:" not in asked.output:
@@ -158,8 +151,7 @@ def problems(command: str, starts: list[Start], scripts: pathlib.Path | None = N
         lines = one.output.splitlines()
         if one.exit_code != 2 or len(lines) != 1 or not lines[0].startswith("error: "):
             found.append(f"no line of an error and exit code 2: {one.exit_code}, {one.output}")
-    questions = _questions((CONSOLE if scripts else MISSING)[command])
-    for words, first in zip(questions, starts, strict=True):
+    for words, first in zip(_questions(command, scripts), starts, strict=True):
         # A neighbour of the core lengthens CPU time too: what counts is the best of a few.
         seconds = first.cpu_seconds
         for _ in range(8):
@@ -172,16 +164,22 @@ def problems(command: str, starts: list[Start], scripts: pathlib.Path | None = N
 
 
 def main() -> None:
-    """Prints a line for each command."""
-    words = [word for word in sys.argv if word.startswith("--scripts=")]
-    found = start_all(pathlib.Path(words[0].partition("=")[2]) if words else None)
-    if "--json" in sys.argv:
-        print(json.dumps({c: [dataclasses.asdict(one) for one in s] for c, s in found.items()}))
+    """Prints a line for each command, or what is measured of one."""
+    scripts = _value("--scripts")
+    scripts = scripts and pathlib.Path(scripts)
+    if command := _value("--json"):
+        print(json.dumps([dataclasses.asdict(one) for one in start_each_way(command, scripts)]))
         return
     print(f"{'':38}{'--help':>16}{'a wrong flag':>16}{'a wrong path':>16}")
-    for command, starts in found.items():
+    for command in CONSOLE if scripts else MISSING:
+        starts = start_each_way(command, scripts)
         cells = [f"{one.cpu_seconds:.2f} s, {one.megabytes:.0f} MB" for one in starts]
         print(f"{command:38}" + "".join(f"{cell:>16}" for cell in cells))
+
+
+def _value(flag):
+    given = [word.partition("=")[2] for word in sys.argv if word.startswith(f"{flag}=")]
+    return given[0] if given else None
 
 
 if __name__ == "__main__":

@@ -5,14 +5,9 @@ import pytest
 from tests.startup import MISSING, measure, problems
 
 
-@pytest.fixture(scope="module")
-def starts():
-    return measure()
-
-
 @pytest.mark.parametrize("command", MISSING)
-def test_answers_at_once_and_in_one_line(starts, command):
-    assert problems(command, starts[command]) == []
+def test_answers_at_once_and_in_one_line(command):
+    assert problems(command) == []
 
 
 @pytest.mark.parametrize(
@@ -24,6 +19,6 @@ def test_answers_at_once_and_in_one_line(starts, command):
         ("android_bench run", ["--rounds", "--verify", "--interpolation"]),
     ],
 )
-def test_help_shows_flags_of_other_modules_too(starts, command, flags):
-    shown = starts[command][0].output.replace("[no]", "")
+def test_help_shows_flags_of_other_modules_too(command, flags):
+    shown = measure(command)[0].output.replace("[no]", "")
     assert [flag for flag in flags if f"{flag}:" not in shown] == []

@@ -142,16 +142,11 @@ def test_each_command_that_is_declared_is_there(scripts, folder):
         assert name in checked([scripts / name, "--help"], folder)
 
 
-@pytest.fixture(scope="module")
-def starts(scripts):
-    return measure(scripts)
-
-
 @pytest.mark.parametrize("command", CONSOLE)
-def test_commands_answer_at_once_and_in_one_line(starts, scripts, command):
-    assert problems(command, starts[command], scripts) == []
+def test_commands_answer_at_once_and_in_one_line(scripts, command):
+    assert problems(command, scripts) == []
     if command.startswith("care-tflite"):
-        assert "`care-tflite audit --model=M.tflite`" in starts[command][0].output
+        assert "`care-tflite audit --model=M.tflite`" in measure(command, scripts)[0].output
 
 
 def test_the_tools_are_listed(scripts, folder):
