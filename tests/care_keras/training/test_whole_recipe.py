@@ -76,6 +76,7 @@ def test_the_result_is_a_plain_float32_classifier(finished, images):
     assert result["top1"] == pytest.approx(top1, abs=1.01 / len(source))
 
 
+@pytest.mark.every_backend
 def test_the_averages_of_the_weights_are_saved(finished):
     run_dir, *_ = finished
     arrays = CheckpointFolder(run_dir / "checkpoints").newest().arrays
