@@ -94,6 +94,7 @@ def test_blocks_are_found_with_their_marks(tmp_path):
     assert {block.language for block in BLOCKS} == {"sh", "python", "kotlin"}
 
 
+@pytest.mark.every_backend
 def test_commands_are_those_of_the_pages():
     """All at once: a module's flags are defined once for all of its commands."""
     found = [one for _, code in SHELL for one in doc_commands.commands(code)]
