@@ -161,16 +161,18 @@ class LiteRTFile:
 
     def _details(self, end: str) -> dict[str, dict]:
         """LiteRT's details of the inputs or outputs, by name."""
-        details = getattr(self.interpreter, f"get_{end}_details")()
+        # Names may be no UTF-8.
+        with self._telling("LiteRT cannot read the names in the model"):
+            details = getattr(self.interpreter, f"get_{end}_details")()
+            # Of what is public none tells which graph of the file a signature is of.
+            native = self.interpreter._interpreter
+            signatures = [
+                signature[f"{end}s"]
+                for key, signature in native.GetSignatureDefs().items()
+                if native.GetSubgraphIndexFromSignature(key) == 0
+            ]
         by_index = {one["index"]: one for one in details}
-        # Of what is public none tells which graph of the file a signature is of.
-        native = self.interpreter._interpreter
-        signatures = (
-            signature[f"{end}s"]
-            for key, signature in native.GetSignatureDefs().items()
-            if native.GetSubgraphIndexFromSignature(key) == 0
-        )
-        infos = by_name(map(TensorInfo.of_details, details), next(signatures, {}))
+        infos = by_name(map(TensorInfo.of_details, details), next(iter(signatures), {}))
         return {name: by_index[info.index] for name, info in infos.items()}
 
     @contextlib.contextmanager

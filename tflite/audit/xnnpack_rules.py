@@ -94,12 +94,18 @@ def _refused_type(name, tensor: Tensor):
 
 def _is_static(subgraph, index):
     """Whether it is a constant, or one that DEQUANTIZE or DENSIFY unpacks."""
-    if subgraph.tensors[index].is_constant:
-        return True
-    producer = subgraph.producers.get(index)
-    if producer is None or producer.name not in ("DEQUANTIZE", "DENSIFY"):
-        return False
-    return all(_is_static(subgraph, source) for source in producer.inputs)
+    pending, seen = [index], set()
+    while pending:
+        index = pending.pop()
+        if subgraph.tensors[index].is_constant:
+            continue
+        producer = subgraph.producers.get(index)
+        # Of a damaged file operators may feed one another in a ring.
+        if producer is None or producer.name not in ("DEQUANTIZE", "DENSIFY") or index in seen:
+            return False
+        seen.add(index)
+        pending += producer.inputs
+    return True
 
 
 def _mixed_types(tensors):

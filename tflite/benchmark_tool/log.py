@@ -99,7 +99,7 @@ def parse_log(text: str, exit_code: int = 0) -> BenchmarkLog:
         first_us = warmup.first_us
     return BenchmarkLog(
         family=closing.family.key,
-        model=graph and (graph[1] or graph[2]).strip(),
+        model=graph and ((graph[1] or graph[2] or "").strip() or None),
         model_size_mb=size and float(size[1]),
         threads=threads and int(threads[1]),
         init_us=closing.init_us,

@@ -9,6 +9,7 @@ import dataclasses
 import math
 import re
 
+from care_keras.files import printable
 from tflite.benchmark_tool.messages import message_lines, tail
 
 _PHASES = {
@@ -175,7 +176,7 @@ class _RowReader:
         if missing:
             raise ValueError(
                 f"The header of a profile lacks {sorted(missing)}. "
-                f"Received: {header.strip()[:300]!r}"
+                f"Received: {printable(header.strip()[:300])!r}"
             )
         numbers = len(self._columns) - 2
         self._row = re.compile(

@@ -100,6 +100,9 @@ class Network:
             if sizes[:1] not in ((-1,), (1,)):
                 self._refused["an input without a batch of 1 in front"].append(tensor.name)
                 continue
+            if min(sizes) < -1:
+                self._refused["an input of negative sizes"].append(tensor.name)
+                continue
             if tensor.dtype not in _FLOATS and not self._is_cast(tensor):
                 self._refused[f"an input of {tensor.dtype}"].append(tensor.name)
                 continue

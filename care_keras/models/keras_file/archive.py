@@ -5,6 +5,7 @@ import os
 import re
 import zipfile
 
+from care_keras.files import printable
 from care_keras.models.keras_file.config import check_config
 from care_keras.models.keras_file.weights import MAX_EXPANSION, check_weights, most_bytes
 
@@ -15,6 +16,9 @@ _MAX_CONFIG_BYTES = 10 * 2**20
 _MAX_METADATA_BYTES = 2**20
 # By the estimate below that form takes 6 MB once parsed, and such a table 30 MB.
 _MAX_PARSED_BYTES = 30 * 2**20
+
+# Of what zipfile says, who quotes names in the file whole.
+_MAX_WORDS = 300
 
 
 def check_keras_file(path: str | os.PathLike) -> None:
@@ -123,4 +127,5 @@ def _parse(content):
 
 
 def _first_line(error):
-    return (str(error).strip().splitlines() or [repr(error)])[0].rstrip(".")
+    line = (str(error).strip().splitlines() or [repr(error)])[0].rstrip(".")
+    return printable(line[:_MAX_WORDS])

@@ -546,6 +546,16 @@ def test_weights_that_are_no_numbers(bits):
     assert "\n" not in str(error.value)
 
 
+def test_an_input_of_a_negative_size():
+    def edit(model):
+        graph = model.subgraphs[0]
+        graph.tensors[graph.inputs[0]].shapeSignature = np.int32([-1, -1, -2, 3])
+
+    content = edited(emit_tflite(fuse(tiny_classifier()), (16, 24)), edit)
+    with pytest.raises(ValueError, match="an input of negative sizes.* Received: model="):
+        lift(content)
+
+
 def test_own_file_of_pixels():
     model = tiny_classifier(preprocessing=TINY.preprocessing)
     content = emit_tflite(fuse(model), (16, 24), input_kind="rgb_uint8")

@@ -169,3 +169,9 @@ def test_every_tensor_of_a_file_that_has_them_for_outputs():
     runner = LayerRunner(several_ends("outputs"))
     images = np.random.default_rng(0).standard_normal((1, 8, 8, 3)).astype(np.float32)
     assert runner.tensors.keys() == runner.values(images).keys() == {"scores", "box"}
+
+
+def test_a_name_that_is_no_text():
+    content = keras_file("float32").replace(b"extra", b"e\x80tra")
+    with pytest.raises(ValueError, match="cannot (open|read the names in) the model. Received: "):
+        list(LiteRTFile(content).inputs)

@@ -504,6 +504,17 @@ def test_no_archive(tmp_path, capfd, content):
     check_refused(path, "Not a .keras file, or a damaged one", capfd)
 
 
+def test_words_of_zipfile_that_quote_the_whole_file(tmp_path, parts, capfd):
+    """It does so where the name in front of a member is longer than that in the directory."""
+    path = tmp_path / "model.keras"
+    write(path, parts)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"config.json") - 4
+    content[start : start + 2] = (3000).to_bytes(2, "little")
+    path.write_bytes(content)
+    check_refused(path, "A damaged .keras file: config.json: .{,310} Received: ", capfd)
+
+
 def test_a_folder(tmp_path, parts, capfd):
     """Keras takes a folder with these files for a model too."""
     path = tmp_path / "model.keras"

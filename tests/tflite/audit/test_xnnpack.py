@@ -1,4 +1,5 @@
 import re
+import types
 
 import pytest
 from ai_edge_litert.interpreter import Interpreter
@@ -6,6 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 from care_keras.tflite_file import Operator, Subgraph, Tensor, read_graph
 from tests.care_keras.tflite_file.files import FILES, function_file, model_file
 from tests.tflite.tiny_models import tiny_model
+from tflite.audit import xnnpack_rules
 from tflite.audit.xnnpack import delegation
 from tflite.audit.xnnpack_rules import likely_reason
 from tflite.benchmark import worker
@@ -148,3 +150,13 @@ def test_rules(name, inputs, outputs, constants, options, reason):
     found = likely_reason(*one_operator(name, inputs, outputs, constants, **options))
     assert (found is None) == (reason is None), found
     assert reason is None or reason in found
+
+
+def test_operators_that_feed_one_another_in_a_ring():
+    """A damaged file's; of a sound one each comes behind those that it reads."""
+    producers = {
+        place: types.SimpleNamespace(name="DEQUANTIZE", inputs=(1 - place,)) for place in range(2)
+    }
+    tensors = [types.SimpleNamespace(is_constant=False)] * 2
+    graph = types.SimpleNamespace(tensors=tensors, producers=producers)
+    assert not xnnpack_rules._is_static(graph, 0)

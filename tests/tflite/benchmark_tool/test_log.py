@@ -258,3 +258,7 @@ def test_what_a_terminal_would_obey_is_not_quoted():
     with pytest.raises(ValueError, match="has no line") as error:
         parse_log("\x1b]0;title\x07\0\u202e gone")
     assert str(error.value).isprintable() and "\\x" not in str(error.value)
+
+
+def test_a_graph_without_a_name():
+    assert parse_log(RELEASE_1_13.replace("[net_quant.tflite]", "[]")).model is None

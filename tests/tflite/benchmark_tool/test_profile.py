@@ -149,3 +149,11 @@ def test_a_row_without_a_time_is_no_row(number):
     )
     with pytest.raises(ValueError, match="says that 1 nodes were executed and lists 0"):
         parse_profile(text)
+
+
+def test_what_cannot_be_printed_is_not_quoted():
+    header = "[node type]\t[first]\t[" + "\0" * 400 + "]\n"
+    start = TABLES.index("[node type]")
+    with pytest.raises(ValueError, match="lacks") as error:
+        parse_profile(TABLES[:start] + header + TABLES[start:].partition("\n")[2])
+    assert len(str(error.value)) < 500
