@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 
@@ -169,7 +170,13 @@ def read_arrays(path: str, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
     """
     _check_unpacked(path)
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with (
+            open(path, "rb") as stream,
+            np.load(stream, allow_pickle=False) as archive,
+            warnings.catch_warnings(),
+        ):
+            # Of files that Python 2 wrote: that they take longer.
+            warnings.simplefilter("ignore", UserWarning)
             names = list(archive.files)
             if len(names) == len(specs) == 1:
                 found = {specs[0].name: archive[names[0]]}

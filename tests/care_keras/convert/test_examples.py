@@ -148,6 +148,17 @@ def test_a_file_that_unpacks_to_more_than_any_memory(tmp_path):
         read_arrays(str(path), SPECS)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_file_that_python_2_wrote(tmp_path):
+    path, array = tmp_path / "file.npz", io.BytesIO()
+    np.save(array, np.ones((3, 5), np.float32))
+    with zipfile.ZipFile(path, "w") as archive:
+        content = array.getvalue().replace(b"(3, 5), }  ", b"(3L, 5L), }")
+        archive.writestr("extra.npy", content)
+    assert b"5L" in path.read_bytes()
+    assert read_arrays(str(path), SPECS)["extra"].shape == (3, 5)
+
+
 def test_a_file_of_objects_is_not_executed(write):
     path = write(extra=np.array([{}] * 3, object))
     with pytest.raises(ValueError, match="Not an .npz file of arrays. Received: /"):
