@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import types
 from collections import Counter
+from unittest import mock
 
 import pytest
 
@@ -67,11 +68,8 @@ def tfds_folder() -> pathlib.Path:
 @pytest.fixture(autouse=True)
 def _environment_as_it_was():
     """What the code under test sets in `os.environ` ends with the test."""
-    before = dict(os.environ)
-    yield
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-    os.environ.update(before)
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from unittest import mock
 
 import absl.logging
 import pytest
@@ -62,7 +63,7 @@ def run_here(
     own |= {} if "TF_CPP_MIN_LOG_LEVEL" in os.environ else {"TF_CPP_MIN_LOG_LEVEL": "2"}
     with (
         pytest.MonkeyPatch.context() as patch,
-        _environment(own | environment),
+        mock.patch.dict(os.environ, own | environment),
         _streams() as texts,
         contextlib.chdir(folder),
         _flags(),
@@ -88,18 +89,6 @@ def _exit_code(module):
         traceback.print_exc()
         return 1
     return 0
-
-
-@contextlib.contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name in os.environ.keys() - before.keys():
-            del os.environ[name]
-        os.environ.update(before)
 
 
 @contextlib.contextmanager
