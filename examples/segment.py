@@ -15,14 +15,10 @@ if __name__ == "__main__":
     os.environ.setdefault("CARE_KERAS_COMMAND", "1")  # Without Keras, as the project's commands.
 
 from care_keras.console import cli
-from care_keras.console.outputs import output_file, write_output
-from care_keras.data.preprocessing import decode_image, resize_and_crop
-from care_keras.detection.drawing import below, beside
-from care_keras.pictures import write_png
+from care_keras.detection.drawing import beside
 from care_keras.segmentation.drawing import draw_classes
 from care_keras.segmentation.postprocessing import class_map
-from tflite.evaluate.dense.models import open_dense_models
-from tflite.inputs.overrides import InputOverrides
+from examples.on_photos import draw_each
 
 _MODEL = flags.DEFINE_string("model", None, "The segmenter.", required=True)
 _PHOTO = flags.DEFINE_multi_string("photo", None, "A photo; give it again for more.", required=True)
@@ -31,23 +27,17 @@ _OUTPUT = flags.DEFINE_string("output", "classes.png", "The picture to write.")
 
 def main() -> None:
     """Finds the classes, prints how much of each there is, and draws them beside the photos."""
-    output = output_file("output", _OUTPUT.value, (".png",))
-    photos = {path: decode_image(path) for path in _PHOTO.value}
-    [model] = open_dense_models([_MODEL.value], "segmentation", InputOverrides())
-    names = model.input.labels
-    run = model.new_run(len(photos))
-    pictures = []
-    for place, (path, photo) in enumerate(photos.items()):
-        # All of the photo, stretched to the input's size.
-        pixels = resize_and_crop(photo, model.input.preprocessing)
-        (logits,), _ = run(pixels[None], place)
-        classes = class_map(logits[0], photo.shape[:2])
-        counts = np.bincount(classes.ravel(), minlength=len(names))
-        largest_first = [index for index in np.argsort(-counts, kind="stable") if counts[index]]
-        shares = [f"{counts[index] / classes.size:.1%} {names[index]}" for index in largest_first]
-        print(f"{path}: {', '.join(shares)}")
-        pictures.append(beside(photo, draw_classes(photo, classes, len(names))))
-    write_output(output, lambda: write_png(output, below(pictures)))
+    draw_each("segmentation", _MODEL.value, _PHOTO.value, _OUTPUT.value, _coloured)
+
+
+def _coloured(model, names, photo, outputs):
+    """The share of each class, and the photo beside its classes."""
+    (logits,) = outputs
+    classes = class_map(logits, photo.shape[:2])
+    counts = np.bincount(classes.ravel(), minlength=len(names))
+    largest_first = [index for index in np.argsort(-counts, kind="stable") if counts[index]]
+    words = ", ".join(f"{counts[one] / classes.size:.1%} {names[one]}" for one in largest_first)
+    return words, beside(photo, draw_classes(photo, classes, len(names)))
 
 
 if __name__ == "__main__":

@@ -68,11 +68,12 @@ def test_cells_are_found_and_drawn(tmp_path):
     assert height > sum(size[0] for size in sizes)
 
 
-def test_pixels_are_coloured_by_their_class(tmp_path):
+@pytest.mark.parametrize("labels", [("cell", "background"), None])
+def test_pixels_are_coloured_by_their_class(labels, tmp_path):
     keras.utils.set_random_seed(0)
     backbone = CAREBackbone(**TINY.backbone_kwargs(), image_shape=(None, None, 3))
     record = Preprocessing(64, 96, fit="stretch", interpolation="bilinear")
-    model = SemanticFPN(backbone, 2, preprocessing=record, labels=("cell", "background"))
+    model = SemanticFPN(backbone, 2, preprocessing=record, labels=labels)
     # Whatever is seen, of the second class.
     model.get_layer("logits").bias.assign([0.0, 100.0])
     model.save(tmp_path / "model.keras")
@@ -83,7 +84,7 @@ def test_pixels_are_coloured_by_their_class(tmp_path):
         f"--output={tmp_path / 'classes.png'}",
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == f"{PHOTOS[0]}: 100.0% background"
+    assert done.stdout.splitlines()[0] == f"{PHOTOS[0]}: 100.0% {labels[1] if labels else 1}"
     height, width = open_detection("bundled", "test").image_size(0)
     with Image.open(tmp_path / "classes.png") as picture:
         assert picture.height == height
