@@ -79,6 +79,12 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of what a library's error says, printable and cut short: some quote a file."""
+    line = (str(error).strip().splitlines() or [repr(error)])[0]
+    return printable(line.rstrip(".")[:most])
+
+
 def check_readable(path: str | os.PathLike) -> None:
     """Raises what `read_bytes` would, before what it takes to understand the file is loaded."""
     if not os.access(path, os.R_OK) or os.path.isdir(path):

@@ -5,7 +5,7 @@ import os
 import re
 import zipfile
 
-from care_keras.files import printable
+from care_keras.files import first_line
 from care_keras.models.keras_file.config import check_config
 from care_keras.models.keras_file.weights import MAX_EXPANSION, check_weights, most_bytes
 
@@ -16,9 +16,6 @@ _MAX_CONFIG_BYTES = 10 * 2**20
 _MAX_METADATA_BYTES = 2**20
 # By the estimate below that form takes 6 MB once parsed, and such a table 30 MB.
 _MAX_PARSED_BYTES = 30 * 2**20
-
-# Of what zipfile says, who quotes names in the file whole.
-_MAX_WORDS = 300
 
 
 def check_keras_file(path: str | os.PathLike) -> None:
@@ -53,7 +50,7 @@ def _check(path):
         archive = zipfile.ZipFile(path)
     # zipfile raises whatever the damaged part leads to.
     except Exception as error:
-        raise ValueError(f"A damaged .keras file: {_first_line(error)}.") from error
+        raise ValueError(f"A damaged .keras file: {first_line(error)}.") from error
     with archive:
         members = _check_members(archive.infolist())
         most = most_bytes(os.path.getsize(path))
@@ -102,9 +99,7 @@ def _read(archive, info, limit):
         with archive.open(info) as member:
             content = member.read(limit + 1)
     except Exception as error:
-        raise ValueError(
-            f"A damaged .keras file: {info.filename}: {_first_line(error)}."
-        ) from error
+        raise ValueError(f"A damaged .keras file: {info.filename}: {first_line(error)}.") from error
     if len(content) > limit:
         raise ValueError(f"{info.filename} is larger than {limit / 2**20:.0f} MiB.")
     return content
@@ -123,9 +118,4 @@ def _parse(content):
     except RecursionError:
         raise ValueError(f"{CONFIG} is nested too deep.") from None
     except ValueError as error:
-        raise ValueError(f"{CONFIG} is no JSON: {_first_line(error)}.") from error
-
-
-def _first_line(error):
-    line = (str(error).strip().splitlines() or [repr(error)])[0].rstrip(".")
-    return printable(line[:_MAX_WORDS])
+        raise ValueError(f"{CONFIG} is no JSON: {first_line(error)}.") from error

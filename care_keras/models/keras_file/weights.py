@@ -3,7 +3,7 @@
 import io
 import os
 
-from care_keras.files import read_bytes
+from care_keras.files import first_line, read_bytes
 
 # Arrays and groups; a CARE-S2's quantized form has 5,600. Each takes a quarter of a millisecond.
 _MAX_OBJECTS = 30_000
@@ -44,8 +44,7 @@ def check_weights(content: bytes, most: int) -> None:
             problem = _find_problem(file, most)
     # h5py raises whatever the damaged part leads to.
     except Exception as error:
-        line = (str(error).strip().splitlines() or [repr(error)])[0]
-        raise ValueError(f"model.weights.h5 is damaged: {line.rstrip('.')}.") from error
+        raise ValueError(f"model.weights.h5 is damaged: {first_line(error)}.") from error
     if problem:
         raise ValueError(f"model.weights.h5 {problem}.")
 
