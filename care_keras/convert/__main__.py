@@ -19,7 +19,7 @@ from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_file
 from care_keras.console.table import format_table
 from care_keras.convert.backend import restart_under_tensorflow
-from care_keras.convert.job import ConversionJob, is_array_file
+from care_keras.convert.job import PRECISIONS_WITH, ConversionJob, is_array_file
 from care_keras.data.sources import check_source
 from care_keras.files import check_readable
 from care_keras.models.presets import check_name_or_path
@@ -115,8 +115,15 @@ _TARGET = flags.DEFINE_enum(
     "target",
     None,
     ["portable", "xnnpack"],
-    "What an int8 file is for: portable, any runtime; xnnpack, LiteRT on a CPU, which makes tables "
-    "of its functions and runs it in one piece (default: portable).",
+    "What a file is for: portable, any runtime; xnnpack, LiteRT on a CPU, which makes tables of an "
+    "int8 file's functions and runs it in one piece (default: portable).",
+)
+_CORE = flags.DEFINE_enum(
+    "core",
+    None,
+    ["any", "dotprod", "i8mm"],
+    "Cores that an int8 file is to be fast on: any; dotprod, those with dot products; i8mm, those "
+    "that multiply int8 matrices, and CPUs with VNNI (default: any).",
 )
 _METADATA = flags.DEFINE_bool(
     "metadata",
@@ -136,10 +143,13 @@ _OUTPUT = flags.DEFINE_string("output", None, "The .tflite file (default: MODEL_
 def main() -> None:
     """The command."""
     precision = "int8" if _INT8.value else _PRECISION.value
-    for name in ("output_type", "target"):
+    for name, kinds in PRECISIONS_WITH.items():
         given = flags.FLAGS[name].value
-        if given and (precision != "int8" or _CONVERTER.value == "tensorflow"):
-            raise cli.UserError(f"--{name} is of care_keras' own int8 files: take --int8")
+        if given and (precision not in kinds or _CONVERTER.value == "tensorflow"):
+            raise cli.UserError(
+                f"--{name} is of care_keras' own files in {', '.join(kinds)}: take "
+                + ("--int8" if len(kinds) == 1 else "one of these, without --converter=tensorflow")
+            )
     if _REDUCED_PRECISION.value and precision not in ("float32", "float16"):
         raise cli.UserError(
             "--reduced_precision is for float files: take --precision=float32 or float16"
@@ -169,6 +179,7 @@ def main() -> None:
         min_agreement=_MIN_AGREEMENT.value,
         output_type=_OUTPUT_TYPE.value,
         target=_TARGET.value,
+        core=_CORE.value,
         metadata=_METADATA.value,
         reduced_precision=_REDUCED_PRECISION.value,
         converter=_CONVERTER.value,

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from care_keras.convert.in_child import convert_in_child
+from care_keras.convert.job import PRECISIONS_WITH
 from care_keras.data.record import Preprocessing
 from care_keras.deploy import Rewrites, fuse, lift
 from care_keras.emit.network import emit_tflite
@@ -24,6 +25,7 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8")
 INPUT_KINDS = ("float", "rgb_uint8")
 OUTPUT_TYPES = ("int8", "uint8", "float")
 TARGETS = ("portable", "xnnpack")
+CORES = ("any", "dotprod", "i8mm")
 CONVERTERS = ("care", "tensorflow")
 # Pixels of one batch of calibration: 8 images of 224x224, whose tensors take some 500 MB.
 _CALIBRATION_BATCH_PIXELS = 8 * 224 * 224
@@ -57,6 +59,7 @@ def convert_model(
     converter: str = "care",
     output_type: str | None = None,
     target: str | None = None,
+    core: str | None = None,
 ) -> ConvertedModel:
     """Converts a model to TFLite.
 
@@ -82,9 +85,13 @@ def convert_model(
         output_type: Of int8, for runtimes that do not take int8 outputs:
             `"uint8"`, the same codes and 128; or `"float"`, what they stand for.
             `"int8"` by default.
-        target: Of int8: `"portable"`, the default, operators on codes alone; or
-            `"xnnpack"`, functions spelled out so that XNNPACK makes tables of
-            codes of them, and runs the file in one piece.
+        target: `"portable"`, the default, of int8 operators on codes alone; or
+            `"xnnpack"`, in int8 with functions spelled out so that XNNPACK makes
+            tables of codes of them, and runs the file in one piece; in float
+            with pixels folded as it likes them, and a GPU does not.
+        core: Of int8: the cores that it is to be fast on: `"any"`, the default;
+            `"dotprod"`, with dot products; or `"i8mm"`, with products of int8
+            matrices. A deploy form is made for some already.
 
     Returns:
         The file. Its input and output are float32, but uint8 pixels with
@@ -104,11 +111,13 @@ def convert_model(
     for name, value, values in (
         ("output_type", output_type, OUTPUT_TYPES),
         ("target", target, TARGETS),
+        ("core", core, CORES),
     ):
-        if value is not None and (precision != "int8" or converter == "tensorflow"):
+        kinds = PRECISIONS_WITH[name]
+        if value is not None and (precision not in kinds or converter == "tensorflow"):
             raise ValueError(
-                f"`{name}` is of care_keras' own int8 files. "
-                f"Received: {name}={value!r}, precision={precision!r}"
+                f"`{name}` is of care_keras' own files in {', '.join(kinds)}. "
+                f"Received: {name}={value!r}, precision={precision!r}, converter={converter!r}"
             )
         if value not in (None, *values):
             raise ValueError(f"`{name}` must be one of {values}. Received: {value!r}")
@@ -123,10 +132,16 @@ def convert_model(
         _check_kernels(model)
         content = convert_in_child(model, preprocessing, precision, input_kind, batch, calibration)
         return ConvertedModel(content, preprocessing)
-    deployed = deploy_form(model, preprocessing, precision)
+    deployed = deploy_form(model, preprocessing, precision, core)
     check_input_kind(deployed, precision, input_kind, converter)
     size = (preprocessing.height, preprocessing.width) if preprocessing else (None, None)
     if needs_tensorflow(deployed, precision):
+        if target == "xnnpack":
+            raise ValueError(
+                "TensorFlow's converter, which writes files of operations without primitives, has "
+                f"no target: leave --target out. Received: target={target!r} and "
+                f"{describe_operations(deployed.foreign_operations)}"
+            )
         content = _by_tensorflow(deployed, preprocessing, precision, input_kind, batch)
         return ConvertedModel(content, preprocessing)
     if precision == "int8":
@@ -143,9 +158,10 @@ def convert_model(
             target=target or "portable",
         )
         return ConvertedModel(content, deployed.preprocessing, deployed)
-    return ConvertedModel(
-        emit_tflite(deployed, size, batch, input_kind, weights=precision), preprocessing
+    content = emit_tflite(
+        deployed, size, batch, input_kind, weights=precision, target=target or "portable"
     )
+    return ConvertedModel(content, preprocessing)
 
 
 def needs_tensorflow(model: keras.Model, precision: str, converter: str = "care") -> bool:
@@ -219,10 +235,12 @@ def _by_tensorflow(deployed, preprocessing, precision, input_kind, batch):
         ) from error
 
 
-def default_rewrites(precision: str) -> Rewrites:
-    """The rewrites of `fuse` that pay in a file of this precision."""
+def default_rewrites(precision: str, core: str | None = None) -> Rewrites:
+    """The rewrites of `fuse` that pay in a file of this precision, on cores of this kind."""
     is_float = precision in ("float32", "float16")
-    return Rewrites(few_taps=is_float, small_sums=is_float, offset_by_add=is_float)
+    # With dot products alone, fewer instructions in all, but more of vectors (docs/measure.md).
+    dense = precision == "int8" and core == "i8mm"
+    return Rewrites(small_sums=is_float, offset_by_add=is_float, dense_narrow=dense)
 
 
 def is_compiled(model: keras.Model) -> bool:
@@ -231,7 +249,10 @@ def is_compiled(model: keras.Model) -> bool:
 
 
 def deploy_form(
-    model: keras.Model, preprocessing: Preprocessing | None, precision: str = "float32"
+    model: keras.Model,
+    preprocessing: Preprocessing | None,
+    precision: str = "float32",
+    core: str | None = None,
 ) -> keras.Model:
     """The deploy form of a functional or sequential model; another as it is.
 
@@ -241,12 +262,22 @@ def deploy_form(
     model more than once makes it before.
     """
     if functional_form(model) is None or is_quantized(model):
+        _check_core(core, model)
         return model
     if isinstance(model, DeployModel):
+        _check_core(core, model)
         return model.prepared_by(preprocessing)
-    deployed = fuse(model, default_rewrites(precision))
+    deployed = fuse(model, default_rewrites(precision, core))
     deployed.preprocessing = preprocessing
     return deployed
+
+
+def _check_core(core, model):
+    if core not in (None, "any"):
+        raise ValueError(
+            "What a core likes is chosen as the deploy form is made, and this is one already, or "
+            f"can be none: leave --core out. Received: core={core!r}, model={model.name!r}"
+        )
 
 
 def int8_form(deployed: keras.Model, preprocessing: Preprocessing | None) -> DeployModel:

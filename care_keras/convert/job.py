@@ -3,6 +3,13 @@
 import dataclasses
 import pathlib
 
+# Precisions of care_keras' own files that each of these is for.
+PRECISIONS_WITH = {
+    "output_type": ("int8",),
+    "target": ("float32", "float16", "int8"),
+    "core": ("int8",),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ConversionJob:
@@ -38,7 +45,10 @@ class ConversionJob:
             model must pick one class for.
         output_type: Of an int8 file: `"int8"`, `"uint8"` or `"float"`; `None` for
             int8.
-        target: Of an int8 file: `"portable"` or `"xnnpack"`; `None` for portable.
+        target: Of a file that is not dynamic: `"portable"` or `"xnnpack"`; `None`
+            for portable.
+        core: Of an int8 file: the cores that it is to be fast on, `"any"`,
+            `"dotprod"` or `"i8mm"`; `None` for any.
         metadata: Whether the file has metadata and labels for MediaPipe Tasks;
             `None` for classifiers of images that name their classes.
         reduced_precision: Whether a float file's metadata allow half-precision
@@ -67,6 +77,7 @@ class ConversionJob:
     min_agreement: float = 0.0
     output_type: str | None = None
     target: str | None = None
+    core: str | None = None
     metadata: bool | None = None
     reduced_precision: bool = False
     converter: str = "care"

@@ -106,7 +106,7 @@ def prepare(job: ConversionJob) -> PreparedJob:
         quantization = dataclasses.replace(quantization or int8_ptq(), raw_pixels=False)
     deployed = model
     if job.converter != "tensorflow":
-        deployed = deploy_form(model, preprocessing, job.precision)
+        deployed = deploy_form(model, preprocessing, job.precision, job.core)
         # What int8 has no form of, and a pattern that names nothing.
         if calibrated:
             deployed = int8_form(deployed, preprocessing)

@@ -152,6 +152,8 @@ def _convert(prepared, precision, input_kind):
     say(f"converting to {precision}")
     job, ranges = prepared.job, prepared.ranges
     is_int8 = precision == "int8"
+    # Not of the float32 file that another is compared with.
+    is_asked = precision == job.precision
     with captured_native_output():
         return convert_model(
             prepared.deployed,
@@ -163,7 +165,7 @@ def _convert(prepared, precision, input_kind):
             prepared.quantization,
             job.converter,
             job.output_type if is_int8 else None,
-            job.target if is_int8 else None,
+            job.target if is_asked else None,
         )
 
 

@@ -138,7 +138,7 @@ class Builder:
         x, kernel, bias = self._fold_before(layer, x, kernel, bias)
         return self.call(layer, x, kernel, bias)
 
-    def sum_of_depthwise(self, x, pieces, name, last=None) -> keras.KerasTensor:
+    def sum_of_depthwise(self, x, pieces, name, last=None, **kwargs) -> keras.KerasTensor:
         """Depthwise convolutions of one tensor, added up.
 
         Args:
@@ -146,10 +146,12 @@ class Builder:
             pieces: `(kernel, bias, dilation_rate)` of each.
             name: Of the whole.
             last: Of the last sum, by default numbered as the others are.
+            **kwargs: Of each `DepthwiseConv2D`.
         """
         total = None
         for number, (kernel, bias, dilation_rate) in enumerate(pieces):
-            y = self.depthwise(x, kernel, bias, f"{name}_piece{number + 1}", dilation_rate)
+            piece = f"{name}_piece{number + 1}"
+            y = self.depthwise(x, kernel, bias, piece, dilation_rate, **kwargs)
             own = last if last and number == len(pieces) - 1 else f"{name}_sum{number}"
             total = y if total is None else self.add(primitives.Add, [total, y], own)
         return total

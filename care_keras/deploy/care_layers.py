@@ -9,8 +9,8 @@ from care_keras import primitives as p
 from care_keras.deploy.lowering import lowers
 from care_keras.layers import CAREBlock, DualClassifierHead, SingleClassifierHead
 from care_keras.primitives.folding import (
+    NARROW_CHANNELS,
     SEVEN_BY_SEVEN,
-    SEVEN_BY_SEVEN_FLOAT,
     array,
     average_dense,
     batch_norm_affine,
@@ -281,14 +281,18 @@ def _strips(build, mixer, x, name, rewrites):
         (array(conv.kernel), array(conv.bias))
         for conv in (mixer.strip_conv_vertical, mixer.strip_conv_horizontal)
     ]
-    if rewrites.split_strips:
+    dense = rewrites.dense_narrow and x.shape[-1] <= NARROW_CHANNELS
+    if rewrites.split_strips and not dense:
         return build.sum_of_depthwise(x, split_strips(*strips), name)
-    return build.sum_of_depthwise(x, [(*strip, (1, 1)) for strip in strips], name)
+    whole = [(*strip, (1, 1)) for strip in strips]
+    return build.sum_of_depthwise(x, whole, name, dense=dense)
 
 
 def _local_conv(build, conv, x, name, rewrites):
-    if not rewrites.split_wide_depthwise or conv.kernel_size != (7, 7):
-        return _depthwise(build, conv, x, name)
-    slices = SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
-    pieces = split_depthwise(array(conv.kernel), array(conv.bias), slices)
+    kernel, bias = array(conv.kernel), array(conv.bias)
+    wide = conv.kernel_size == (7, 7)
+    dense = wide and rewrites.dense_narrow and x.shape[-1] <= NARROW_CHANNELS
+    if dense or not wide or not rewrites.split_wide_depthwise:
+        return build.depthwise(x, kernel, bias, name, dense=dense)
+    pieces = split_depthwise(kernel, bias, SEVEN_BY_SEVEN)
     return build.sum_of_depthwise(x, pieces, name)

@@ -26,9 +26,6 @@ class Rewrites:
             taps.
         split_strips: The 11x1 and 1x11 depthwise convolutions as three of at
             most 9 taps.
-        few_taps: The 7x7 in pieces of which all but one have at most 9 taps.
-            Off by default, on for float32 files; in int8, where each sum is one
-            more tensor to round, it gains no time.
         division_free: Attention without DIV, one product for all heads.
         offset_by_add: What a padded convolution cannot fold, as a Rescaling at
             the input, becomes an ADD, and its factor part of the kernel. Off by
@@ -43,17 +40,20 @@ class Rewrites:
             holds those. An attention has one operation more, on a number for
             each head and pixel. Off by default, on for float files; int8 has
             steps for numbers of any size.
+        dense_narrow: Those depthwise convolutions of at most 8 channels whole,
+            in int8 files as dense ones of pixels side by side. Off by default,
+            on for CPUs that multiply int8 matrices.
     """
 
     fold_batch_norm: bool = True
     merge_heads: bool = True
     split_wide_depthwise: bool = True
     split_strips: bool = True
-    few_taps: bool = False
     offset_by_add: bool = False
     division_free: bool = True
     fold_layer_scale: bool = False
     small_sums: bool = False
+    dense_narrow: bool = False
 
 
 def fuse(model: keras.Model, rewrites: Rewrites | None = None) -> DeployModel:

@@ -358,9 +358,9 @@ class Emitter:
             layer: The layer.
             x: Its input.
             output: Its output: int8 weights for an int8 one.
-            to_tflite: Transposes a kernel from Keras's layout.
+            to_tflite: From a kernel in Keras's layout to the file's.
             axis: Axis of the channels after that.
-            repeats: How often the channels of an int8 kernel stand one after the other.
+            repeats: How often the layer's channels stand there one after the other.
         """
         if output.dtype != np.float32:
             codes, steps = layer.kernel_codes()
@@ -373,7 +373,7 @@ class Emitter:
                     "calibrate with images that use it. "
                     f"Received: a multiplier of {largest:.3g} at the layer {layer.name!r}"
                 )
-            codes = np.concatenate([to_tflite(codes)] * repeats, axis=axis)
+            codes = to_tflite(codes)
             bias = np.tile(array(layer.bias), repeats)
             return self.kernel_and_bias(layer, x, codes, steps, axis, bias)
         kernel, bias = array(layer.kernel), array(layer.bias)
@@ -381,7 +381,7 @@ class Emitter:
             kernel, bias = fold_pixels(self._images[x.index], layer)
         return (
             self.weight(f"{layer.name}/kernel", to_tflite(kernel)),
-            self.weight(f"{layer.name}/bias", bias),
+            self.weight(f"{layer.name}/bias", np.tile(bias, repeats)),
         )
 
 

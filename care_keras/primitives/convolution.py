@@ -135,6 +135,8 @@ class DepthwiseConv2D(_Convolution):
         strides: Steps in pixels; both are the same number, as TFLite has it.
         padding: `"same"` or `"valid"`, as TensorFlow means it.
         depth_multiplier: Kernels of a channel.
+        dense: Whether an int8 file has it as a CONV_2D of pixels side by side,
+            whose taps between channels are 0; of a plain one with an odd kernel.
         activation: See `FusedActivation`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -154,10 +156,20 @@ class DepthwiseConv2D(_Convolution):
         strides=1,
         padding: str = "same",
         depth_multiplier: int = 1,
+        dense: bool = False,
         **kwargs,
     ):
         super().__init__(kernel_size, strides, padding, dilation_rate, **kwargs)
         self.depth_multiplier = depth_multiplier
+        self.dense = dense
+        plain = self.strides == self.dilation_rate == (1, 1) and padding == "same"
+        odd = all(size % 2 for size in self.kernel_size)
+        if dense and not (plain and odd and depth_multiplier == 1):
+            raise ValueError(
+                "A dense one takes steps of 1, an odd kernel and the padding of `same`. "
+                f"Received: kernel_size={kernel_size}, strides={strides}, padding={padding!r}, "
+                f"dilation_rate={dilation_rate}, depth_multiplier={depth_multiplier}"
+            )
 
     def build(self, input_shape) -> None:
         shape = (*self.kernel_size, input_shape[-1], self.depth_multiplier)
@@ -181,7 +193,8 @@ class DepthwiseConv2D(_Convolution):
         return (input_shape[0], *self._output_sizes(input_shape), channels)
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "depth_multiplier": self.depth_multiplier}
+        config = {**super().get_config(), "depth_multiplier": self.depth_multiplier}
+        return config | {"dense": True} if self.dense else config
 
 
 @keras.saving.register_keras_serializable(package="care_keras")

@@ -77,21 +77,16 @@ def average_dense(first, second) -> tuple[np.ndarray, np.ndarray]:
 # 4 (float32), 9 and 25 taps; wider ones run as grouped convolutions at a fraction of the speed.
 #
 # 7x7, no way of less time in int8: every other column in all rows, the columns between in the inner
-# five rows, their ends. 26.0, 26.0 and 10.7 us at 28x28x16 on AVX2, against 78 for three of 25.
+# five rows, their ends. 26.0, 26.0 and 10.7 us at 28x28x16 on AVX2, against 78 for three of 25. In
+# float32 five pieces, all but one of at most 9 taps, take as long there and more instructions on
+# ARM64.
 SEVEN_BY_SEVEN = (
     (slice(0, 7), slice(1, 6, 2)),
     (slice(1, 6), slice(0, 7, 2)),
     (slice(0, 7, 6), slice(0, 7, 2)),
 )
-# For float32: there, at 28x28x16 on AVX2, up to 9 taps take 8.6 us, up to 25 take 30, and an
-# addition 2.6. The inner 5x5, and the ring around it in pieces of 6, 8, 6 and 4 taps.
-SEVEN_BY_SEVEN_FLOAT = (
-    (slice(1, 6), slice(1, 6)),
-    (slice(0, 7, 6), slice(1, 6, 2)),
-    (slice(0, 7, 6), slice(0, 7, 2)),
-    (slice(1, 6, 2), slice(0, 7, 6)),
-    (slice(2, 5, 2), slice(0, 7, 6)),
-)
+# Up to as many channels a dense convolution on int8 matrix products takes less time than pieces.
+NARROW_CHANNELS = 8
 
 
 def split_depthwise(kernel, bias, pieces) -> list[tuple]:

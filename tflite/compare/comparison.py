@@ -10,7 +10,7 @@ from care_keras.console.progress import progress, say
 from care_keras.convert.conversion import default_rewrites
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source
-from care_keras.deploy import Rewrites, fuse
+from care_keras.deploy import fuse
 from care_keras.graph import functional_form
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import is_quantized
@@ -131,8 +131,7 @@ def _best_form(pair):
         forms = [
             ("deploy form", fuse(model)),
             ("deploy form of float32 files", fuse(model, default_rewrites("float32"))),
-            # Files of before there were small sums.
-            ("deploy form of earlier float32 files", fuse(model, Rewrites(few_taps=True))),
+            ("deploy form of int8 files for i8mm", fuse(model, default_rewrites("int8", "i8mm"))),
             *forms,
         ]
     graphs = [(name, form, unfold(form)) for name, form in forms]

@@ -16,8 +16,8 @@ from care_keras.deploy.lowering import (
     shape_of,
 )
 from care_keras.primitives.folding import (
+    NARROW_CHANNELS,
     SEVEN_BY_SEVEN,
-    SEVEN_BY_SEVEN_FLOAT,
     array,
     split_depthwise,
 )
@@ -58,17 +58,19 @@ def _depthwise(build, layer, x, kernel, bias, name, rewrites):
     if not plain or not rewrites.split_wide_depthwise:
         window = layer.dilation_rate, layer.strides, layer.padding
         return build.depthwise(x, kernel, bias, name, *window)
-    pieces = split_depthwise(kernel, bias, _pieces(*kernel.shape[:2], rewrites))
-    if len(pieces) == 1:
-        return build.depthwise(x, kernel, bias, name)
+    pieces = split_depthwise(kernel, bias, _pieces(*kernel.shape[:2]))
+    narrow = kernel.shape[2] <= NARROW_CHANNELS and kernel.shape[3] == 1
+    dense = rewrites.dense_narrow and narrow and len(pieces) > 1
+    if dense or len(pieces) == 1:
+        return build.depthwise(x, kernel, bias, name, dense=dense)
     # Or each of them would fold it.
     return build.sum_of_depthwise(build.tensor(x), pieces, name, name)
 
 
-def _pieces(height, width, rewrites):
+def _pieces(height, width):
     """Rows and columns of parts, up to a 9x9 of few enough taps for XNNPACK's depthwise kernels."""
     if (height, width) == (7, 7):
-        return SEVEN_BY_SEVEN_FLOAT if rewrites.few_taps else SEVEN_BY_SEVEN
+        return SEVEN_BY_SEVEN
     if height * width <= _MAX_TAPS or not height % 2 or not width % 2:
         return [(slice(0, height), slice(0, width))]
     # Every other one, and those between: both are centred where there is an odd number of them.

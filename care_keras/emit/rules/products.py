@@ -7,7 +7,7 @@ from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
 from care_keras.tflite_file.writer import Quantization
 
-# Channels that XNNPACK's int8 depthwise kernels work on at a time.
+# Channels that XNNPACK's depthwise kernels work on at a time: in int8, and in float32 on AVX-512.
 _DEPTHWISE_CHANNELS = 16
 
 
@@ -22,17 +22,22 @@ def _conv(emit, layer, x):
             return k.transpose(3, 0, 1, 2).reshape(k.shape[3], 1, 1, -1)
 
     kernel, bias = emit.conv_weights(layer, x, output, to_tflite, axis=0)
+    inputs = [x, kernel, bias]
+    version = 6 if layer.groups > 1 else None
+    return _conv_operator(emit, layer, inputs, output, strides, layer.dilation_rate, version)
+
+
+def _conv_operator(emit, layer, inputs, output, strides, dilation_rate, version=None):
     options = o.options(
         "Conv2D",
         padding=o.PADDINGS[layer.padding],
         strideH=strides[0],
         strideW=strides[1],
-        dilationHFactor=layer.dilation_rate[0],
-        dilationWFactor=layer.dilation_rate[1],
+        dilationHFactor=dilation_rate[0],
+        dilationWFactor=dilation_rate[1],
         fusedActivationFunction=o.activation(layer),
     )
-    version = 6 if layer.groups > 1 else None
-    return o.operator(emit, "CONV_2D", [x, kernel, bias], output, options, version)
+    return o.operator(emit, "CONV_2D", inputs, output, options, version)
 
 
 def _has_odd_patches(layer, x):
@@ -75,38 +80,62 @@ def _depthwise_operator(emit, layer, inputs, output, dilation_rate):
 @rule(p.DepthwiseConv2D)
 def _depthwise(emit, layer, x):
     output = emit.output(layer, x)
-    fold = _columns_to_fold(layer, x) if output.dtype == np.int8 else 1
-    if fold == 1:
-        kernel, bias = emit.conv_weights(layer, x, output, _depthwise_layout, axis=3)
-        return _depthwise_operator(emit, layer, [x, kernel, bias], output, layer.dilation_rate)
+    dense = layer.dense and output.dtype == np.int8
+    # GPUs, which float files are for too, have nothing of it.
+    folds = output.dtype == np.int8 or (output.dtype == np.float32 and emit.target == "xnnpack")
+    fold = _columns_to_fold(layer, x, dense) if folds else 1
+    layout, axis = (_dense_layout, 0) if dense else (_depthwise_layout, 3)
+    kernel, bias = emit.conv_weights(
+        layer, x, output, lambda k: layout(k, fold), axis, repeats=fold
+    )
     batch, height, width, channels = x.shape
     shape = (batch, height, width // fold, channels * fold)
-    folded = emit.like(f"{layer.name}/folded", x, shape)
-    folded = o.reshape(emit, f"{layer.name}/folded", x, folded)
-    kernel, bias = emit.conv_weights(layer, x, output, _depthwise_layout, axis=3, repeats=fold)
-    vertical, horizontal = layer.dilation_rate
-    dilation_rate = vertical, max(horizontal // fold, 1)
-    result = emit.like(f"{layer.name}/unfolded", output, shape)
-    result = _depthwise_operator(emit, layer, [folded, kernel, bias], result, dilation_rate)
-    return o.reshape(emit, layer.name, result, output)
+    source, result = x, output
+    if fold > 1:
+        source = emit.like(f"{layer.name}/folded", x, shape)
+        source = o.reshape(emit, f"{layer.name}/folded", x, source)
+        result = emit.like(f"{layer.name}/unfolded", output, shape)
+    if dense:
+        result = _conv_operator(emit, layer, [source, kernel, bias], result, (1, 1), (1, 1))
+    else:
+        vertical, horizontal = layer.dilation_rate
+        dilation_rate = vertical, max(horizontal // fold, 1)
+        result = _depthwise_operator(emit, layer, [source, kernel, bias], result, dilation_rate)
+    return result if fold == 1 else o.reshape(emit, layer.name, result, output)
 
 
-def _depthwise_layout(kernel):
+def _depthwise_layout(kernel, fold):
     height, width, channels, multiplier = kernel.shape
-    return kernel.reshape(1, height, width, channels * multiplier)
+    return np.tile(kernel.reshape(1, height, width, channels * multiplier), fold)
 
 
-def _columns_to_fold(layer, x):
+def _dense_layout(kernel, fold):
+    """A depthwise kernel as one between all channels of `fold` pixels side by side."""
+    height, width, channels, _ = kernel.shape
+    before = -(-(width // 2) // fold)
+    dense = np.zeros((fold, channels, height, 2 * before + 1, fold, channels), kernel.dtype)
+    each = np.arange(channels)
+    for pixel in range(fold):
+        for column in range(width):
+            place, source = divmod(pixel + column - width // 2, fold)
+            dense[pixel, each, :, before + place, source, each] = kernel[:, column, :, 0].T
+    return dense.reshape(fold * channels, height, 2 * before + 1, fold * channels)
+
+
+def _columns_to_fold(layer, x, dense):
     """How many pixels beside each other to write as one of that many times the channels.
 
     XNNPACK's int8 depthwise kernels work on 16 channels at a time, and 8 take
     as long: on 56x56x8 a 7x3 takes 0.75 of the time so and a 9x1 0.80, both
     RESHAPEs included (AVX2). It is exact where every tap is a whole number of
-    such pixels away.
+    such pixels away, and where the kernel is `dense`.
     """
     _, _, width, channels = x.shape
     fold = _DEPTHWISE_CHANNELS // channels
     taps = layer.kernel_size[1]
+    if dense:
+        fitting = [count for count in range(1, fold + 1) if width % count == 0]
+        return fitting[-1] if taps > 1 else 1
     whole = taps == 1 or (taps % 2 == 1 and layer.dilation_rate[1] % max(fold, 1) == 0)
     fits = fold > 1 and channels * fold == _DEPTHWISE_CHANNELS and width % fold == 0
     fits = fits and layer.strides == (1, 1) and layer.depth_multiplier == 1

@@ -115,6 +115,38 @@ def test_a_file_for_xnnpack_gives_the_same_codes(int8_model, preprocessing, phot
     np.testing.assert_array_equal(IntegerModel(spelled_out).run(photos[32:]), found)
 
 
+@pytest.mark.parametrize("target", ["portable", "xnnpack"])
+def test_a_file_for_cores_with_int8_matrices(small_model, preprocessing, photos, target):
+    """Its 7x7 and strips are dense; the reference has its integers, the model its classes."""
+    converted = convert_model(
+        small_model,
+        preprocessing,
+        "int8",
+        "rgb_uint8",
+        calibration=photos[:32],
+        target=target,
+        core="i8mm",
+    )
+    graph = read_graph(converted.content)
+    require_integer_only(graph)
+    convs = [one for one in graph.operators if one.name == "CONV_2D"]
+    kernels = {graph.tensors[one.inputs[1]].shape[1:3] for one in convs}
+    # Some pixels side by side are one.
+    assert {(7, 3), (11, 1), (1, 3)} <= kernels
+    found = IntegerModel(converted.content).run(photos[32:])
+    file = LiteRTFile(converted.content)
+    expected = np.concatenate([file.run(one[None])["outputs"] for one in photos[32:]])
+    np.testing.assert_array_equal(found, expected)
+    form = converted.quantized_form.predict(photos[32:].astype(np.float32), verbose=0)
+    steps = file.outputs["outputs"].dequantize(found) - form
+    assert np.abs(steps).max() <= 3 * file.outputs["outputs"].scale
+
+
+def test_a_deploy_form_is_for_its_cores_already(int8_model, preprocessing):
+    with pytest.raises(ValueError, match="leave --core out. Received: core='i8mm'"):
+        convert_model(int8_model, preprocessing, "int8", "rgb_uint8", core="i8mm")
+
+
 @pytest.mark.parametrize("activation", ["exponential", "log_sigmoid", "silu", "hard_silu", "gelu"])
 def test_functions_for_xnnpack(preprocessing, photos, activation):
     """What LiteRT gives is what the reference computes, for each function that is spelled out."""
@@ -209,9 +241,10 @@ def test_a_quantized_form_is_int8_and_nothing_else(int8_model, preprocessing):
         ({"precision": "int4"}, "`precision` must be one of"),
         ({"input_kind": "bgr"}, "`input_kind` must be one of"),
         ({"precision": "int8"}, "int8 needs images"),
-        ({"output_type": "uint8"}, "`output_type` is of care_keras' own int8 files"),
+        ({"output_type": "uint8"}, "`output_type` is of care_keras' own files in int8."),
         ({"precision": "int8", "output_type": "bool"}, "`output_type` must be one of"),
-        ({"target": "xnnpack"}, "`target` is of care_keras' own int8 files"),
+        ({"precision": "dynamic", "target": "xnnpack"}, "`target` is of care_keras' own files in"),
+        ({"precision": "float16", "core": "any"}, "`core` is of care_keras' own files in int8."),
         ({"precision": "int8", "target": "gpu"}, "`target` must be one of"),
     ],
 )

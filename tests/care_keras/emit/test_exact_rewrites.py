@@ -15,16 +15,22 @@ from care_keras.tflite_file import read_graph
 from tests.care_keras.quantization.samples import SIZE, quantized_form
 
 
-def depthwise_form(channels, kernel_size, dilation_rate, width):
-    """A quantized form of one depthwise convolution."""
+def depthwise_model(channels, kernel_size, dilation_rate, width, dense=False):
+    """One depthwise convolution, and images for it."""
     generator = np.random.default_rng(channels + 10 * kernel_size[1])
     inputs = keras.Input((12, width, channels), name="images")
-    layer = p.DepthwiseConv2D(kernel_size, dilation_rate, name="conv", dtype="float32")
+    options = {"dense": dense, "name": "conv", "dtype": "float32"}
+    layer = p.DepthwiseConv2D(kernel_size, dilation_rate, **options)
     model = DeployModel(inputs, layer(inputs))
     layer.set_weights([generator.normal(size=w.shape).astype(np.float32) for w in layer.weights])
+    return model, generator.normal(size=(4, 12, width, channels)).astype(np.float32)
+
+
+def depthwise_form(*arguments, **options):
+    """A quantized form of one depthwise convolution."""
+    model, images = depthwise_model(*arguments, **options)
     config = int8_ptq(raw_pixels=False)
     form = quantize(model, config)
-    images = generator.normal(size=(4, 12, width, channels)).astype(np.float32)
     calibrate(form, [images], config)
     return form, images
 
@@ -59,13 +65,55 @@ def test_folded_columns_give_the_same_codes(
     content = emit_tflite(form, (12, width))
     expected = ["RESHAPE", "DEPTHWISE_CONV_2D", "RESHAPE"] if folds else ["DEPTHWISE_CONV_2D"]
     assert names(content) == expected
-    monkeypatch.setattr(products, "_columns_to_fold", lambda layer, x: 1)
+    monkeypatch.setattr(products, "_columns_to_fold", lambda *_: 1)
     plain = emit_tflite(form, (12, width))
     assert names(plain) == ["DEPTHWISE_CONV_2D"]
+    assert_same_codes(content, plain, images)
+
+
+def assert_same_codes(content, plain, images):
     ours, theirs = (LiteRTModel(one) for one in (content, plain))
     codes = ours.input.quantize(images)
     for image in codes:
         np.testing.assert_array_equal(ours.run(image[None]), theirs.run(image[None]))
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel_size", "width", "folds"),
+    [
+        (8, (7, 7), 16, True),
+        (8, (1, 11), 16, True),
+        (8, (9, 5), 4, True),
+        (4, (7, 7), 8, True),
+        (3, (3, 9), 10, True),
+        (1, (7, 7), 16, True),
+        # One column of taps, an odd width.
+        (8, (11, 1), 16, False),
+        (8, (7, 7), 15, False),
+    ],
+)
+def test_a_dense_convolution_of_pixels_side_by_side_gives_the_same_codes(
+    channels, kernel_size, width, folds
+):
+    plain, images = depthwise_form(channels, kernel_size, (1, 1), width)
+    dense, _ = depthwise_form(channels, kernel_size, (1, 1), width, dense=True)
+    content = emit_tflite(dense, (12, width))
+    assert names(content) == (["RESHAPE", "CONV_2D", "RESHAPE"] if folds else ["CONV_2D"])
+    assert_same_codes(content, emit_tflite(plain, (12, width)), images)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_float_columns_are_folded_for_xnnpack_alone(dense):
+    model, images = depthwise_model(8, (7, 3), (1, 1 if dense else 2), 16, dense)
+    plain, folded = (
+        emit_tflite(model, (12, 16), target=target) for target in ("portable", "xnnpack")
+    )
+    assert names(plain) == ["DEPTHWISE_CONV_2D"]
+    assert names(folded) == (names(plain) if dense else ["RESHAPE", *names(plain), "RESHAPE"])
+    files = [LiteRTModel(content) for content in (plain, folded)]
+    for image in images:
+        expected, found = (file.run(image[None]) for file in files)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_product_by_rows_gives_the_codes_of_one_by_columns(monkeypatch):

@@ -75,5 +75,5 @@ def test_ratios_say_what_a_rewrite_gains():
     ]
     made, threads, ratio, *_ = rows["merge_heads", "int8"]
     assert (made, threads) == ("yes", "1") and float(ratio[:-1]) == pytest.approx(0.5, rel=0.05)
-    made, threads, ratio, *_ = rows["few_taps", "int8"]
+    made, threads, ratio, *_ = rows["dense_narrow", "int8"]
     assert (made, threads) == ("no", "1") and float(ratio[:-1]) == pytest.approx(2.0, rel=0.05)
