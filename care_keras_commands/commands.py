@@ -6,6 +6,7 @@ import sys
 
 from care_keras_commands.launch import launch, tflite_tools, tools_folder
 
+ablate = functools.partial(launch, "care_keras.ablate")
 bench = functools.partial(launch, "android_bench")
 convert = functools.partial(launch, "care_keras.convert")
 models = functools.partial(launch, "care_keras.models")

@@ -8,6 +8,7 @@ import sys
 _HERE = pathlib.Path(__file__).parent
 # The console commands that are one module each.
 COMMANDS = {
+    "care_keras.ablate": "care-ablate",
     "care_keras.convert": "care-convert",
     "care_keras.models": "care-models",
     "care_keras.train": "care-train",

@@ -55,6 +55,7 @@ MISSING = {
 }
 # The console commands: each, or one word of those that have words.
 CONSOLE = {
+    "care-ablate": MISSING["care_keras.ablate"],
     "care-bench run": MISSING["android_bench run"],
     "care-convert": MISSING["care_keras.convert"],
     "care-models": MISSING["care_keras.models"],
