@@ -275,8 +275,8 @@ def deploy_form(
 def _check_core(core, model):
     if core not in (None, "any"):
         raise ValueError(
-            "What a core likes is chosen as the deploy form is made, and this is one already, or "
-            f"can be none: leave --core out. Received: core={core!r}, model={model.name!r}"
+            "--core says how a deploy form is made, and this model is one already, or can be none: "
+            f"leave --core out. Received: core={core!r}, model={model.name!r}"
         )
 
 
