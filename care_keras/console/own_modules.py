@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from care_keras.console.cli import UserError
 from care_keras.console.launched import is_launched
 from care_keras.console.options import option
+from care_keras.files import first_line
 
 _imported: list[str] = []
 
@@ -39,9 +40,8 @@ def import_modules(names: tuple[str, ...]) -> None:
                 importlib.import_module(name)
         # A module of someone else's raises what it likes.
         except Exception as error:
-            line = (str(error).strip().splitlines() or [""])[0]
             raise UserError(
-                f"--import={name} cannot be imported: {type(error).__name__}: {line}"
+                f"--import={name} cannot be imported: {type(error).__name__}: {first_line(error)}"
             ) from error
         if name not in _imported:
             _imported.append(name)

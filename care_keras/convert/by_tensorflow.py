@@ -8,6 +8,7 @@ import numpy as np
 from care_keras.convert.examples import plain_name
 from care_keras.data.preprocessing import normalization, normalize
 from care_keras.data.record import Preprocessing
+from care_keras.files import first_line
 from care_keras.graph import functional_form, input_structure
 
 
@@ -60,8 +61,7 @@ def convert_by_tensorflow(
         return converter.convert()
     # The converter raises types of its own; their first line says what it could not do.
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
-        raise ValueError(f"TFLite cannot express the model: {lines[0]}") from error
+        raise ValueError(f"TFLite cannot express the model: {first_line(error)}") from error
 
 
 def _spec(tensor, preprocessing, batch):
@@ -114,9 +114,9 @@ def _frozen_module(forward, signature, names):
     try:
         traced = tf.function(forward).get_concrete_function(*signature)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
         shapes = ", ".join(str(tuple(spec.shape)) for spec in signature)
-        raise ValueError(f"The model cannot take inputs of shape {shapes}: {lines[0]}") from error
+        reason = first_line(error)
+        raise ValueError(f"The model cannot take inputs of shape {shapes}: {reason}") from error
     frozen = convert_variables_to_constants_v2(traced)
     module = tf.Module()
     fed = [spec.name for spec in signature]

@@ -8,6 +8,7 @@ import numpy as np
 
 from care_keras.console.progress import progress
 from care_keras.convert.examples import Examples, pair_names
+from care_keras.files import first_line
 from care_keras.graph import functional_form, input_structure
 from care_keras.litert.file import LiteRTFile, whole_batches
 from care_keras.litert.ranges import beyond_float16, largest_floats
@@ -103,9 +104,9 @@ def _called(model, values):
         return model(inputs, training=False)
     # Backends raise types of their own; what they print has many lines.
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
         raise ValueError(
-            f"The Keras model does not run on its inputs. Received: {model.name!r} ({lines[0]})"
+            "The Keras model does not run on its inputs. "
+            f"Received: {model.name!r} ({first_line(error)})"
         ) from error
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from care_keras.data.record import Preprocessing
 from care_keras.data.upright import turn_of
+from care_keras.files import first_line
 
 # Of a resized image, 256 MiB in Pillow: a strip a thousand times as long as high meets it.
 _MOST_PIXELS = 2**26
@@ -56,7 +57,7 @@ def decode_image(source: str | os.PathLike | bytes) -> np.ndarray:
             return np.asarray(image if turn is None else image.transpose(turn))
     # Pillow's decoders raise whatever the damaged part leads to.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise ValueError(f"Cannot decode the image. Received: {name} ({reason})") from error
 
 

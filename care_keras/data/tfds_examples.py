@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from care_keras.console.optional import MissingDependencyError
+from care_keras.files import first_line
 
 # Of the machine's memory: how much encoded images of TFDS may take.
 _MEMORY_SHARE = 0.7
@@ -82,9 +83,8 @@ def _tfds_errors(name, split):
         yield
     # It raises from many hierarchies (DatasetNotFoundError, AssertionError, ...).
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
         raise ValueError(
-            f"Cannot open {name!r}, split {split!r}, with TFDS: {lines[0]} "
+            f"Cannot open {name!r}, split {split!r}, with TFDS: {first_line(error)} "
             "(is it prepared under TFDS_DATA_DIR, with images?)"
         ) from error
 

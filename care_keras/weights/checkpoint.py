@@ -12,7 +12,7 @@ import ml_dtypes  # noqa: F401
 import numpy as np
 
 from care_keras.console import optional
-from care_keras.files import printable
+from care_keras.files import first_line
 
 # Where training scripts keep the weights, the first found taken: averaged
 # weights before the last step's, as the averaged ones are those evaluated.
@@ -80,7 +80,7 @@ def _read_safetensors(path):
         return safetensors.load_file(path)
     except Exception as error:  # The library raises several of its own.
         raise ValueError(
-            f"The file is no safetensors checkpoint, or damaged ({_one_line(error)}). "
+            f"The file is no safetensors checkpoint, or damaged ({first_line(error)}). "
             f"Received: path={str(path)!r}"
         ) from error
 
@@ -154,7 +154,3 @@ def _torch_fault(error):
     if "Unsupported" in str(error):
         return "The file is a pickle that no torch.save wrote: save a state dict with torch.save"
     return f"The file is no PyTorch checkpoint, or damaged ({type(error).__name__})"
-
-
-def _one_line(error):
-    return printable(str(error).strip().partition("\n")[0][:200]) or type(error).__name__

@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 
 from care_keras.console.native_output import captured_native_output
+from care_keras.files import first_line
 from care_keras.tflite_file import read_graph
 
 
@@ -37,8 +38,7 @@ def quantize(path: pathlib.Path, inputs: np.ndarray, output: pathlib.Path) -> No
             data = {signature[0]: [{signature[1]: one[None]} for one in inputs]}
             work.quantize(work.calibrate(data)).export_model(str(output), overwrite=True)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
-        raise ValueError(f"litert-quantizer gave up: {lines[0]}") from error
+        raise ValueError(f"litert-quantizer gave up: {first_line(error)}") from error
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 
+from care_keras.files import first_line
 from care_keras.models.keras_file.archive import check_keras_file
 
 
@@ -36,8 +37,9 @@ def load_keras_file(path: str | os.PathLike) -> keras.Model:
             model = keras.models.load_model(path, compile=False)
     # Keras raises whatever the damaged part leads to (KeyError, OSError, TypeError, ...).
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
-        raise ValueError(f"Keras cannot load the model: {lines[0]} Received: {path!r}") from error
+        raise ValueError(
+            f"Keras cannot load the model: {first_line(error)}. Received: {path!r}"
+        ) from error
     broken = [
         weight.path
         for weight in model.weights

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from care_keras.console.cli import UserError
+from care_keras.files import first_line
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.devices.hosts import Hosts
 
@@ -95,6 +96,6 @@ def _meet(hosts):
         )
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"the processes could not meet ({str(error).splitlines()[0]}): "
+            f"the processes could not meet ({first_line(error)}): "
             "--coordinator_address is HOST:PORT of the process with --process_id=0"
         ) from error

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from care_keras.console.cli import UserError
+from care_keras.files import first_line
 from care_keras.training.devices.distribution import Distribution
 
 
@@ -136,7 +137,7 @@ def create(name: str, sync_batch_norm: bool) -> Distribution:
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except (RuntimeError, tf.errors.OpError) as error:
             raise UserError(
-                f"the workers of TF_CONFIG could not meet ({str(error).splitlines()[0]})"
+                f"the workers of TF_CONFIG could not meet ({first_line(error)})"
             ) from error
         return MultiWorker(strategy, *workers, sync_batch_norm)
     devices = [

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 
 from care_keras.console.cli import UserError
-from care_keras.files import atomic_path, parse_json, printable, remove_leftovers
+from care_keras.files import atomic_path, first_line, parse_json, remove_leftovers
 from care_keras.json_shape import anything, each, misfit, text, whole
 
 _HEADER = "header"
@@ -141,8 +141,4 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         return Checkpoint(Position(*header["position"]), arrays, header["notes"])
     # A changed byte in the archive's own records is met by zipfile in a dozen ways.
     except Exception as error:
-        raise ValueError(_first_line(error)) from error
-
-
-def _first_line(error):
-    return printable((str(error).splitlines() or [type(error).__name__])[0][:200])
+        raise ValueError(first_line(error)) from error
