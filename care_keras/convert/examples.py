@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +12,7 @@ from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.data.noise import random_input
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing, image_places
+from care_keras.files import open_npz
 
 # Of an .npz file, unpacked: 350,000 images of 32x32 in float32.
 _MOST_BYTES = 4 * 2**30
@@ -170,13 +170,7 @@ def read_arrays(path: str, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
     """
     _check_unpacked(path)
     try:
-        with (
-            open(path, "rb") as stream,
-            np.load(stream, allow_pickle=False) as archive,
-            warnings.catch_warnings(),
-        ):
-            # Of files that Python 2 wrote: that they take longer.
-            warnings.simplefilter("ignore", UserWarning)
+        with open(path, "rb") as stream, open_npz(stream) as archive:
             names = list(archive.files)
             if len(names) == len(specs) == 1:
                 found = {specs[0].name: archive[names[0]]}

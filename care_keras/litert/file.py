@@ -135,7 +135,9 @@ class LiteRTFile:
 
     def results(self) -> dict[str, np.ndarray]:
         """The third part of `run`."""
-        return {name: self.tensor(output.index) for name, output in self.outputs.items()}
+        # No kernel need write what a file calls its output.
+        with self._telling("The model fails to run"):
+            return {name: self.tensor(output.index) for name, output in self.outputs.items()}
 
     def inferences(self, samples: Mapping[int, np.ndarray]) -> Iterator[None]:
         """Runs the model on one sample after the other; after each, `tensor` reads what it gave.

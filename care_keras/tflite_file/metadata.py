@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-from ai_edge_litert import schema_py_generated as schema
-
 from care_keras.tflite_file.reader import read_graph
-from care_keras.tflite_file.writer import add_metadata, pack
+from care_keras.tflite_file.writer import add_metadata, pack, unpack
 
 
 def with_metadata(content: bytes, entries: Mapping[str, bytes | None]) -> bytes:
@@ -21,7 +19,7 @@ def with_metadata(content: bytes, entries: Mapping[str, bytes | None]) -> bytes:
             written anew.
     """
     read_graph(content)
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     if any(buffer.offset > 1 for buffer in model.buffers):
         raise ValueError(
             "A file whose weights lie behind its tables cannot be written anew. "

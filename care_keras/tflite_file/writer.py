@@ -11,6 +11,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from care_keras.files import first_line
+
 _TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.float16): schema.TensorType.FLOAT16,
@@ -218,6 +220,21 @@ def add_metadata(model: schema.ModelT, name: str, content: bytes) -> None:
     model.buffers.append(_buffer(np.frombuffer(content, np.uint8)))
     entry.buffer = len(model.buffers) - 1
     model.metadata.append(entry)
+
+
+def unpack(content: bytes) -> schema.ModelT:
+    """A file's tables, to be changed and packed again.
+
+    Raises:
+        ValueError: If one is damaged, of those too that `read_graph` does not read.
+    """
+    try:
+        return schema.ModelT.InitFromPackedBuf(content, 0)
+    # The reader of flatbuffers follows whatever a damaged offset leads to.
+    except Exception as error:
+        raise ValueError(
+            f"The file is truncated or corrupt: {first_line(error)}. Received: {len(content)} bytes"
+        ) from error
 
 
 def pack(model: schema.ModelT) -> bytes:

@@ -1,10 +1,8 @@
 """A .tflite file in which each operator runs by itself."""
 
-from ai_edge_litert import schema_py_generated as schema
-
 from care_keras.tflite_file import read_graph
 from care_keras.tflite_file.cutting import copy_of
-from care_keras.tflite_file.writer import pack
+from care_keras.tflite_file.writer import pack, unpack
 from tflite.runs.tensors import readable_tensors
 
 
@@ -23,7 +21,7 @@ def operators_alone(content: bytes) -> tuple[bytes, list[int]]:
         ValueError: If the file is damaged.
     """
     graph = read_graph(content)
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     changed = model.subgraphs[0]
     sources, inputs = [], []
     for operator in graph.operators:

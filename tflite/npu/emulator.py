@@ -18,6 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 from care_keras.litert.file import LiteRTFile
 from care_keras.tflite_file import Graph, Operator, read_graph
 from care_keras.tflite_file.cutting import cut
+from care_keras.tflite_file.writer import unpack
 from tflite.npu.partitions import Partition, partitions_of
 from tflite.runs.worker import load_inputs, what_runs
 
@@ -81,7 +82,7 @@ def work(request: dict) -> Iterator[dict]:
 
 def _steps(content: bytes, graph: Graph, folder: pathlib.Path) -> list[_Step]:
     """What runs after what."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     partitions = {one.operator: one for one in partitions_of(content, graph)}
     open_session = _emulator() if partitions else None
     steps = []

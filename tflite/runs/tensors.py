@@ -3,11 +3,10 @@
 import dataclasses
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.metrics import Difference, equal_values
 from care_keras.tflite_file import Graph, read_graph
-from care_keras.tflite_file.writer import pack
+from care_keras.tflite_file.writer import pack, unpack
 from tflite.runs.run import Run
 
 
@@ -46,7 +45,7 @@ def expose_tensors(content: bytes) -> bytes:
         ValueError: If the file is damaged.
     """
     tensors = readable_tensors(read_graph(content))
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     model.subgraphs[0].outputs = tensors
     model.signatureDefs = []
     return pack(model)

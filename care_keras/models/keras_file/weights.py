@@ -77,6 +77,9 @@ def _find_problem(file, most):
                 return f"has an array that lies in another file: {path!r}"
             if item.dtype.hasobject:
                 return f"has an array of values of no fixed size: {path!r}"
+            if item.dtype.kind == "c":
+                # Keras would take their real part.
+                return f"has an array of complex numbers: {path!r}"
             total += item.size * item.dtype.itemsize if item.size else 0
             if total > most:
                 return f"has arrays that are far larger than the file: {path!r}"

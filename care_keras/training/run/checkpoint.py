@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 
 from care_keras.console.cli import UserError
-from care_keras.files import atomic_path, first_line, parse_json, remove_leftovers
+from care_keras.files import atomic_path, first_line, open_npz, parse_json, remove_leftovers
 from care_keras.json_shape import anything, each, misfit, text, whole
 
 _HEADER = "header"
@@ -131,7 +131,7 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
             damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"the checksum of {damaged.removesuffix('.npy')} is wrong")
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             arrays = {name: file[name] for name in file.files}
         header = parse_json(arrays.pop(_HEADER).tobytes())
         if wrong := misfit(header, _SHAPE):

@@ -1,5 +1,7 @@
 """Files of several inputs and outputs, opened, run and read."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from care_keras.litert.file import LiteRTFile, whole_batches
 from care_keras.litert.layer_runner import LayerRunner
 from care_keras.litert.model import LiteRTModel
 from care_keras.tflite_file import read_graph
+from care_keras.tflite_file.writer import pack, unpack
 from tests.tflite.several_ends import EXTRA_WEIGHTS, keras_file, several_ends
 from tests.tflite.tiny_classifiers import tiny_classifier
 from tests.tflite.tiny_models import tiny_model
@@ -135,6 +138,19 @@ def test_a_kernel_that_fails():
     inputs = {"indices": np.full(4, 99, np.int32), "table": np.ones((8, 3), np.float32)}
     with pytest.raises(ValueError, match=r"fails to run. Received: \d+ bytes \(.*GATHER"):
         file.run(inputs)
+
+
+def test_an_output_that_no_kernel_writes():
+    model = unpack(tiny_model("conv"))
+    graph = model.subgraphs[0]
+    loose = copy.copy(graph.tensors[graph.outputs[0]])
+    graph.tensors.append(loose)
+    loose.name, loose.buffer = b"loose", 0
+    graph.outputs = [len(graph.tensors) - 1]
+    model.signatureDefs = []
+    file = LiteRTFile(pack(model))
+    with pytest.raises(ValueError, match=r"fails to run. Received: \d+ bytes \("):
+        file.run(np.ones(file.inputs[next(iter(file.inputs))].shape, np.float32))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model" * 99, None])

@@ -579,6 +579,13 @@ def texts(file, outside):
     file.create_dataset("extra", data=np.array(["a"], object), dtype=h5py.string_dtype())
 
 
+def complex_numbers(file, outside):
+    group, name = find_kernel(file)
+    values = group[name][...].astype("complex64")
+    del group[name]
+    group[name] = values
+
+
 def named_type(file, outside):
     file["extra"] = np.dtype("float32")
 
@@ -595,6 +602,7 @@ WEIGHTS = {
     many_arrays: "far larger than the file: '/extra",
     texts: "no fixed size: '/extra'",
     named_type: "no array: '/extra'",
+    complex_numbers: "complex numbers: '/",
 }
 
 

@@ -1,6 +1,7 @@
 """Metadata and labels behind a file, read by MediaPipe's own module where it is installed."""
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -80,6 +81,19 @@ def test_labels_lie_behind_the_file():
     with zipfile.ZipFile(io.BytesIO(written)) as archive:
         assert archive.namelist() == [LABELS_FILE]
         assert archive.read(LABELS_FILE).decode().splitlines() == list(LABELS)
+
+
+def test_a_damaged_table_that_the_reader_leaves_alone():
+    content = small_file()
+    found = set()
+    for place in range(8, len(content) - 4, 4):
+        damaged = content[:place] + b"\xff\xff\x00\x00" + content[place + 4 :]
+        try:
+            with_metadata(damaged, {"x": b"y"})
+        except ValueError as error:
+            found.add(str(error).partition(":")[0])
+            assert re.search(r"Received: \d+ bytes$", str(error)) and "\n" not in str(error)
+    assert "The file is truncated or corrupt" in found
 
 
 def test_content_that_is_no_model():

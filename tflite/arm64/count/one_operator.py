@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.tflite_file import Operator, Subgraph, read_graph
 from care_keras.tflite_file.cutting import cut
+from care_keras.tflite_file.writer import unpack
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def one_operator_files(content: bytes, values: Mapping[int, np.ndarray]) -> Iter
         ValueError: If the file is damaged.
     """
     graph = read_graph(content).main
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = unpack(content)
     constant = graph.constants
     for operator in graph.operators:
         inputs = _given(operator.inputs)

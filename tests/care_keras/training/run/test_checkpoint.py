@@ -1,5 +1,7 @@
 import errno
 import os
+import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -99,6 +101,20 @@ def test_no_checkpoint_that_can_be_read(tmp_path):
     folder.write(checkpoint(1)).write_bytes(b"")
     with pytest.raises(UserError, match="holds no checkpoint that can be read: delete it to start"):
         folder.newest(say=lambda line: None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_as_python_2_wrote_them_are_read_without_a_warning(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    folder.write(checkpoint(1))
+    (path,) = folder.paths()
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, re.sub(rb"\((\d+),\), } ", rb"(\1L,), }", content))
+    assert b"L,)" in path.read_bytes()
+    assert_same(read_checkpoint(path), checkpoint(1))
 
 
 def test_pickled_objects_are_not_loaded(tmp_path):
