@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import resource
 import tempfile
 import time
 
@@ -36,6 +35,7 @@ from care_keras.deploy.pixels import pixel_records
 from care_keras.emit.network import input_names
 from care_keras.files import atomic_path, write_atomically
 from care_keras.litert.layer_runner import LayerDifference
+from care_keras.memory import peak_bytes
 from care_keras.models.tasks import task_of
 from care_keras.quantization import is_quantized
 from care_keras.tflite_file.integer_audit import (
@@ -126,7 +126,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
             worst_layers=worst_layers,
             runtime=oldest_runtime(graph).version,
             seconds=time.monotonic() - started,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_memory_bytes=peak_bytes(),
             checked_on="images" if prepared.is_image else "examples",
             float_inside=float_inside,
         )

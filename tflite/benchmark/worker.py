@@ -8,7 +8,6 @@ takes only this process along.
 import contextlib
 import gc
 import pathlib
-import re
 import time
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from care_keras.data.noise import random_input
 from care_keras.litert.file import LiteRTFile, runtime
 from care_keras.litert.tensor import TensorInfo, asked_shapes
+from care_keras.memory import status_bytes
 
 # Inferences of one round, at most: enough for its quantiles.
 MAX_INFERENCES = 2000
@@ -195,13 +195,8 @@ def _reset_peak_memory():
 
 
 def _status_mib(field):
-    # Not getrusage: ru_maxrss survives exec, so it holds the peak of the parent process.
-    try:
-        status = pathlib.Path("/proc/self/status").read_text()
-    except OSError:
-        return None
-    found = re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)
-    return None if found is None else int(found[1]) / 1024
+    found = status_bytes(field)
+    return None if found is None else found / 2**20
 
 
 def work(request: dict) -> dict:
