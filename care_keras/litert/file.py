@@ -15,6 +15,8 @@ import numpy as np
 
 from care_keras.litert.tensor import TensorInfo, by_name
 
+_MOST_OF_A_REASON = 500  # characters
+
 
 def runtime() -> types.ModuleType:
     """The runtime's own module: LiteRT's, or its predecessor's where there is but that."""
@@ -185,7 +187,9 @@ class LiteRTFile:
             raise self._told(what, error) from error
 
     def _told(self, what, error):
-        return ValueError(f"{what}. Received: {self._source} ({' '.join(str(error).split())})")
+        # An operator's name is in it, of any length.
+        reason = " ".join(str(error).split())[:_MOST_OF_A_REASON]
+        return ValueError(f"{what}. Received: {self._source} ({reason})")
 
 
 def open_all_tensors(

@@ -153,6 +153,14 @@ def test_an_output_that_no_kernel_writes():
         file.run(np.ones(file.inputs[next(iter(file.inputs))].shape, np.float32))
 
 
+def test_words_of_the_runtime_that_quote_a_long_name():
+    model = unpack(tiny_model("custom"))
+    model.operatorCodes[0].customCode = b"x" * 3000
+    with pytest.raises(ValueError, match=r"LiteRT cannot open .*custom op: x+\)$") as error:
+        LiteRTFile(pack(model))
+    assert len(str(error.value)) < 600
+
+
 @pytest.mark.parametrize("content", [b"", b"no model" * 99, None])
 def test_what_cannot_be_opened(content, tmp_path):
     path = tmp_path / "model.tflite"
