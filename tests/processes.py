@@ -18,6 +18,8 @@ def start(code: str, *words: object) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, words)],
         env=os.environ | {"PYTHONPATH": os.fspath(ROOT), "CARE_KERAS_COMMAND": "1"},
+        # Or one that waits for its end would not, where the tests' own is closed.
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -193,8 +193,8 @@ class DepthwiseConv2D(_Convolution):
         return (input_shape[0], *self._output_sizes(input_shape), channels)
 
     def get_config(self) -> dict:
-        config = {**super().get_config(), "depth_multiplier": self.depth_multiplier}
-        return config | {"dense": True} if self.dense else config
+        own = {"depth_multiplier": self.depth_multiplier, "dense": self.dense}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="care_keras")

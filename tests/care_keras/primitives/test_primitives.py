@@ -77,7 +77,7 @@ ODD = (7, 9)
 
 def windowed(primitive, formula, source=MAP, size=ODD, **kwargs):
     """A case whose formula takes what says where windows lie, and the activation."""
-    own = ("filters", "kernel_size", "depth_multiplier", "pool_size")
+    own = ("filters", "kernel_size", "depth_multiplier", "pool_size", "dense")
     shared = {name: value for name, value in kwargs.items() if name not in own}
     return PrimitiveCase(primitive, [source], functools.partial(formula, **shared), kwargs, size)
 
@@ -268,6 +268,8 @@ CASES = {
     "depthwise of folded columns": depthwise([7, 3], Source(8), (8, 6), dilation_rate=[1, 2]),
     "depthwise of 8 channels": depthwise([3, 3], Source(8), (8, 6)),
     "depthwise of no padding": depthwise([3, 2], padding="valid"),
+    "depthwise as a dense one": depthwise([7, 5], Source(8), (8, 6), dense=True),
+    "depthwise as a dense one of all columns": depthwise([3, 7], Source(2), (5, 4), dense=True),
     "depthwise of folded columns, no padding": depthwise(
         [3, 1], Source(8), (8, 6), padding="valid"
     ),
