@@ -85,6 +85,7 @@ class Emitter:
         writer: The file's tensors and operators.
         target: `"portable"` or `"xnnpack"`.
         maps: By the index of a tensor of joined pixels, the map they are of.
+        sources: By the index of a tensor, the layer that gave it and what that was given.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Emitter:
         self.writer = Writer("care_keras")
         self.target = target
         self.maps: dict[int, TensorHandle] = {}
+        self.sources: dict[int, tuple[keras.Operation, tuple]] = {}
         self._model = model
         self._shapes = [_fixed_shape(x, batch, image_size) for x in model.inputs]
         # Of inputs of raw pixels, by name and by the index of the tensor that the network reads.
@@ -235,6 +237,7 @@ class Emitter:
         output = write(self, layer, *args)
         self._outputs[layer.name] = output
         self._names[output.index] = layer.name
+        self.sources[output.index] = layer, args
         return output
 
     def _precision(self, layer):

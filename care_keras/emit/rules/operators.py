@@ -28,6 +28,7 @@ VERSIONS = {
     "MEAN": (1, 2, 3),
     "MINIMUM": (1, 2),
     "PAD": (1, 2, 3),
+    "PRELU": (1,),
     "REDUCE_MAX": (1, 2),
     "RELU": (1, 2),
     "RELU6": (1, 2),

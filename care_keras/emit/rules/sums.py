@@ -11,7 +11,37 @@ from care_keras.primitives.folding import array
 
 @rule(p.Add)
 def _add(emit, layer, inputs):
-    return _sum_operator(emit, layer, "Add", inputs)
+    prelu = _prelu_of(emit, layer, inputs)
+    if prelu is None:
+        return _sum_operator(emit, layer, "Add", inputs)
+    x, alpha = prelu
+    alpha = o.float_constant(emit, layer, alpha, "alpha")
+    return o.operator(emit, "PRELU", [x, alpha], emit.output(layer, inputs))
+
+
+def _prelu_of(emit, layer, inputs):
+    """`x` and `alpha` where a float sum is `relu(x) + alpha * min(x, 0)`, else `None`.
+
+    For integers' sake PReLU is lowered to that: their PRELU has one step for all of `alpha`. What
+    the sum no longer reads is not written.
+    """
+    sources = [emit.sources.get(x.index) for x in inputs]
+    if None in sources or inputs[0].dtype != np.float32 or layer.activation != "linear":
+        return None
+    (above, (x, *_)), (scale, (clipped, *_)) = sources
+    below, (same, *_) = emit.sources.get(getattr(clipped, "index", None), (None, (None,)))
+    if not _clips(above, 0.0, None) or not _clips(below, None, 0.0) or x.index != same.index:
+        return None
+    pointwise = isinstance(scale, p.DepthwiseConv2D) and scale.kernel_size == (1, 1)
+    if not pointwise or scale.depth_multiplier != 1 or scale.activation != "linear":
+        return None
+    if scale.strides != (1, 1) or np.any(array(scale.bias)):
+        return None
+    return x, array(scale.kernel).reshape(1, 1, -1)
+
+
+def _clips(layer, low, high):
+    return isinstance(layer, p.Clip) and (layer.low, layer.high) == (low, high)
 
 
 @rule(p.Subtract)
