@@ -19,7 +19,14 @@ from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_file
 from care_keras.console.table import format_table
 from care_keras.convert.backend import restart_under_tensorflow
-from care_keras.convert.job import PRECISIONS_WITH, ConversionJob, is_array_file
+from care_keras.convert.job import (
+    CORES,
+    OUTPUT_TYPES,
+    PRECISIONS_WITH,
+    TARGETS,
+    ConversionJob,
+    is_array_file,
+)
 from care_keras.data.sources import check_source
 from care_keras.files import check_readable
 from care_keras.models.presets import check_name_or_path
@@ -108,20 +115,20 @@ _CONVERTER = flags.DEFINE_enum(
 _OUTPUT_TYPE = flags.DEFINE_enum(
     "output_type",
     None,
-    ["int8", "uint8", "float"],
+    OUTPUT_TYPES,
     "Type of an int8 file's outputs; MediaPipe and browsers take uint8 and float (default: int8).",
 )
 _TARGET = flags.DEFINE_enum(
     "target",
     None,
-    ["portable", "xnnpack"],
+    TARGETS,
     "What a file is for: portable, any runtime; xnnpack, LiteRT on a CPU, which makes tables of an "
     "int8 file's functions and runs it in one piece (default: portable).",
 )
 _CORE = flags.DEFINE_enum(
     "core",
     None,
-    ["any", "dotprod", "i8mm"],
+    CORES,
     "Cores that an int8 file is to be fast on: any; dotprod, those with dot products; i8mm, those "
     "that multiply int8 matrices, and CPUs with VNNI (default: any).",
 )

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from care_keras.convert.in_child import convert_in_child
-from care_keras.convert.job import PRECISIONS_WITH
+from care_keras.convert.job import CORES, OUTPUT_TYPES, PRECISIONS_WITH, TARGETS
 from care_keras.data.record import Preprocessing
 from care_keras.deploy import Rewrites, fuse, lift
 from care_keras.emit.network import emit_tflite
@@ -23,9 +23,6 @@ from care_keras.quantization.quantize import describe_operations, without_int8
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 INPUT_KINDS = ("float", "rgb_uint8")
-OUTPUT_TYPES = ("int8", "uint8", "float")
-TARGETS = ("portable", "xnnpack")
-CORES = ("any", "dotprod", "i8mm")
 CONVERTERS = ("care", "tensorflow")
 # Pixels of one batch of calibration: 8 images of 224x224, whose tensors take some 500 MB.
 _CALIBRATION_BATCH_PIXELS = 8 * 224 * 224
@@ -238,7 +235,7 @@ def _by_tensorflow(deployed, preprocessing, precision, input_kind, batch):
 def default_rewrites(precision: str, core: str | None = None) -> Rewrites:
     """The rewrites of `fuse` that pay in a file of this precision, on cores of this kind."""
     is_float = precision in ("float32", "float16")
-    # With dot products alone, fewer instructions in all, but more of vectors (docs/measure.md).
+    # With dot products alone, fewer instructions in all, but more of vectors (docs/convert.md).
     dense = precision == "int8" and core == "i8mm"
     return Rewrites(small_sums=is_float, offset_by_add=is_float, dense_narrow=dense)
 
@@ -261,23 +258,17 @@ def deploy_form(
     with them and is left alone. `convert_model` makes it by itself; who converts a
     model more than once makes it before.
     """
-    if functional_form(model) is None or is_quantized(model):
-        _check_core(core, model)
-        return model
-    if isinstance(model, DeployModel):
-        _check_core(core, model)
-        return model.prepared_by(preprocessing)
+    as_it_is = functional_form(model) is None or is_quantized(model)
+    if as_it_is or isinstance(model, DeployModel):
+        if core not in (None, "any"):
+            raise ValueError(
+                "--core says how a deploy form is made, and this model is one already, or can be "
+                f"none: leave --core out. Received: core={core!r}, model={model.name!r}"
+            )
+        return model if as_it_is else model.prepared_by(preprocessing)
     deployed = fuse(model, default_rewrites(precision, core))
     deployed.preprocessing = preprocessing
     return deployed
-
-
-def _check_core(core, model):
-    if core not in (None, "any"):
-        raise ValueError(
-            "--core says how a deploy form is made, and this model is one already, or can be none: "
-            f"leave --core out. Received: core={core!r}, model={model.name!r}"
-        )
 
 
 def int8_form(deployed: keras.Model, preprocessing: Preprocessing | None) -> DeployModel:

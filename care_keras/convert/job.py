@@ -3,6 +3,9 @@
 import dataclasses
 import pathlib
 
+OUTPUT_TYPES = ("int8", "uint8", "float")
+TARGETS = ("portable", "xnnpack")
+CORES = ("any", "dotprod", "i8mm")
 # Precisions of care_keras' own files that each of these is for.
 PRECISIONS_WITH = {
     "output_type": ("int8",),

@@ -40,8 +40,8 @@ class Rewrites:
             holds those. An attention has one operation more, on a number for
             each head and pixel. Off by default, on for float files; int8 has
             steps for numbers of any size.
-        dense_narrow: Those depthwise convolutions of at most 8 channels whole,
-            in int8 files as dense ones of pixels side by side. Off by default,
+        dense_narrow: Wide depthwise convolutions of at most 8 channels, which
+            else are split, whole: in int8 files dense ones of pixels side by side. Off by default,
             on for CPUs that multiply int8 matrices.
     """
 

@@ -9,7 +9,7 @@ from care_keras.convert.conversion import convert_model
 from care_keras.deploy import fuse
 from care_keras.emit.network import emit_tflite
 from care_keras.litert.file import LiteRTFile
-from care_keras.tflite_file import read_graph
+from tests.care_keras.emit.test_exact_rewrites import names
 
 SIZE = (6, 8)
 
@@ -28,10 +28,6 @@ def network(behind):
 
 def of_channels(x):
     return layers.PReLU(shared_axes=[1, 2], name="prelu")(x)
-
-
-def names(content):
-    return [operator.name for operator in read_graph(content).operators]
 
 
 def check_outputs(model, content):
