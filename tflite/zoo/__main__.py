@@ -30,6 +30,9 @@ _MODEL = flags.DEFINE_multi_string(
 )
 _FOLDER = flags.DEFINE_string("folder", "runs/zoo", "Where files and rows go.")
 _DATA = flags.DEFINE_string("data", "bundled", "Images: DIR, tfds:NAME or bundled.")
+_PHOTOS = flags.DEFINE_integer(
+    "photos", 50, "Held-out images that SNR and agreement are of.", lower_bound=1
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds of latency; 0: none.", lower_bound=0)
 _ODD_INPUTS = flags.DEFINE_integer("odd_inputs", 2000, "Odd inputs.", lower_bound=1)
 _QAT = flags.DEFINE_bool("qat", True, "Take a step of quantization-aware training.")
@@ -59,6 +62,7 @@ def main() -> None:
     if unknown:
         raise cli.UserError(f"--model must be of {', '.join(MODELS)}, or a .keras or .tflite file")
     plan = Plan(
+        photos=_PHOTOS.value,
         odd_inputs=_ODD_INPUTS.value,
         rounds=_ROUNDS.value,
         qat=_QAT.value,

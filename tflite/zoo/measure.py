@@ -19,11 +19,10 @@ from care_keras.convert.examples import Examples
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.in_child import convert_in_child
 from care_keras.data.preprocessing import normalize
-from care_keras.data.sources import open_source
 from care_keras.files import write_atomically
 from care_keras.litert.file import LiteRTFile
 from care_keras.loading import load_any
-from care_keras.metrics import snr_db, top1_agreement
+from care_keras.metrics import top1_agreement
 from care_keras.quantization import calibrate, freeze, int8_qat, quantize
 from care_keras.reference import IntegerModel
 from care_keras.tflite_file import read_graph
@@ -34,6 +33,7 @@ from tflite.benchmark.litert_engine import LiteRTEngine
 from tflite.inputs.records import read_sidecar
 from tflite.stress.run import stress
 from tflite.zoo import litert_quantizer
+from tflite.zoo.worst_snr import WorstSNR
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Plan:
 
     Attributes:
         samples: Calibration images.
+        photos: Held-out images that SNR and agreement are of.
         odd_inputs: Odd inputs that the int8 file runs on.
         reference_images: Images that NumPy and LiteRT compute.
         rounds: Of latency; 0 for none.
@@ -52,6 +53,7 @@ class Plan:
     """
 
     samples: int = 32
+    photos: int = 50
     odd_inputs: int = 2000
     reference_images: int = 20
     rounds: int = 7
@@ -102,19 +104,21 @@ class Measurement:
         return read_sidecar(self._folder / "float32.tflite").preprocessing
 
     @functools.cached_property
+    def _sources(self):
+        """Images to calibrate with and others to judge by, those that `convert` draws."""
+        plan = self._plan
+        return open_calibration_and_held_out(self._data, None, plan.samples, plan.photos, 0)[:2]
+
+    @functools.cached_property
     def _pixels(self):
-        return self._photos(50)
+        return self._read(self._sources[1])
 
     @functools.cached_property
     def _expected(self):
         """What the model itself says of the photos, by the names of outputs."""
         if self._is_file:
-            return self._outputs(self._path)
-        return keras_outputs(self._model, self._examples)
-
-    @property
-    def _examples(self):
-        return Examples.of_images(self._pixels, self._record)
+            return self._outputs(self._path, self._record)
+        return keras_outputs(self._model, Examples.of_images(self._pixels, self._record))
 
     @property
     def _is_told(self):
@@ -131,7 +135,7 @@ class Measurement:
             *own_module("care_keras.convert"),
             *(f"--precision={precision}", "--input=float", f"--model={self._path}"),
             *(f"--calibration={self._data}", f"--samples={self._plan.samples}"),
-            *("--check_samples=50", f"--output={output}"),
+            *(f"--check_samples={self._plan.photos}", f"--output={output}"),
             *(f"--{name}={getattr(self._plan, name)}" for name in ("mean", "std") if self._is_told),
             *(f"--import={name}" for name in self._plan.imports),
         ]
@@ -144,18 +148,18 @@ class Measurement:
     def _float32(self):
         path, _ = self._convert("float32")
         self.row["parameters"] = self._model.count_params()
-        outputs = shaped_like(self._outputs(path), self._expected)
+        outputs = shaped_like(self._outputs(path, self._record), self._expected)
         self.row["float32_error"] = max(
             float(np.max(np.abs(outputs[name] - one)) / np.max(np.abs(one)))
             for name, one in self._expected.items()
         )
 
-    def _outputs(self, path):
-        """Outputs of a file for the photos."""
-        return file_outputs(LiteRTFile(path), path.stem, "float", self._examples)
+    def _outputs(self, path, record):
+        """Outputs for the photos of a file that takes them as the record says."""
+        examples = Examples.of_images(self._pixels, record)
+        return file_outputs(LiteRTFile(path), path.stem, "float", examples)
 
-    def _photos(self, count):
-        source = open_source(self._data, "test").sample(count)
+    def _read(self, source):
         return read_pixels(source, self._record, f"reading {source.name}")[0]
 
     def _int8(self):
@@ -196,16 +200,18 @@ class Measurement:
             return
         record, float_file = self._record, self._folder / "float32.tflite"
         images = normalize(self._calibration_images, record)
-        path = self._folder / "min_max.tflite"
+        path, int8_file = self._folder / "min_max.tflite", self._folder / "int8.tflite"
         try:
             litert_quantizer.quantize(float_file, images, path)
-            outputs = shaped_like(self._outputs(path), self._expected)
+            outputs = shaped_like(self._outputs(path, record), self._expected)
         except ValueError as error:
             self.row["min_max_error"] = str(error)[:200]
             return
-        self.row["min_max_snr_db"] = min(
-            float(snr_db(outputs[name], one)) for name, one in self._expected.items()
-        )
+        ours = self._outputs(int8_file, read_sidecar(int8_file).preprocessing)
+        theirs = WorstSNR(outputs, self._expected)
+        self.row["min_max_snr_db"] = theirs.value()
+        gain = WorstSNR(shaped_like(ours, self._expected), self._expected).interval_above(theirs)
+        self.row["int8_gain_db"] = gain
         scores = classes_output(self._expected)
         if scores:
             agreement = top1_agreement(outputs[scores], self._expected[scores])
@@ -213,8 +219,7 @@ class Measurement:
 
     @functools.cached_property
     def _calibration_images(self):
-        source, _, _ = open_calibration_and_held_out(self._data, None, self._plan.samples, 50, 0)
-        return read_pixels(source, self._record, f"reading {source.name}")[0]
+        return self._read(self._sources[0])
 
     def _tensorflow(self):
         """The files that TensorFlow's converter makes; a file of someone else is one."""

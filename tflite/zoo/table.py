@@ -46,9 +46,11 @@ def faults_of(row: dict) -> list[str]:
     for name, text in (("codes_that_differ", "codes differ"), ("failures", "odd inputs fail")):
         if row.get(name):
             faults.append(f"{row[name]} {text}")
-    if row.get("int8_snr_db", 0.0) < row.get("min_max_snr_db", -1e9):
+    gain = row.get("int8_gain_db")
+    if gain and gain[1] < 0.0:
         faults.append(
-            f"int8 has {row['int8_snr_db']:.1f} dB, min-max {row['min_max_snr_db']:.1f} dB"
+            f"int8 has {row['int8_snr_db']:.1f} dB, min-max {row['min_max_snr_db']:.1f} dB "
+            f"(95 % interval of the difference {gain[0]:+.1f} to {gain[1]:+.1f})"
         )
     if _less(row.get("int8_agreement"), row.get("min_max_agreement")):
         faults.append(

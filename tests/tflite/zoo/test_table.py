@@ -9,6 +9,7 @@ ROW = {
     "int8_agreement": 0.98,
     "min_max_snr_db": 31.0,
     "min_max_agreement": 0.98,
+    "int8_gain_db": [-0.1, 0.9],
     "codes_that_differ": 0,
     "odd_inputs": 2000,
     "failures": 0,
@@ -30,6 +31,7 @@ def test_what_does_not_hold_is_said():
         "errors": {"latency": "ValueError: no"},
         "float32_error": 2e-4,
         "min_max_snr_db": 35.0,
+        "int8_gain_db": [-4.0, -3.0],
         "min_max_agreement": 1.0,
         "integer_only": False,
         "codes_that_differ": 3,
@@ -43,11 +45,15 @@ def test_what_does_not_hold_is_said():
         "int8 is not integer-only",
         "3 codes differ",
         "2 odd inputs fail",
-        "int8 has 31.4 dB, min-max 35.0 dB",
+        "int8 has 31.4 dB, min-max 35.0 dB (95 % interval of the difference -4.0 to -3.0)",
         "int8 agrees on 98%, min-max on 100%",
         "int8 takes 1.20x of TensorFlow's file",
         "it does not train",
     ]
+
+
+def test_an_snr_below_min_max_by_chance_is_no_fault():
+    assert faults_of({**ROW, "min_max_snr_db": 31.6, "int8_gain_db": [-0.6, 0.3]}) == []
 
 
 def test_figures_that_were_not_taken_are_left_open():
