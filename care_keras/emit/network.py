@@ -142,10 +142,22 @@ class Emitter:
                 self._images[tensor.index] = record
             tensors.append(tensor)
         outputs = unfold(self._model).run(tensors, self._call)
+        self._check_batch(tensors, keras.tree.flatten(outputs))
         signature = self._outputs if all_tensors else self._signature(outputs)
         if not all_tensors:
             signature = {name: self._closed_output(name, x) for name, x in signature.items()}
         return self.writer.finish(fed, signature)
+
+    @staticmethod
+    def _check_batch(inputs, outputs) -> None:
+        """A file's answers are told apart by the image that they are of."""
+        for x in outputs:
+            if x.shape[:1] != inputs[0].shape[:1]:
+                raise ValueError(
+                    "An output has several rows of an image in the batch's axis: reshape it to "
+                    f"one. Received: an output of shape {tuple(x.shape)} for inputs of shape "
+                    f"{tuple(inputs[0].shape)}"
+                )
 
     def _signature(self, outputs):
         """The outputs by name: their own in a dict, else those of the layers they come from."""

@@ -142,6 +142,10 @@ class Transpose(Primitive):
 class Reshape(_MovesIntegers):
     """RESHAPE.
 
+    Of sizes that hold more or fewer numbers than an image has, several make one image of the
+    output or several images come of one: windows of a map that attention runs on one by one,
+    and back.
+
     Args:
         target_shape: Without the batch's axis; one size may be -1.
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -162,8 +166,10 @@ class Reshape(_MovesIntegers):
         return tuple(open_size if size == -1 else size for size in self.target_shape)
 
     def compute_output_shape(self, input_shape) -> tuple:
-        sizes = self._sizes(input_shape)
-        return (input_shape[0], *(None if size == -1 else size for size in sizes))
+        sizes = tuple(None if size == -1 else size for size in self._sizes(input_shape))
+        if None in input_shape or None in sizes:
+            return (input_shape[0], *sizes)
+        return (math.prod(input_shape) // math.prod(sizes), *sizes)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "target_shape": list(self.target_shape)}

@@ -102,7 +102,7 @@ def lower_concatenate(build, layer, inputs, rewrites) -> Lowered:
 
 @lowers("Reshape", takes_integers=True)
 def lower_reshape_operation(build, operation, x, rewrites) -> Lowered:
-    """RESHAPE that leaves the batch's axis as it is."""
+    """RESHAPE within images, or of images to windows of them and back."""
     newshape = operation.newshape
     if not isinstance(newshape, (list, tuple)) or not all(_is_size(size) for size in newshape):
         raise NoPrimitiveError("its shape is computed")
@@ -110,9 +110,10 @@ def lower_reshape_operation(build, operation, x, rewrites) -> Lowered:
     given = x.shape[1:]
     # Of a batch nothing is known but how many numbers an image has.
     known = None not in given and not {-1, None} & set(sizes)
-    whole = known and math.prod(sizes) == math.prod(given)
+    numbers = sorted((math.prod(sizes), math.prod(given))) if known else (0, 1)
+    divides = numbers[0] > 0 and numbers[1] % numbers[0] == 0
     kept = first == x.shape[0] and sizes.count(-1) + sizes.count(None) < 2
-    if not sizes or not (kept or (whole and first == -1)):
+    if not sizes or not (kept or (divides and first == -1)):
         raise NoPrimitiveError(f"newshape={newshape}")
     return build.reshape(x, (x.shape[0], *sizes), operation.name)
 
@@ -233,6 +234,30 @@ def lower_repeat(build, operation, x, rewrites) -> Lowered:
         raise NoPrimitiveError(f"axis={axis}")
     factor = (times, 1) if axis in (1, -3) else (1, times)
     return build.add(p.Resize, x, operation.name, factor, interpolation="nearest")
+
+
+@lowers("Roll")
+def lower_roll(build, operation, x, rewrites) -> Lowered:
+    """CONCATENATION of what is behind the cut and what is before it, axis by axis."""
+    if operation.axis is None:
+        raise NoPrimitiveError("it rolls over all axes at once")
+    axes, rank = np.atleast_1d(operation.axis).tolist(), len(x.shape)
+    shifts = np.broadcast_to(operation.shift, (len(axes),)).tolist()
+    for number, (axis, shift) in enumerate(zip(axes, shifts, strict=True)):
+        axis %= rank
+        if axis == 0 or x.shape[axis] is None:
+            raise NoPrimitiveError("it rolls images, or an axis of open size")
+        cut = -shift % x.shape[axis]
+        if not cut:
+            continue
+        parts = []
+        for begin, end in ((cut, None), (0, cut)):
+            begins, ends = [0] * (rank - 1), [None] * (rank - 1)
+            begins[axis - 1], ends[axis - 1] = begin, end
+            name = f"{operation.name}_{number}_from_{begin}"
+            parts.append(build.add(p.Slice, x, name, begins, ends))
+        x = build.add(p.Concatenate, parts, f"{operation.name}_{number}", axis - rank)
+    return x
 
 
 @lowers("Tile")

@@ -185,6 +185,17 @@ def test_a_layer_that_is_no_primitive_is_refused():
         emit_tflite(model, SIZE)
 
 
+def test_windows_that_are_not_joined_again_are_refused():
+    images = keras.Input((8, 8, 3))
+    windows = keras.ops.reshape(images, (-1, 16, 3))
+    means = keras.ops.mean(windows, axis=1)
+    with pytest.raises(ValueError, match=r"reshape it to one. Received: .* \(4, 3\) for inputs"):
+        emit_tflite(fuse(keras.Model(images, means)), (8, 8))
+    joined = keras.Model(images, keras.ops.reshape(means, (-1, 12)))
+    content = emit_tflite(fuse(joined), (8, 8), batch=2)
+    assert LiteRTModel(content).output.shape == (2, 12)
+
+
 def test_a_bias_that_does_not_fit_is_refused():
     model = quantize(deploy_form())
     conv = model.get_layer("stem_conv")

@@ -101,7 +101,12 @@ CASES = {
         lambda x: layers.Conv2DTranspose(4, 3, 2, output_padding=1)(x),
         {"Conv2DTranspose": "output_padding"},
     ),
-    "batch reshaped": (lambda x: ops.reshape(x, (-1, 8, 3)), {"Reshape": "newshape"}),
+    "shape of an image in the batch": (
+        lambda x: ops.reshape(x, (2, -1, 8, 3)),
+        {"Reshape": "newshape"},
+    ),
+    "images rolled": (lambda x: ops.roll(x, 1, axis=0), {"Roll": "rolls images"}),
+    "all axes rolled": (lambda x: ops.roll(x, 1), {"Roll": "all axes"}),
     "padding with ones": (
         lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=1),
         {"Pad": "constant_values"},

@@ -27,6 +27,27 @@ LAYERS = {
     "cropping": of(lambda: layers.Cropping2D(((1, 0), (2, 1)))),
     "cropping of the middle": of(lambda: layers.CenterCrop(3, 4), any_size=False),
 }
+
+
+def in_windows(x, of_windows):
+    """What is done to windows of 3x4 pixels, each an image of its own."""
+    channels = x.shape[-1]
+    x = ops.transpose(ops.reshape(x, (-1, 2, 3, 2, 4, channels)), (0, 1, 3, 2, 4, 5))
+    x = of_windows(ops.reshape(x, (-1, 12, channels)))
+    x = ops.transpose(ops.reshape(x, (-1, 2, 2, 3, 4, channels)), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (-1, 6, 8, channels))
+
+
+def attended(x):
+    x = layers.Dense(4)(x)
+    return layers.MultiHeadAttention(2, 4, flash_attention=False)(x, x)[..., :3]
+
+
+def convolved(x):
+    x = layers.Conv2D(3, 3, padding="same")(ops.reshape(x, (-1, 3, 4, 3)))
+    return ops.reshape(x, (-1, 12, 3))
+
+
 OPERATIONS = {
     "pad": lambda x: ops.pad(x, ((0, 0), (1, 2), (0, 1), (0, 0))),
     "pad channels": lambda x: ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 2)), constant_values=0),
@@ -48,6 +69,7 @@ OPERATIONS = {
     "repeat rows": lambda x: ops.repeat(x, 2, axis=1),
     "repeat columns": lambda x: ops.repeat(x, 3, axis=-2),
     "tile": lambda x: ops.tile(x, (1, 2, 1, 2)),
+    "roll to where it was": lambda x: ops.roll(ops.tanh(x), 3, axis=-1),
     "tile channels": lambda x: ops.tile(x, 2),
     "cast": lambda x: ops.cast(ops.cast(ops.tanh(x), "float16"), "float32") + x,
     "stop gradient": lambda x: ops.stop_gradient(x),
@@ -56,6 +78,12 @@ FIXED_SIZE = {
     "one of the channels": lambda x: x[..., -1],
     "reshape": lambda x: ops.reshape(x, (-1, 6, 24)),
     "reshape to pixels": lambda x: ops.reshape(x, (-1, 48, 3)),
+    "roll": lambda x: ops.roll(x, -2, axis=1),
+    "roll two axes": lambda x: ops.roll(x, (1, 3), axis=(1, 2)),
+    "windows": lambda x: in_windows(x, lambda x: ops.softmax(x, axis=1)),
+    "attention in windows": lambda x: in_windows(x, attended),
+    "convolution of windows": lambda x: in_windows(x, convolved),
+    "averages of rows": lambda x: ops.reshape(ops.mean(ops.reshape(x, (-1, 8, 3)), 1), (-1, 6, 3)),
     "stack": lambda x: ops.stack([x, ops.relu(x)], axis=1),
     "stack of vectors": lambda x: ops.stack([averages(x), ops.max(x, (1, 2))], axis=-1),
     "shuffle channels": lambda x: ops.reshape(
