@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from android_bench.record_shapes import misfit_of_records
 from care_keras.files import parse_json
 from care_keras.json_shape import misfit, text
+from care_keras.locks import try_lock
 from tflite.benchmark.machine import now
 
 SCHEMA = "care_keras.android_bench/1"
@@ -66,18 +67,11 @@ class RecordFile:
 
     def _lock(self):
         """Keeps other processes out until the file is closed, however this one ends."""
-        if os.name != "posix":
-            return
-        import fcntl
-
-        try:
-            # The process's own: it may open the file again.
-            fcntl.lockf(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
+        if try_lock(self._stream, by_process=True) is False:
             self._stream.close()
             raise ValueError(
                 f"Another process writes to the file: wait for its end. Received: {self.path}"
-            ) from error
+            )
 
     def _drop_cut_line(self):
         """What a crash left of a record would spoil the next one."""

@@ -11,6 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # as a whole is one unit; of the others each module is.
 ORDER = [
     "care_keras.files",
+    "care_keras.locks",
     "care_keras.json_shape",
     "care_keras.console",
     "care_keras.pictures",

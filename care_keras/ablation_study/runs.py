@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import pathlib
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ from care_keras.console.cli import UserError
 from care_keras.console.progress import say
 from care_keras.files import parse_json
 from care_keras.json_shape import misfit, number, text, whole
+from care_keras.locks import try_lock
 from care_keras.models import ABLATIONS
 from care_keras.models.config import BASE_CONFIGS
 from care_keras.training.config import TrainingConfig
@@ -174,10 +174,6 @@ def _exclusive(folder: pathlib.Path) -> Iterator[int]:
     except OSError as error:
         raise UserError(f"--run_dir={folder} cannot be used: {error.strerror}") from error
     with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"--run_dir={folder}: another process trains in it; wait for its end"
-            ) from error
+        if try_lock(stream) is False:
+            raise UserError(f"--run_dir={folder}: another process trains in it; wait for its end")
         yield stream.fileno()

@@ -29,16 +29,14 @@ def preprocess_input(
     """
     if x.shape[-1] != 3:
         raise ValueError(f"`x` must hold RGB in its last axis. Received: shape={tuple(x.shape)}")
+    # Imported here, as Pillow is of no use to whoever only builds a model.
+    from care_keras.data.preprocessing import normalization, normalize
+
     record = preprocessing or CARE_S0.preprocessing
     if isinstance(x, np.ndarray):
-        # Imported here, as Pillow is of no use to whoever only builds a model.
-        from care_keras.data.preprocessing import normalize
-
         return normalize(x, record)
-    x = keras.ops.cast(x, "float32")
-    mean = keras.ops.convert_to_tensor(record.mean, "float32")
-    std = keras.ops.convert_to_tensor(record.std, "float32")
-    return (x / 255.0 - mean) / std
+    scale, offset = normalization(record)
+    return keras.ops.cast(x, "float32") * scale + offset
 
 
 def decode_predictions(predictions, top: int = 5, labels=None) -> list[list[tuple]]:

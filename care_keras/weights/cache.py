@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from care_keras.console import optional
 from care_keras.console.progress import say
 from care_keras.files import parse_json, read_bytes, remove_leftovers, write_atomically
+from care_keras.locks import try_lock
 from care_keras.weights.download import (
     DownloadError,
     Limits,
@@ -145,27 +146,16 @@ def _known(record):
 @contextlib.contextmanager
 def _lock(path: pathlib.Path, seconds: float) -> Iterator[bool]:
     """Waits until no other process fetches the file; false where locks are not to be had."""
-    try:
-        import fcntl  # Unix alone has it.
-    except ImportError:
-        yield False
-        return
     with open(path.with_name(f".{path.stem}.lock"), "w") as stream:
-        end, told, alone = time.monotonic() + seconds, False, False
-        while not alone:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                alone = True
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise DownloadError("another process has held its lock for too long") from None
-                if not told:
-                    told = True
-                    say(f"waiting for another process to fetch {path.stem}")
-                time.sleep(0.2)
-            except OSError:  # Some file systems of networks have none.
-                break
-        yield alone
+        end, told = time.monotonic() + seconds, False
+        while (locked := try_lock(stream)) is False:
+            if time.monotonic() > end:
+                raise DownloadError("another process has held its lock for too long")
+            if not told:
+                told = True
+                say(f"waiting for another process to fetch {path.stem}")
+            time.sleep(0.2)
+        yield bool(locked)
 
 
 def _remove_leftovers(path):

@@ -6,9 +6,11 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 
 from care_keras.files import parse_json, write_atomically
+from care_keras.locks import try_lock
 
 _COMPLETE = "complete.json"
 _PARTIAL = ".partial-"
@@ -44,8 +46,6 @@ class Cache:
         Raises:
             ValueError: If the folder cannot be written to.
         """
-        import fcntl  # Unix alone has it, and this module is imported to say what is missing.
-
         with contextlib.ExitStack() as stack:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,8 @@ class Cache:
                     "The cache folder cannot be written to. "
                     f"Received: {self.folder} ({error.strerror})"
                 ) from error
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            while try_lock(stream) is False:
+                time.sleep(0.2)
             for left in self.folder.glob(f"{_PARTIAL}*"):
                 shutil.rmtree(left, ignore_errors=True)
             yield

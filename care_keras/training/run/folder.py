@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from care_keras.console.cli import UserError
 from care_keras.files import parse_json, remove_leftovers, write_atomically
+from care_keras.locks import try_lock
 from care_keras.training.run.checkpoint import CheckpointFolder, Position
 from care_keras.training.run.environment import environment
 
@@ -99,27 +100,19 @@ class RunFolder:
 
     def _lock(self):
         """Keeps other processes out until `writing` ends, or this process, however it does."""
-        if os.name != "posix":
+        if os.name != "posix":  # Elsewhere folders cannot be opened.
             return
-        import fcntl
-
         handle = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(handle)
-            about = os.stat(self.path)
-            if (about.st_dev, about.st_ino) in _LOCKED:
-                return
+        locked, about = try_lock(handle), os.fstat(handle)
+        inode = about.st_dev, about.st_ino
+        if locked:
+            _LOCKED[inode] = handle
+            return
+        os.close(handle)
+        if locked is False and inode not in _LOCKED:
             raise UserError(
                 f"--run_dir={self.path}: another process trains in it; wait for its end"
-            ) from error
-        # Where the file system has no locks it goes on as it is.
-        except OSError:
-            os.close(handle)
-            return
-        about = os.fstat(handle)
-        _LOCKED[about.st_dev, about.st_ino] = handle
+            )
 
     def _unlock(self):
         with contextlib.suppress(OSError):
