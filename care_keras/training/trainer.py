@@ -10,7 +10,7 @@ from care_keras.console.own_modules import import_modules
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.create import create_distribution
 from care_keras.training.devices.distribution import Distribution, example_batch
-from care_keras.training.devices.grappler import leave_out_remapper
+from care_keras.training.devices.grappler import set_up_grappler
 from care_keras.training.devices.hosts import Hosts
 from care_keras.training.recipe import model_config
 from care_keras.training.result import finish, save_trained
@@ -77,7 +77,7 @@ def _train(config, distribution):
     folder.prepare(asked.to_dict())
 
     keras.utils.set_random_seed(config.seed)
-    leave_out_remapper()
+    set_up_grappler(quantized=config.qat)
     say(f"{keras.backend.backend()} backend; {distribution}; training on {sources[0].name}")
     with distribution.scope():
         make_task = maker.quantized_task if config.qat else maker.float_task

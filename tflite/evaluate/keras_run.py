@@ -73,10 +73,10 @@ class KerasRun:
     def ready_for(self, images: int) -> Self:
         """The same for so many images: from some number on as a graph, which takes time to make."""
         if images >= _GRAPH_IMAGES:
-            from care_keras.training.devices.grappler import leave_out_remapper
+            from care_keras.training.devices.grappler import set_up_grappler
 
             self._graph = True
-            leave_out_remapper()
+            set_up_grappler()
         return self
 
     def __call__(self, pixels: np.ndarray) -> tuple[list[np.ndarray], float]:

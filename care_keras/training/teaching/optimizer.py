@@ -4,6 +4,7 @@ import keras
 
 from care_keras.console.cli import UserError
 from care_keras.training.config import TrainingConfig
+from care_keras.training.teaching.adamw import AdamW
 
 # Where the warm-up starts, in parts of its end, if no rate is given.
 _WARMUP_START = 0.01
@@ -37,7 +38,7 @@ def create_optimizer(
     if len(clipping) > 1:
         raise UserError(f"give one of --{' and --'.join(clipping)}, not both")
     accumulated = config.gradient_accumulation_steps
-    optimizer = keras.optimizers.AdamW(
+    optimizer = AdamW(
         learning_rate_schedule(config, steps_per_epoch),
         weight_decay=config.weight_decay,
         use_ema=config.ema_momentum > 0.0,
