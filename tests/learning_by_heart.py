@@ -40,10 +40,12 @@ def main() -> None:
     import keras
 
     from care_keras.training.devices.distribution import Distribution
+    from care_keras.training.devices.grappler import set_up_grappler
     from care_keras.training.recipe import training_config
     from care_keras.training.task_maker import task_maker
 
     keras.utils.set_random_seed(0)
+    set_up_grappler()
     folder = _DATA.value or os.path.join(os.environ.get("CARE_KERAS_TEST_DATA", ""), "dense")
     given = {**_SETTINGS, "data": str(pathlib.Path(folder, _FOLDERS[_TASK.value]))}
     if _TASK.value == "detection":

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from care_keras.litert.file import LiteRTFile
-from care_keras.metrics import snr_db
+from care_keras.metrics import absolute_differences, snr_db
 
 
 class LayerRunner:
@@ -78,7 +78,8 @@ def layer_differences(
             seen[name][1].append(second[name])
     for name in common:
         first, second = (np.concatenate(part) for part in seen[name])
-        yield LayerDifference(name, snr_db(second, first), float(np.max(np.abs(first - second))))
+        largest = float(absolute_differences(first, second).max(initial=0.0))
+        yield LayerDifference(name, snr_db(second, first), largest)
 
 
 def _one_by_one(inputs):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from care_keras.litert.tensor import TensorInfo
-from care_keras.metrics import Difference
+from care_keras.metrics import Difference, absolute_differences
 
 # Errors of a float tensor are relative to its root mean square, but for one that holds next to
 # nothing.
@@ -109,8 +109,8 @@ class Tally:
         self._elements = self._elements + reference.size / reference.shape[-1]
         self._reference += _power(reference).sum()
         self._total += _power(values - reference).sum()
-        largest = float(np.max(np.abs(values - reference)))
-        self._max_difference = max(self._max_difference, math.inf if np.isnan(largest) else largest)
+        differences = absolute_differences(reference, values.astype(reference.dtype))
+        self._max_difference = max(self._max_difference, float(differences.max(initial=0.0)))
 
     def figures(self, criterion: Criterion) -> Figures:
         """What has come together."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from care_keras.detection.postprocessing import decode, iou
-from care_keras.metrics import top1_agreement
+from care_keras.metrics import relative_difference, top1_agreement
 from care_keras.segmentation.postprocessing import class_map
 from tflite.inputs.task_outputs import check_anchors, task_anchors, task_outputs
 from tflite.mediapipe.litert import OnImages
@@ -110,7 +110,7 @@ class Classes(Comparison):
             any(answer["labels"]),
             answer["version"],
             top1_agreement(given, expected),
-            float(np.abs(given - expected).max() / np.abs(expected).max()),
+            relative_difference(expected, given.astype(expected.dtype)),
             right,
         )
 

@@ -22,7 +22,7 @@ from care_keras.data.preprocessing import normalize
 from care_keras.files import write_atomically
 from care_keras.litert.file import LiteRTFile
 from care_keras.loading import load_any
-from care_keras.metrics import top1_agreement
+from care_keras.metrics import relative_difference, top1_agreement
 from care_keras.quantization import calibrate, freeze, int8_qat, quantize
 from care_keras.reference import IntegerModel
 from care_keras.tflite_file import read_graph
@@ -150,8 +150,7 @@ class Measurement:
         self.row["parameters"] = self._model.count_params()
         outputs = shaped_like(self._outputs(path, self._record), self._expected)
         self.row["float32_error"] = max(
-            float(np.max(np.abs(outputs[name] - one)) / np.max(np.abs(one)))
-            for name, one in self._expected.items()
+            relative_difference(one, outputs[name]) for name, one in self._expected.items()
         )
 
     def _outputs(self, path, record):

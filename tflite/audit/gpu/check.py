@@ -6,7 +6,7 @@ import tempfile
 
 import numpy as np
 
-from care_keras.metrics import snr_db, top1_agreement
+from care_keras.metrics import absolute_differences, snr_db, top1_agreement
 from care_keras.tflite_file import Graph
 from tflite.audit.gpu.drivers import CHOICES, INSTALL, drivers, vulkan_devices
 from tflite.audit.gpu.records import GpuAudit, GpuDevice, OutputDifference, tolerance_db
@@ -204,13 +204,12 @@ def _differences(results, graph, are_images):
         cpu, gpu = (_real(results[f"{place}/{index}"], tensor) for place in ("cpu", "gpu"))
         finite = np.isfinite(cpu) == np.isfinite(gpu)
         both = np.isfinite(cpu) & np.isfinite(gpu)
-        apart = float(np.max(np.abs(gpu[both] - cpu[both]), initial=0.0))
         one_list = len(graph.main.outputs) == 1 and len(tensor.shape) == 2
         classes = tensor.shape[-1] if are_images and one_list else 0
         differences.append(
             OutputDifference(
                 name=tensor.name,
-                max_abs_difference=apart if finite.all() else float("inf"),
+                max_abs_difference=float(absolute_differences(cpu, gpu).max(initial=0.0)),
                 max_abs=float(np.max(np.abs(cpu[np.isfinite(cpu)]), initial=0.0)),
                 snr_db=snr_db(gpu[both], cpu[both]) if finite.all() else float("-inf"),
                 top1_agreement=(
