@@ -1,10 +1,11 @@
 """Whether 16 real images can be learnt by heart: `python -m tests.learning_by_heart`.
 
 The small network of a task, as `care_keras.train` makes it, under whatever backend `KERAS_BACKEND`
-names: AP of BCCD's boxes, or the mean IoU of CamVid's maps, on the images that it was trained on.
-Exit code 1 below 0.9. It takes minutes; the tests themselves look at a few steps.
+names: AP of BCCD's boxes, or the mean IoU of the middles of CamVid's maps, on the images that it
+was trained on. Exit code 1 below 0.9. It takes minutes; the tests themselves look at a few steps.
 """
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -33,6 +34,8 @@ _SETTINGS = {
     "scale_range": (1.0, 1.0),
 }
 _LEVELS = (2, 3, 4)
+# Of a whole street nobody can learn at this size what is a pixel wide: maps are of their middles.
+_MIDDLE = slice(116, 244), slice(160, 320)
 
 
 def main() -> None:
@@ -53,6 +56,8 @@ def main() -> None:
     config = training_config(_TASK.value, given)
     maker, one_device = task_maker(config), Distribution()
     source = maker.open(config, "train").take(range(_IMAGES))
+    if _TASK.value == "segmentation":
+        source = _middles(source)
     task = maker.float_task(config, source, source, one_device)
     epochs = _STEPS.value // (_IMAGES // _BATCH)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -69,6 +74,13 @@ def main() -> None:
     print(f"{keras.backend.backend()}, {_TASK.value}: {task.figure} {found:.3f}")
     if found < 0.9:
         raise cli.CheckError(f"{task.figure} {found:.3f} of images learnt by heart, below 0.9")
+
+
+def _middles(source):
+    def cut(read):
+        return lambda index: read(index)[_MIDDLE]
+
+    return dataclasses.replace(source, read=cut(source.read), read_mask=cut(source.read_mask))
 
 
 if __name__ == "__main__":

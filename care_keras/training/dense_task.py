@@ -72,11 +72,14 @@ class DenseTask(Task):
     """A task whose outputs are judged outside of Keras; see `Task`.
 
     Attributes:
+        network: What `model` trains: it may have outputs besides, and layers that none of
+            `model`'s outputs needs.
         judge: How they are judged.
         eval_source: Images to evaluate on.
         start: Of quantization-aware training: the float model.
     """
 
+    network: keras.Model
     judge: Judge
     eval_source: Source
     start: keras.Model | None = None
@@ -84,6 +87,9 @@ class DenseTask(Task):
     @property
     def figure(self) -> str:
         return self.judge.figure
+
+    def weights(self) -> list[np.ndarray]:
+        return self.network.get_weights()
 
     def validation(self) -> None:
         """Nothing that `fit` could evaluate."""
@@ -96,7 +102,7 @@ class DenseTask(Task):
     def figures(self, distribution: Distribution) -> dict[str, float]:
         with distribution.alone():
             apart = self._apart
-            apart.set_weights(self.model.get_weights())
+            apart.set_weights(self.weights())
             if is_quantized(apart):
                 freeze(apart)
             return self._judged(apart)

@@ -165,6 +165,7 @@ class DenseTaskMaker(abc.ABC):
         )
         return DenseTask(
             **self.trained(model, like, config, train_source),
+            network=model,
             training=training,
             evaluation=Judged(eval_source.name, len(eval_source)),
             pipelines=(training,),

@@ -123,7 +123,7 @@ def save_trained(task: Task, path, distribution: Distribution) -> None:
     """
     with distribution.alone():
         trained = task.blank()
-        trained.set_weights(task.model.get_weights())
+        trained.set_weights(task.weights())
         if is_quantized(trained):
             freeze(trained)
         with atomic_path(path) as temporary:

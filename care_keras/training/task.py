@@ -54,8 +54,7 @@ class Task:
         loss: Of the batches' targets.
         metrics: Of the batches' targets, for each epoch.
         pipelines: Where images are read while training.
-        blank: `blank()` makes the float32 model to save, which takes the
-            weights of `model`.
+        blank: `blank()` makes the float32 model to save, which takes `weights()`.
         float_logits: Of quantization-aware training: the float model's logits
             for images of the evaluation.
     """
@@ -73,6 +72,10 @@ class Task:
     def figure(self) -> str:
         """The figure that says which model is the best; larger is better."""
         return "accuracy"
+
+    def weights(self) -> list[np.ndarray]:
+        """What has been trained, for what `blank` makes."""
+        return self.model.get_weights()
 
     def validation(self) -> Any:
         """What `fit` evaluates after an epoch, if it does."""

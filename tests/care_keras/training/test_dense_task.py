@@ -124,6 +124,20 @@ def test_the_saved_model_is_a_networks_own(run, folders):
     assert model.labels == opener(str(folders[task]), "val").class_names
 
 
+def test_levels_may_leave_out_the_backbones_coarsest_stage(tiny_config, folders, tmp_path):
+    """Which stays a part of the network: what is saved has its weights, what is trained has not."""
+    config = settings("detection", folders, tmp_path, model="tiny", levels=(2,))
+    maker = task_maker(config)
+    task = maker.float_task(config, *maker.open_sources(config), Distribution())
+    assert len(task.weights()) > len(task.model.get_weights())
+    saved = task.blank()
+    saved.set_weights(task.weights())
+    images = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype("float32")
+    expected = keras.ops.concatenate(saved(images), axis=-1)
+    np.testing.assert_allclose(numpy_of(task.model(images)), numpy_of(expected), atol=1e-5)
+    assert set(task.figures(Distribution())) >= {"ap", "ap50"}
+
+
 def test_mean_iou_is_that_of_keras(folders, run):
     task, run_dir, result = run
     if task != "segmentation":
