@@ -35,7 +35,7 @@ def preprocess_input(
     record = preprocessing or CARE_S0.preprocessing
     if isinstance(x, np.ndarray):
         return normalize(x, record)
-    scale, offset = normalization(record)
+    scale, offset = (keras.ops.convert_to_tensor(one) for one in normalization(record))
     return keras.ops.cast(x, "float32") * scale + offset
 
 
