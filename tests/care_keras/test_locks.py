@@ -1,11 +1,10 @@
 import contextlib
 import os
-import subprocess
-import sys
 
 import pytest
 
 from care_keras.locks import try_lock
+from tests.processes import start
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="locks are Unix's")
 HOLDER = """
@@ -20,10 +19,7 @@ sys.stdin.read()
 @contextlib.contextmanager
 def another_process_has(path, by_process=False):
     """A process that holds the lock until its stdin is closed."""
-    command = [sys.executable, "-c", HOLDER, os.fspath(path), str(by_process)]
-    environment = {**os.environ, "CARE_KERAS_COMMAND": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
+    with start(HOLDER, path, by_process) as process:
         assert process.stdout.readline() == "True\n"
         yield
         process.stdin.close()
