@@ -41,6 +41,9 @@ _TRAINING_MODULES = frozenset(
 _OPERATION_MODULES = re.compile(r"keras\.src\.(ops|activations|quantizers)(\.\w+)*")
 _LAYER_MODULES = re.compile(r"keras\.src\.(models|applications)(\.\w+)*")
 _OPTIMIZER_MODULES = re.compile(r"keras\.src\.backend\.\w+\.optimizers(\.\w+)*")
+# Keras finds unregistered classes of its sister projects by their modules, and imports them; here
+# the caller must have.
+_SISTERS = frozenset({"keras_cv", "keras_hub", "keras_nlp"})
 
 # Layers and operations that take these run code or read files while a model is built.
 _FUNCTION_ARGUMENTS = frozenset(
@@ -166,9 +169,15 @@ def _check_object(value, training):
     kind = keras.saving.get_registered_object(registered)
     if kind is None:
         kind = _find_class(module, name, training)
-        if kind is None and (module or "").partition(".")[0] == "keras":
+        package = _package(module)
+        if kind is None and (package == "keras" or (package in _SISTERS & sys.modules.keys())):
             raise ValueError(
                 f"The file names {_label(value)}, which is not among what a model file may hold."
+            )
+        if kind is None and package in _SISTERS:
+            raise ValueError(
+                f"The file names {_label(value)}: name its package with --import={package} (in "
+                "Python: import it)."
             )
         if kind is None:
             raise ValueError(
@@ -245,6 +254,8 @@ def _find_class(module, name, training):
         kinds, own_name = (keras.Operation,), True
     elif _LAYER_MODULES.fullmatch(module or ""):
         kinds, own_name = (keras.layers.Layer,), True
+    elif _package(module) in _SISTERS:
+        kinds, own_name = _kinds(), True
     elif training and _OPTIMIZER_MODULES.fullmatch(module or ""):
         kinds, own_name = (keras.optimizers.Optimizer,), True
     else:
@@ -256,6 +267,10 @@ def _find_class(module, name, training):
     if own_name and (found.__module__ != module or found in (keras.Function, keras.Operation)):
         return None
     return found
+
+
+def _package(module):
+    return (module or "").partition(".")[0]
 
 
 @functools.lru_cache

@@ -9,6 +9,7 @@ import struct
 import sys
 import time
 import tracemalloc
+import types
 import warnings
 import zipfile
 
@@ -294,6 +295,10 @@ CONFIGS = {
     "own class": (
         replaces(module="my.layers", class_name="Mine", registered_name="my>Mine"),
         "'my.layers.Mine', which is neither Keras's nor care_keras's",
+    ),
+    "class of a sister project": (
+        replaces(module="keras_cv.src.layers", class_name="Dense"),
+        "'keras_cv.src.layers.Dense': name its package with --import=keras_cv ",
     ),
     "module of the standard library": (replaces(module="os", class_name="system"), "'os.system'"),
     "module of Keras that is not loaded": (
@@ -682,6 +687,57 @@ def test_what_is_allowed_is_what_keras_finds():
             assert theirs is ours
             checked += 1
     assert checked > 200
+
+
+@pytest.fixture
+def sister(monkeypatch):
+    """A package that Keras finds unregistered classes of, imported by the caller."""
+    package, module = types.ModuleType("keras_nlp"), types.ModuleType("keras_nlp.layers")
+
+    # By the name of the class the weights are found.
+    class Dense(keras.layers.Dense):
+        pass
+
+    class OfFunction(keras.layers.Layer):
+        def __init__(self, function, **kwargs):
+            super().__init__(**kwargs)
+
+    class NoLayer:
+        pass
+
+    for kind in (Dense, OfFunction, NoLayer):
+        kind.__module__ = module.__name__
+        setattr(module, kind.__name__, kind)
+    module.Conv2D = keras.layers.Conv2D
+    monkeypatch.setitem(sys.modules, "keras_nlp", package)
+    monkeypatch.setitem(sys.modules, "keras_nlp.layers", module)
+    return module
+
+
+def test_a_layer_of_a_sister_project_that_is_imported(tmp_path, parts, sister):
+    config = json.loads(parts["config.json"])
+    replaces(module="keras_nlp.layers", class_name="Dense", registered_name="Dense")(config)
+    path = tmp_path / "model.keras"
+    write(path, {**parts, "config.json": json.dumps(config)})
+    assert type(load_any(str(path)).layers[1]) is sister.Dense
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_name": "OfFunction"}, "can run code .* it takes 'function'"),
+        ({"class_name": "NoLayer"}, "not among"),
+        ({"class_name": "Conv2D"}, "not among"),
+        ({"class_name": "Other"}, "not among"),
+        ({"module": "keras_nlp.other", "class_name": "Dense"}, "not among"),
+    ],
+)
+def test_what_else_a_sister_project_has(tmp_path, parts, sister, capfd, changes, message):
+    config = json.loads(parts["config.json"])
+    replaces(**{"module": "keras_nlp.layers", "registered_name": "Mine", **changes})(config)
+    path = tmp_path / "model.keras"
+    write(path, {**parts, "config.json": json.dumps(config)})
+    check_refused(path, message, capfd)
 
 
 def test_of_all_functions_that_keras_exports_activations_alone_are_allowed():
