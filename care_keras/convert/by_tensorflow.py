@@ -116,6 +116,8 @@ def _frozen_module(forward, signature, names):
     except Exception as error:
         shapes = ", ".join(str(tuple(spec.shape)) for spec in signature)
         reason = first_line(error)
+        if reason == "in user code:":  # What failed stands at the end of AutoGraph's page.
+            reason = first_line(ValueError(str(error).strip().splitlines()[-1].strip()))
         raise ValueError(f"The model cannot take inputs of shape {shapes}: {reason}") from error
     frozen = convert_variables_to_constants_v2(traced)
     module = tf.Module()

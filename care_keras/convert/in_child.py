@@ -17,6 +17,7 @@ from care_keras.console.own_modules import imported_modules
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.data.record import Preprocessing
 from care_keras.deploy import fuse
+from care_keras.files import first_line
 from care_keras.graph import functional_form
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization.quantize import describe_operations
@@ -45,7 +46,13 @@ def convert_in_child(
     images = None if calibration is None else list(calibration)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        model.save(folder / MODEL)
+        try:
+            model.save(folder / MODEL)
+        # A layer of someone else's that cannot say its config.
+        except Exception as error:
+            if keras.backend.backend() != "tensorflow":
+                raise ValueError(f"The model cannot be saved: {first_line(error)}") from error
+            return convert_by_tensorflow(model, preprocessing, precision, input_kind, batch, images)
         if images is not None:
             _save(folder / IMAGES, images)
         job = {

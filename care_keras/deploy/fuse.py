@@ -10,6 +10,7 @@ from care_keras.deploy import care_layers, keras_layers  # noqa: F401
 from care_keras.deploy.builder import Builder
 from care_keras.deploy.keras_layers.activations import fused_activation
 from care_keras.deploy.lowering import Affine, NoPrimitiveError, find_lowering
+from care_keras.files import first_line
 from care_keras.graph import functional_form, input_structure, unfold
 from care_keras.primitives.deploy_model import DeployModel
 
@@ -165,10 +166,16 @@ class _Lowering:
             return self._copies[operation](*args, **kwargs)
         name = self.builder.name(operation.name)
         self.reasons[name] = reason
-        copy = type(operation).from_config({**operation.get_config(), "name": name})
-        outputs = copy(*args, **kwargs)
-        if isinstance(operation, keras.layers.Layer):
-            copy.set_weights(operation.get_weights())
+        try:
+            copy, outputs = _copy_of(operation, name, args, kwargs)
+        # A layer of someone else's that is not made again of its config serves both models.
+        except Exception as error:
+            if name != operation.name:
+                raise ValueError(
+                    "A layer that cannot be copied has the name of another. "
+                    f"Received: {operation.name!r} ({first_line(error)})"
+                ) from error
+            copy, outputs = operation, operation(*args, **kwargs)
         self._copies[operation] = copy
         return outputs
 
@@ -200,6 +207,15 @@ class _Lowering:
             return value
         self.builder.fold_after(layer, value.scale, value.offset)
         return value.tensor
+
+
+def _copy_of(operation, name, args, kwargs):
+    """A copy under another name, and what it gives."""
+    copy = type(operation).from_config({**operation.get_config(), "name": name})
+    outputs = copy(*args, **kwargs)
+    if isinstance(operation, keras.layers.Layer):
+        copy.set_weights(operation.get_weights())
+    return copy, outputs
 
 
 def _inputs(operation, args, kwargs):

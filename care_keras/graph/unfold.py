@@ -82,7 +82,7 @@ class _Unfolding:
     def run(self, model, form, inputs, within):
         """Adds the calls of a model, and returns its outputs' structure of `Ref`s."""
         # Its own class may have another config, or none; of lists, its ends come in one order.
-        config = keras.Model(form.inputs, form.outputs).get_config()
+        config = _config(keras.Model(form.inputs, form.outputs))
         calls = _calls(form, config)
         sources = _ends(form, config["input_layers"])
         values = dict(zip(sources, inputs, strict=True))
@@ -114,6 +114,22 @@ class _Unfolding:
         self._values += count
         self.steps.append(Step(operation, args, kwargs, outputs, within))
         return [Ref(index) for index in outputs]
+
+
+def _config(model):
+    try:
+        return model.get_config()
+    # A layer of someone else's that cannot say its own config; of the calls it is not needed.
+    except Exception:
+        silenced = []
+        try:
+            for operation in model.operations:
+                operation.get_config = dict
+                silenced.append(operation)
+            return model.get_config()
+        finally:
+            for operation in silenced:
+                del operation.get_config
 
 
 def _calls(model, config):

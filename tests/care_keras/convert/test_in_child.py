@@ -5,12 +5,15 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 from care_keras.console.optional import MissingDependencyError
 from care_keras.convert import in_child
 from care_keras.convert.run import run_job
+from care_keras.litert.file import LiteRTFile
 from tests.care_keras.convert.test_run import small_job
+from tests.care_keras.helpers import infer
 
 # Leaves a file behind, as the converter's autograph does, and dies.
 DIES = "import os, signal, tempfile; tempfile.mkstemp(); os.kill(os.getpid(), signal.SIGSEGV)"
@@ -64,3 +67,27 @@ def test_what_it_is_needed_for_without_tensorflow(tmp_path, monkeypatch, changes
     with pytest.raises(MissingDependencyError, match=message + ending):
         run_job(job)
     assert not list(job.output.parent.iterdir())
+
+
+class Unsaved(keras.layers.Layer):
+    """A layer of someone else's that cannot say its config."""
+
+    def call(self, inputs):
+        return keras.ops.celu(inputs)
+
+    def get_config(self):
+        raise AttributeError("no such setting")
+
+
+def test_a_model_that_cannot_be_saved(preprocessing, tmp_path):
+    images = keras.Input((16, 24, 3))
+    x = keras.layers.GlobalAveragePooling2D()(Unsaved(name="unsaved")(images))
+    model = keras.Model(images, keras.layers.Dense(4)(x))
+    if keras.backend.backend() != "tensorflow":
+        with pytest.raises(ValueError, match="cannot be saved: no such setting"):
+            in_child.convert_in_child(model, preprocessing, "float32")
+        return
+    file = LiteRTFile(in_child.convert_in_child(model, preprocessing, "float32"))
+    x = np.random.default_rng(0).normal(size=(1, 16, 24, 3)).astype(np.float32)
+    (found,) = file.run(x).values()
+    np.testing.assert_allclose(found, infer(model, x), atol=1e-5)

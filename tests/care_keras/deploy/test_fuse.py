@@ -430,6 +430,29 @@ def test_a_foreign_layer_called_twice_keeps_one_set_of_weights():
     assert_equal_form(infer(deployed, random_images()), infer(model, random_images()))
 
 
+@pytest.mark.parametrize("fails", ["get_config", "from_config", "set_weights"])
+def test_a_layer_that_cannot_be_made_again_serves_both_models(fails):
+    class Foreign(keras.layers.Layer):
+        def build(self, input_shape):
+            self.kernel = self.add_weight((input_shape[-1],) * 2, "glorot_uniform")
+
+        def call(self, inputs):
+            return ops.celu(ops.matmul(inputs, self.kernel))
+
+    def failing(*_):
+        raise TypeError("no such argument")
+
+    setattr(Foreign, fails, classmethod(failing) if fails == "from_config" else failing)
+    b = pooled()
+    foreign = Foreign(name="foreign")
+    model = keras.Model(b.input, foreign(foreign(b.output)))
+    before = infer(model, random_images())
+    deployed = fuse(model)
+    assert deployed.foreign_operations == [foreign]
+    assert_equal_form(infer(deployed, random_images()), before)
+    np.testing.assert_array_equal(infer(model, random_images()), before)
+
+
 def test_a_sequential_model_that_is_not_built_is_refused():
     with pytest.raises(ValueError, match=r"Only functional models.*Received: .*Sequential"):
         fuse(keras.Sequential([keras.layers.Dense(3)]))

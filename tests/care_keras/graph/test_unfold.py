@@ -212,6 +212,27 @@ def test_a_model_is_read_once():
     assert len(unfold(growing).steps) == before + 1
 
 
+def test_layers_that_cannot_say_their_config_are_called_all_the_same():
+    """As some of KerasHub: a model of them is loaded by its own class's config."""
+
+    class Silent(keras.layers.Layer):
+        def call(self, inputs):
+            return 2.0 * inputs
+
+        def get_config(self):
+            raise AttributeError("no such setting")
+
+    silent = Silent(name="silent")
+    inner = keras.Input(SHAPE)
+    inner = keras.Model(inner, silent(keras.layers.ReLU()(inner)), name="inner")
+    inputs = keras.Input(SHAPE)
+    model = keras.Model(inputs, silent(inner(inputs)))
+    x = images()
+    np.testing.assert_array_equal(numpy_of(unfold(model).run([x], call)), infer(model, x))
+    with pytest.raises(AttributeError, match="no such setting"):
+        silent.get_config()
+
+
 def test_what_has_no_graph_is_refused():
     class Subclassed(keras.Model):
         def call(self, inputs):
