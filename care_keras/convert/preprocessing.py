@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from care_keras.convert.image_converter import converter_record, image_converter
 from care_keras.convert.inheritance import inherited_preprocessing, wants_pixels
 from care_keras.data.record import Preprocessing, check_channels, image_places
 
@@ -18,10 +19,10 @@ def model_preprocessing(
 ) -> Preprocessing:
     """The model's own record, with the size, mean and std that were asked for.
 
-    A model that carries none, or one for images of other channels, has that of
-    the CARE backbone inside it. Without such a one, or with a Rescaling of its
-    own in front, it takes pixels from 0 to 255 as they are, unless `mean` and
-    `std` say otherwise.
+    A model that carries none has that of its KerasHub image converter, or of the
+    CARE backbone inside it. Without such a one, or with a Rescaling of its own in
+    front, it takes pixels from 0 to 255 as they are, unless `mean` and `std` say
+    otherwise.
 
     Args:
         model: The model.
@@ -49,13 +50,15 @@ def model_preprocessing(
         )
     channels = shape[-1]
     check_channels(channels, mean, std)
-    record = getattr(model, "preprocessing", None)
-    if record is None:
+    record, converter = getattr(model, "preprocessing", None), image_converter(model)
+    if record is not None:
+        # It may be of a network that was written for RGB images.
+        record = record if record.channels == channels else None
+        converter = None
+    elif converter is None:
         record = _inherited(model, place, mean or std, warnings)
-    elif record.channels != channels:
-        # Of a network that was written for RGB images.
-        record = None
-    size = size or (record and (record.height, record.width)) or tuple(shape[1:3])
+    told = (record and (record.height, record.width)) or (converter and converter.image_size)
+    size = size or told or tuple(shape[1:3])
     if None in size:
         raise ValueError("The model takes any size: choose one with --size=HxW")
     fixed = [want for want, have in zip(size, shape[1:3], strict=True) if have not in (None, want)]
@@ -70,7 +73,11 @@ def model_preprocessing(
             f"The model takes images of at least {smallest} pixels a side. "
             f"Received: size={size[0]}x{size[1]}"
         )
-    if record is None:
+    if converter is not None:
+        record = converter_record(converter, size, channels, warnings)
+        if not (mean or std):
+            warnings.append(_line("the model's image converter says", record))
+    elif record is None:
         if mean is None and std is None and not wants_pixels(model, place):
             warnings.append(
                 "the model does not say how its images are prepared: it is fed pixels from "
@@ -87,14 +94,16 @@ def model_preprocessing(
 
 
 def says_its_preprocessing(model: keras.Model, place: int = 0) -> bool:
-    """Whether the model, the CARE backbone in it or a layer in front says how images are prepared.
+    """Whether the model, its image converter, the backbone in it or a layer in front says it.
 
     Args:
         model: The model.
         place: Of its input that takes images.
     """
     says_itself = getattr(model, "preprocessing", None) is not None or wants_pixels(model, place)
-    return says_itself or _of_backbone(model, place) is not None
+    if says_itself or image_converter(model) is not None:
+        return True
+    return _of_backbone(model, place) is not None
 
 
 def _inherited(model, place, is_given, warnings):
@@ -104,12 +113,15 @@ def _inherited(model, place, is_given, warnings):
         return None
     record, name = found
     if not is_given:
-        warnings.append(
-            f"the images are prepared as those of {name}, the backbone in the model: "
-            f"mean {_numbers(record.mean)}, std {_numbers(record.std)}; --mean and --std say "
-            "otherwise"
-        )
+        warnings.append(_line(f"those of {name}, the backbone in the model", record))
     return record
+
+
+def _line(source, record):
+    return (
+        f"the images are prepared as {source}: mean {_numbers(record.mean)}, std "
+        f"{_numbers(record.std)}; --mean and --std say otherwise"
+    )
 
 
 def _of_backbone(model, place):
