@@ -8,9 +8,10 @@ from care_keras.primitives.base import Primitive
 from care_keras.primitives.fused_activation import FusedActivation
 from care_keras.primitives.int8 import Int8, Output
 
-# XNNPACK's int8 ADD takes terms of at least 2^-10 of the sum's step (TFLite's
-# tflite/delegates/xnnpack/xnnpack_delegate.cc); here with room for rounding.
-_LEAST_TERM = 1.0 / 1000.0
+# XNNPACK's int8 ADD takes terms of at least 2^-10, and less than 2^8, of the sum's step (TFLite's
+# tflite/delegates/xnnpack/xnnpack_delegate.cc); here with room for rounding. TFLite's own kernel
+# ends the process where a term's is far larger.
+_TERM_STEPS = (1.0 / 1000.0, 250.0)
 
 
 class _Elementwise(Primitive):
@@ -27,7 +28,7 @@ class _Elementwise(Primitive):
 class Add(FusedActivation, _Elementwise):
     """ADD of two tensors; see `FusedActivation` for `activation`."""
 
-    int8 = Int8(precisions=("int8", "int16"), least_term=_LEAST_TERM)
+    int8 = Int8(precisions=("int8", "int16"), term_steps=_TERM_STEPS)
 
     def call(self, inputs) -> keras.KerasTensor:
         return self.activate(inputs[0] + inputs[1])
@@ -37,7 +38,7 @@ class Add(FusedActivation, _Elementwise):
 class Subtract(FusedActivation, _Elementwise):
     """SUB of two tensors; see `FusedActivation` for `activation`."""
 
-    int8 = Int8(precisions=("int8", "int16"), least_term=_LEAST_TERM)
+    int8 = Int8(precisions=("int8", "int16"), term_steps=_TERM_STEPS)
 
     def call(self, inputs) -> keras.KerasTensor:
         return self.activate(inputs[0] - inputs[1])
@@ -196,7 +197,7 @@ class _WithConstant(FusedActivation, Primitive):
 class AddConstant(_WithConstant):
     """ADD of a constant: one number, or an array that is repeated as NumPy repeats it."""
 
-    int8 = Int8(least_term=_LEAST_TERM)
+    int8 = Int8(term_steps=_TERM_STEPS)
 
     def call(self, inputs) -> keras.KerasTensor:
         return self.activate(inputs + self.constant)

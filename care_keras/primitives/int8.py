@@ -67,8 +67,8 @@ class Int8:
         relative: Whether relative errors count in its input and output, as
             of a divisor.
         left_out: Whether the quantized form goes without it.
-        least_term: Step of an input, at least, in steps of the output; `None`
-            if any will do.
+        term_steps: Step of an input, at least and at most, in steps of the
+            output; `None` if any will do.
         shares_float: Whether its input must be computed in float32 where it is.
         function: Of a kernel that works on integers in its own way.
     """
@@ -80,6 +80,6 @@ class Int8:
     symmetric_inputs: tuple[int, ...] = ()
     relative: bool = False
     left_out: bool = False
-    least_term: float | None = None
+    term_steps: tuple[float, float] | None = None
     shares_float: bool = False
     function: CodeFunction | None = None

@@ -22,7 +22,7 @@ def freeze(model: keras.Model) -> None:
     That step is what a layer's int32 bias is counted in. Calibration does it, and so must
     whoever has trained the ranges since.
     """
-    _coarsen_small_terms(model)
+    _settle_sums(model)
     _settle_functions(model)
 
     def step_of(layer, *args, **_):
@@ -41,14 +41,14 @@ class _Sum:
     """What a sum gives, before its range."""
 
     terms: list[FakeQuant]
-    least_term: float
+    term_steps: tuple[float, float]
 
 
-def _coarsen_small_terms(model):
-    """Widens the range of a term whose step is below the least that its sum takes.
+def _settle_sums(model):
+    """Widens the range of a sum, or of a term, where the step of one is too small for the other.
 
-    It would run ten times slower in TFLite's own kernel, and split XNNPACK's partition, to
-    add nothing.
+    A small term would run ten times slower in TFLite's own kernel, and split XNNPACK's partition,
+    to add nothing; a small sum holds nothing but its ends, and ends the process.
     """
     sums = []
 
@@ -57,24 +57,34 @@ def _coarsen_small_terms(model):
             if isinstance(args[0], _Sum):
                 sums.append((layer, args[0]))
             return layer
-        if layer.int8.least_term and layer.name not in model.precisions:
+        if layer.int8.term_steps and layer.name not in model.precisions:
             terms = args[0] if isinstance(args[0], (list, tuple)) else [args[0]]
-            return _Sum(terms, layer.int8.least_term)
+            return _Sum(terms, layer.int8.term_steps)
         return args[0][0] if isinstance(args[0], list) else args[0]
 
     unfold(model).run([None] * len(model.inputs), record)
+    for layer, total in sums:
+        _widen(layer, max(_step(term) for term in total.terms) / total.term_steps[1])
     # From the last one back: a term may be a sum itself.
     for layer, total in reversed(sums):
-        least = float(layer.parameters()[0]) * total.least_term
         for term in total.terms:
-            if term.fixed is not None or term is layer:
-                continue
-            if float(term.parameters()[0]) < least:
-                low, high = term.range()
-                width = high - low
-                # A term that is always 0 has a step, and no range to widen.
-                low, high = (low / width, high / width) if width else (0.0, 1.0)
-                term.set_range(low * 255.0 * least, high * 255.0 * least)
+            if term is not layer:
+                _widen(term, _step(layer) * total.term_steps[0])
+
+
+def _step(layer):
+    return float(layer.parameters()[0])
+
+
+def _widen(layer, least):
+    """Makes a range as wide as its step has to be, at least."""
+    if layer.fixed is not None or _step(layer) >= least:
+        return
+    low, high = layer.range()
+    width = high - low
+    # What is always 0 has a step, and no range to widen.
+    low, high = (low / width, high / width) if width else (0.0, 1.0)
+    layer.set_range(low * 255.0 * least, high * 255.0 * least)
 
 
 @dataclasses.dataclass(frozen=True)

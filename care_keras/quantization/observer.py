@@ -136,9 +136,11 @@ class Observer:
             return float(np.sum(((codes - zero_point) * scale / values - 1.0) ** 2))
 
         low = min(self._low, 0.0)
-        # What is 0 has an inverse beyond all others.
+        # What is 0 has an inverse beyond all others; but a few of them do not rule the rest out.
         largest = min(self._high, 1e4 * float(np.abs(values).min()))
         limits = np.geomspace(1.0, 1e-4, 160) * largest
+        if largest < self._high:
+            limits = np.concatenate([np.geomspace(largest, self._high, 160), limits])
         high = min(limits, key=error)
         return low, high
 

@@ -82,7 +82,7 @@ def _add_constant(emit, layer, x):
     constant = array(layer.constant)
     if output.dtype != np.float32:
         # XNNPACK's ADD takes a term of at least 2^-10 of the sum's step.
-        least = float(output.quantization.scale) * layer.int8.least_term
+        least = float(output.quantization.scale) * layer.int8.term_steps[0]
         constant = o.int8_constant(emit, layer, constant, least)
     else:
         constant = o.float_constant(emit, layer, constant)

@@ -250,9 +250,11 @@ def check_row(case: PrimitiveCase) -> None:
     else:
         assert after.fixed is None
         assert after.relative == before[0].relative == row.relative
-    if row.least_term:
+    if row.term_steps:
+        least, most = row.term_steps
         for one in before:
-            assert one.parameters()[0] >= 0.999 * row.least_term * after.parameters()[0]
+            step = one.parameters()[0] / after.parameters()[0]
+            assert 0.999 * least <= step <= 1.001 * most
 
 
 def _range_of(name, steps) -> FakeQuant:

@@ -111,6 +111,13 @@ def test_relative_errors_weigh_small_values():
     assert relative_error(relative) < 0.5 * relative_error(absolute)
 
 
+def test_a_few_tiny_values_do_not_rule_out_the_rest():
+    """As variances of a token that is nearly constant, beside those of a thousand others."""
+    values = np.append(np.full(20, 1e-6), RNG.uniform(0.5, 5.0, 20_000)).astype(np.float32)
+    _, high = observed("mse", values, relative=True).range(False)
+    assert high > 4.5
+
+
 def test_values_that_are_not_finite_are_refused():
     for bad in (np.nan, np.inf, -np.inf):
         with pytest.raises(ValueError, match="not finite"):

@@ -307,6 +307,19 @@ def test_a_term_that_adds_nothing_gets_a_step_that_the_runtime_takes():
     assert {x for x in after if after[x] != ranges[x]} == {name}
 
 
+def test_a_sum_that_would_hold_nothing_but_its_ends_gets_a_step_that_the_runtime_takes():
+    """LiteRT 2.3 ends the process where a sum's step is a millionth of a term's."""
+    model = make_quantized(QuantizationConfig(refine_attention=False))
+    term = model.get_layer("stage1_block1_inter2_projection_range")
+    total = model.get_layer("stage1_block1_inter2_output_range")
+    term.set_range(-1e3, 1e3)
+    total.set_range(-2e-5, 1e-5)
+    freeze(model)
+    assert float(term.parameters()[0]) / float(total.parameters()[0]) == pytest.approx(250, 1e-3)
+    low, high = total.range()
+    assert low == pytest.approx(-2 * high) and term.range() == (-1e3, 1e3)
+
+
 def roots_of(model):
     """The ranges before and behind each root."""
     graph, layers = graph_of(model), {}
