@@ -62,10 +62,18 @@ def _floor(left, right):
 _TWO = {
     "ADD": np.add,
     "DIV": _quotient,
+    "EQUAL": np.equal,
     "FLOOR_DIV": _floor,
+    "GREATER": np.greater,
+    "GREATER_EQUAL": np.greater_equal,
+    "LESS": np.less,
+    "LESS_EQUAL": np.less_equal,
+    "LOGICAL_AND": np.logical_and,
+    "LOGICAL_OR": np.logical_or,
     "MAXIMUM": np.maximum,
     "MINIMUM": np.minimum,
     "MUL": np.multiply,
+    "NOT_EQUAL": np.not_equal,
     "SUB": np.subtract,
 }
 
@@ -89,6 +97,23 @@ _ONE = {
 def _one(operator, charge, x):
     charge(x.nbytes)
     return _ONE[operator.name](x)
+
+
+@_folds("SELECT", "SELECT_V2")
+def _select(operator, charge, where, x, y):
+    charge(8 * math.prod(np.broadcast_shapes(where.shape, x.shape, y.shape)))
+    return np.where(where, x, y)
+
+
+@_folds("DYNAMIC_UPDATE_SLICE")
+def _update(operator, charge, x, part, begin):
+    charge(x.nbytes)
+    # As the kernel, it moves a part that would reach beyond the end.
+    most = np.subtract(x.shape, part.shape)
+    begin = np.clip(np.asarray(integers(begin)), 0, most)
+    updated = x.copy()
+    updated[tuple(slice(b, b + n) for b, n in zip(begin, part.shape, strict=True))] = part
+    return updated
 
 
 @_folds("CAST", "DEQUANTIZE")
