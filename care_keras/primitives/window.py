@@ -1,12 +1,16 @@
 """Pooling and resizing: each number of the output comes from a window of a channel's own."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from care_keras.primitives.base import Primitive
 from care_keras.primitives.int8 import Int8, Output
 
 RESIZINGS = ("bilinear", "nearest")
+# Which place of the input a pixel of the output is taken at, by ONNX's names: their centres are
+# laid on one another, those of the corners' pixels are, or the upper and left edges.
+COORDINATES = ("half_pixel", "align_corners", "asymmetric")
 
 
 class _Pool(Primitive):
@@ -97,12 +101,14 @@ class AveragePool2D(_Pool):
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class Resize(Primitive):
-    """RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR, pixels taken by their centres.
+    """RESIZE_BILINEAR or RESIZE_NEAREST_NEIGHBOR.
 
     Args:
         factor: `(vertical, horizontal)` whole numbers to enlarge by, or `None`.
         size: Height and width of the output in pixels, where there is no factor.
         interpolation: `"bilinear"` or `"nearest"`.
+        coordinates: `"half_pixel"`, as Keras; or, with a size and of maps of a known one,
+            `"align_corners"` or `"asymmetric"`, as files from elsewhere have it.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape: `(batch, height, width, channels)`.
@@ -110,16 +116,29 @@ class Resize(Primitive):
 
     int8 = Int8(Output.LIKE_INPUT, interpolates=True)
 
-    def __init__(self, factor=None, size=None, interpolation: str = "bilinear", **kwargs):
+    def __init__(
+        self,
+        factor=None,
+        size=None,
+        interpolation: str = "bilinear",
+        coordinates: str = "half_pixel",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if (factor is None) == (size is None) or interpolation not in RESIZINGS:
             raise ValueError(
                 f"Either `factor` or `size` is given, and one of {RESIZINGS}. "
                 f"Received: factor={factor}, size={size}, interpolation={interpolation!r}"
             )
+        if coordinates not in COORDINATES or (factor and coordinates != "half_pixel"):
+            raise ValueError(
+                f"`coordinates` must be one of {COORDINATES}, with a factor the first. "
+                f"Received: coordinates={coordinates!r}, factor={factor}"
+            )
         self.factor = None if factor is None else tuple(factor)
         self.size = None if size is None else tuple(size)
         self.interpolation = interpolation
+        self.coordinates = coordinates
 
     def sizes(self, input_shape) -> tuple:
         """Height and width of the output; `None` of what is not known."""
@@ -129,6 +148,12 @@ class Resize(Primitive):
         return tuple(None if size is None else size * factor for size, factor in pairs)
 
     def call(self, inputs) -> keras.KerasTensor:
+        if self.coordinates != "half_pixel":
+            rows, columns = (
+                ops.convert_to_tensor(self._shares(*sides), inputs.dtype)
+                for sides in zip(inputs.shape[1:3], self.size, strict=True)
+            )
+            return ops.einsum("oh,bhwc,pw->bopc", rows, inputs, columns)
         if self.interpolation == "nearest" and self.factor is not None:
             rows = ops.repeat(inputs, self.factor[0], axis=1)
             return ops.repeat(rows, self.factor[1], axis=2)
@@ -136,6 +161,15 @@ class Resize(Primitive):
         return ops.image.resize(
             inputs, size, interpolation=self.interpolation, data_format="channels_last"
         )
+
+    def _shares(self, length, target):
+        """How much of each input pixel is in each output pixel of a side, `(target, length)`."""
+        aligned = int(self.coordinates == "align_corners" and target > 1)
+        places = np.arange(target) * ((length - aligned) / (target - aligned))
+        if self.interpolation == "nearest":
+            places = np.floor(places + 0.5 * (self.coordinates == "align_corners"))
+        places = np.clip(places, 0.0, length - 1.0)[:, None]
+        return np.maximum(1.0 - np.abs(places - np.arange(length)), 0.0)
 
     def compute_output_shape(self, input_shape) -> tuple:
         return (input_shape[0], *self.sizes(input_shape), input_shape[3])
@@ -146,4 +180,5 @@ class Resize(Primitive):
             "factor": self.factor and list(self.factor),
             "size": self.size and list(self.size),
             "interpolation": self.interpolation,
+            "coordinates": self.coordinates,
         }

@@ -62,7 +62,7 @@ def lift_arg_max(call: Call) -> Value:
 
 @lifts("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
 def lift_resize(call: Call) -> Value:
-    """Pixels taken by their centres, or in a way that gives the same."""
+    """By their centres where another way gives the same."""
     x, size = call.images(), tuple(call.integers(1))
     if len(size) != 2 or not product(size):
         raise NoPrimitiveError(f"to {size}")
@@ -70,20 +70,22 @@ def lift_resize(call: Call) -> Value:
     known = None not in x.sizes[:2]
     if x.sizes[:2] == size:
         return x
+    coordinates = "half_pixel"
     if not call.option("half_pixel_centers") or call.option("align_corners"):
+        if not known:
+            raise NoPrimitiveError("of a size that is known only when it runs")
         corners = bool(call.option("align_corners"))
-        pairs = list(zip(x.sizes, size, strict=False))
         # A pixel that is repeated is the same whichever way it is taken.
-        same = known and all(
+        same = all(
             have in (1, want) or (nearest and not corners and want % have == 0)
-            for have, want in pairs
+            for have, want in zip(x.sizes, size, strict=False)
         )
         if not same:
-            raise NoPrimitiveError(
-                "with align_corners" if corners else "without half_pixel_centers"
-            )
+            coordinates = "align_corners" if corners else "asymmetric"
     kind = "nearest" if nearest else "bilinear"
     x = call.build.tensor(x.tensor)
+    if coordinates != "half_pixel":
+        return Value(call.build.add(p.Resize, x, call.name, None, size, kind, coordinates), 0)
     factor = None
     if nearest and known and all(w % h == 0 for h, w in zip(x.shape[1:3], size, strict=True)):
         factor = tuple(want // have for have, want in zip(x.shape[1:3], size, strict=True))

@@ -36,5 +36,9 @@ def _resize(emit, layer, x):
     name, kind = ("RESIZE_BILINEAR", "ResizeBilinear")
     if not bilinear:
         name, kind = ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighbor")
-    options = o.options(kind, alignCorners=False, halfPixelCenters=True)
+    options = o.options(
+        kind,
+        alignCorners=layer.coordinates == "align_corners",
+        halfPixelCenters=layer.coordinates == "half_pixel",
+    )
     return o.operator(emit, name, [x, size], output, options)

@@ -280,12 +280,12 @@ def written(write, dtype=np.float32, shape=(1, *SIZE, CHANNELS)):
     writer = Writer("tests")
     images = writer.tensor("images", shape, dtype)
 
-    def add(name, inputs, shape, version=1, kind=None, **fields):
+    def add(name, inputs, shape, version=1, kind=None, dtype=np.float32, **fields):
         inputs = [
             x if isinstance(x, TensorHandle) else writer.constant("constant", np.asarray(x))
             for x in inputs
         ]
-        output = writer.tensor(f"a/{name};b", shape, np.float32)
+        output = writer.tensor(f"a/{name};b", shape, dtype)
         return writer.operator(name, version, inputs, output, kind and options(kind, **fields))
 
     return writer.finish({"images": images}, {"outputs": write(add, images)})
@@ -340,7 +340,18 @@ def resize(add, x, kind, size, of_one=False, **fields):
     return add(name, [x, int32(*size)], (1, *size, *channels), 3, kind, **fields)
 
 
+def mask_of_constants(add, x):
+    """What shifted windows are masked with, as TensorFlow's converter leaves it to be computed."""
+    zeros, ones = np.zeros((1, 8, 12, 1), np.float32), np.ones((1, 3, 12, 1), np.float32)
+    regions = add("DYNAMIC_UPDATE_SLICE", [zeros, ones, int32(0, 6, 0, 0)], zeros.shape)
+    differ = add("NOT_EQUAL", [regions, zeros], zeros.shape, kind="NotEqual", dtype=np.bool_)
+    low = np.full(zeros.shape, -2.0, np.float32)
+    mask = add("SELECT_V2", [differ, low, zeros], zeros.shape, kind="SelectV2")
+    return add("ADD", [x, mask], (1, 8, 12, 4), kind="Add")
+
+
 WRITTEN = {
+    "mask of constants": mask_of_constants,
     "relu_0_to_1": lambda add, x: add("RELU_0_TO_1", [x], (1, 8, 12, 4)),
     "relu_n1_to_1": lambda add, x: add("RELU_N1_TO_1", [x], (1, 8, 12, 4)),
     "unit norm": lambda add, x: add("L2_NORMALIZATION", [x], (1, 8, 12, 4), kind="L2Norm"),
@@ -372,6 +383,14 @@ WRITTEN = {
     "nearest by corners of pixels": lambda add, x: resize(
         add, x, "ResizeNearestNeighbor", (16, 36)
     ),
+    "bilinear by corners": lambda add, x: resize(
+        add, x, "ResizeBilinear", (5, 17), alignCorners=True
+    ),
+    "bilinear by edges": lambda add, x: resize(add, x, "ResizeBilinear", (5, 17)),
+    "nearest of corners": lambda add, x: resize(
+        add, x, "ResizeNearestNeighbor", (5, 17), alignCorners=True
+    ),
+    "nearest of edges": lambda add, x: resize(add, x, "ResizeNearestNeighbor", (5, 17)),
     "bilinear of one pixel": lambda add, x: resize(
         add, x, "ResizeBilinear", (5, 7), of_one=True, alignCorners=True
     ),
@@ -675,8 +694,6 @@ def test_refuses_files_of_int8():
 
 
 WRONG = {
-    "align_corners": lambda add, x: resize(add, x, "ResizeBilinear", (5, 7), alignCorners=True),
-    "without half_pixel_centers": lambda add, x: resize(add, x, "ResizeBilinear", (5, 7)),
     "PADV2 with -1": lambda add, x: add(
         "PADV2",
         [x, int32(0, 0, 1, 1, 1, 1, 0, 0).reshape(4, 2), np.float32(-1.0)],

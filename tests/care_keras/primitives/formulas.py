@@ -78,18 +78,32 @@ def average_pool(x, size, **window):
     return np.nanmean(windows(x, size, fill=np.nan, **window), axis=(-2, -1))
 
 
-def nearest(x, height, width):
+def resized_places(length, n, coordinates):
+    """Where pixels of a side are taken, by ONNX's definitions."""
+    if coordinates == "align_corners":
+        return np.linspace(0.0, length - 1.0, n)
+    return (
+        (np.arange(n) + 0.5) * (length / n) - 0.5
+        if coordinates == "half_pixel"
+        else (np.arange(n) * (length / n))
+    )
+
+
+def nearest(x, height, width, coordinates="half_pixel"):
     rows, columns = (
-        ((np.arange(n) + 0.5) * (length / n)).astype(int)
+        # What lies between two is the later one's; of edges, the one that it lies on.
+        np.floor(
+            resized_places(length, n, coordinates) + (0.0 if coordinates == "asymmetric" else 0.5)
+        ).astype(int)
         for n, length in zip((height, width), x.shape[1:3], strict=True)
     )
     return x[:, rows][:, :, columns]
 
 
-def bilinear(x, height, width):
+def bilinear(x, height, width, coordinates="half_pixel"):
     for axis, n in ((1, height), (2, width)):
         length = x.shape[axis]
-        places = np.clip((np.arange(n) + 0.5) * (length / n) - 0.5, 0.0, length - 1.0)
+        places = np.clip(resized_places(length, n, coordinates), 0.0, length - 1.0)
         first = places.astype(int)
         second = np.minimum(first + 1, length - 1)
         share = (places - first).reshape((-1,) + (1,) * (x.ndim - axis - 1))

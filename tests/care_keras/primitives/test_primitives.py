@@ -126,14 +126,14 @@ def clip(low, high, source=MAP):
     return of_one(p.Clip, lambda x: np.clip(x, low, high), source, low=low, high=high)
 
 
-def resize(interpolation, factor=None, size=None, image=(HEIGHT, WIDTH)):
+def resize(interpolation, factor=None, size=None, image=(HEIGHT, WIDTH), **kwargs):
     formula = {"bilinear": f.bilinear, "nearest": f.nearest}[interpolation]
 
     def resized(x):
-        return formula(x, *(size or np.multiply(x.shape[1:3], factor)))
+        return formula(x, *(size or np.multiply(x.shape[1:3], factor)), **kwargs)
 
-    kwargs = {"factor": factor, "size": size, "interpolation": interpolation}
-    return PrimitiveCase(p.Resize, [MAP], resized, kwargs, image)
+    arguments = {"factor": factor, "size": size, "interpolation": interpolation, **kwargs}
+    return PrimitiveCase(p.Resize, [MAP], resized, arguments, image)
 
 
 FUSED = ("relu", "relu6", "relu_n1_to_1")
@@ -428,8 +428,12 @@ CASES = {
     "enlarge unequally": resize("bilinear", [3, 2]),
     "resize": resize("bilinear", size=[5, 11]),
     "shrink": resize("bilinear", size=[3, 4], image=ODD),
+    "resize by corners": resize("bilinear", size=[5, 11], coordinates="align_corners"),
+    "resize by edges": resize("bilinear", size=[5, 11], coordinates="asymmetric"),
     "repeat pixels": resize("nearest", [2, 3]),
     "nearest pixels": resize("nearest", size=[5, 11]),
+    "nearest pixels by corners": resize("nearest", size=[5, 11], coordinates="align_corners"),
+    "nearest pixels by edges": resize("nearest", size=[5, 11], coordinates="asymmetric"),
     "fewer pixels": resize("nearest", size=[3, 4], image=ODD),
 }
 
