@@ -70,7 +70,8 @@ class TensorInfo:
         if not self.scale:
             return values.astype(self.dtype)
         limits = np.iinfo(self.dtype)
-        codes = np.rint(values / self.scale) + self.zero_point
+        with np.errstate(over="ignore"):  # What is beyond float32 is clipped as the rest is.
+            codes = np.rint(values / self.scale) + self.zero_point
         return np.clip(codes, limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, codes: np.ndarray) -> np.ndarray:

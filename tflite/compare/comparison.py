@@ -1,13 +1,15 @@
 """The comparison of a .tflite file with a Keras model: end to end and layer by layer."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
+from care_keras.console.optional import MissingDependencyError
 from care_keras.console.progress import progress, say
-from care_keras.convert.conversion import default_rewrites
+from care_keras.convert.conversion import default_rewrites, int8_form
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import Source
 from care_keras.deploy import fuse
@@ -128,12 +130,19 @@ def _best_form(pair):
         name = "deploy form" if isinstance(model, DeployModel) else "graph"
     forms = [(name, model)]
     if functional_form(model) is not None and not isinstance(model, DeployModel):
+        deployed = fuse(model)
         forms = [
-            ("deploy form", fuse(model)),
+            ("deploy form", deployed),
             ("deploy form of float32 files", fuse(model, default_rewrites("float32"))),
             ("deploy form of int8 files for i8mm", fuse(model, default_rewrites("int8", "i8mm"))),
             *forms,
         ]
+        if deployed.foreign_operations and pair.kind == "int8":
+            # What wrote them is a float file of TensorFlow's converter; a file from elsewhere may
+            # have layers that it does not take.
+            with contextlib.suppress(ValueError, MissingDependencyError):
+                lifted = int8_form(deployed, pair.keras_input.preprocessing)
+                forms.append(("deploy form by way of TensorFlow's converter", lifted))
     graphs = [(name, form, unfold(form)) for name, form in forms]
     if any(graph is None for _, _, graph in graphs):
         return graphs[0]
