@@ -91,13 +91,32 @@ def _with_matrix(call, x, constant, on_the_left, turned):
 def _product(call, operands, left_turned, right_turned):
     (left, right), axis = align(call.build, operands, call.name, free=(-1, -2))
     left, right = call.build.tensor(left), call.build.tensor(right)
-    if left.shape[:-2] != right.shape[:-2]:
-        raise NoPrimitiveError("of matrices that are not as many on both sides")
     if left_turned:
         left = call.build.add(p.Transpose, left, f"{call.name}_left")
     if left.shape[-1] != right.shape[-1 if right_turned else -2]:
         raise NoPrimitiveError(f"of {list(left.shape[1:])} and {list(right.shape[1:])}")
+    rows, joined = left.shape[1:-1], _joined_rows(left.shape[1:-1], right.shape[1:-2])
+    if joined != rows:
+        left = call.build.add(p.Reshape, left, f"{call.name}_joined", (*joined, left.shape[-1]))
     tensor: keras.KerasTensor = call.build.add(
         p.MatMul, [left, right], call.name, transpose_b=right_turned
     )
+    if joined != rows:
+        tensor = call.build.add(p.Reshape, tensor, f"{call.name}_apart", (*rows, tensor.shape[-1]))
     return call.finish(tensor, axis)
+
+
+def _joined_rows(rows, matrices):
+    """Sizes of the left side, as heads that share keys have them: rows of one matrix.
+
+    Args:
+        rows: How many matrices are on the left, and rows of each.
+        matrices: How many are on the right.
+    """
+    pairs = enumerate(zip(rows, matrices, strict=False))
+    shared = next((axis for axis, (one, other) in pairs if one != other), len(matrices))
+    if len(rows) != len(matrices) + 1 or set(matrices[shared:]) - {1}:
+        raise NoPrimitiveError("of matrices that are not as many on both sides")
+    if shared == len(matrices):
+        return rows
+    return (*rows[:shared], *matrices[shared:], product(rows[shared:]))

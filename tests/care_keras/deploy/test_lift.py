@@ -176,6 +176,10 @@ FUNCTIONS = {
         "BATCH_MATMUL",
         lambda tf, x: tf.matmul(x, tf.nn.tanh(x), transpose_a=True),
     ),
+    "many matrices by one": (
+        "BATCH_MATMUL",
+        lambda tf, x: tf.matmul(x, tf.reduce_mean(tf.tanh(x), 1, keepdims=True), transpose_b=True),
+    ),
     "turned matrices": ("BATCH_MATMUL", lambda tf, x: tf.matmul(x, x * x, transpose_b=True)),
     "matrices": (
         "BATCH_MATMUL",
