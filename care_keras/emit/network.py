@@ -7,6 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.deploy.pixels import fold_pixels, pixel_records, with_normalization
+from care_keras.emit.multiplier import check_multiplier
 from care_keras.emit.rules import find_rule
 from care_keras.graph import unfold
 from care_keras.primitives.base import Primitive
@@ -142,22 +143,11 @@ class Emitter:
                 self._images[tensor.index] = record
             tensors.append(tensor)
         outputs = unfold(self._model).run(tensors, self._call)
-        self._check_batch(tensors, keras.tree.flatten(outputs))
+        _check_batch(tensors, keras.tree.flatten(outputs))
         signature = self._outputs if all_tensors else self._signature(outputs)
         if not all_tensors:
             signature = {name: self._closed_output(name, x) for name, x in signature.items()}
         return self.writer.finish(fed, signature)
-
-    @staticmethod
-    def _check_batch(inputs, outputs) -> None:
-        """A file's answers are told apart by the image that they are of."""
-        for x in outputs:
-            if x.shape[:1] != inputs[0].shape[:1]:
-                raise ValueError(
-                    "An output has several rows of an image in the batch's axis: reshape it to "
-                    f"one. Received: an output of shape {tuple(x.shape)} for inputs of shape "
-                    f"{tuple(inputs[0].shape)}"
-                )
 
     def _signature(self, outputs):
         """The outputs by name: their own in a dict, else those of the layers they come from."""
@@ -356,9 +346,14 @@ class Emitter:
         return self.writer.operator("DEQUANTIZE", 3, [half], output, schema.DequantizeOptionsT())
 
     def kernel_and_bias(
-        self, layer, x, codes, steps, axis, bias
+        self, layer, x, output, codes, steps, axis, bias
     ) -> tuple[TensorHandle, TensorHandle]:
-        """An int8 kernel and an int32 bias, with a step for each channel or for all."""
+        """An int8 kernel and an int32 bias, with a step for each channel or for all.
+
+        Raises:
+            ValueError: If the output's range is too narrow for it.
+        """
+        check_multiplier(layer.name, x, steps, output)
         if layer.per_tensor:
             steps, axis = steps[:1], 0
         kernel = self.writer.constant(f"{layer.name}/kernel", codes, Quantization(steps, axis=axis))
@@ -380,17 +375,9 @@ class Emitter:
         if output.dtype != np.float32:
             codes, steps = layer.kernel_codes()
             steps = np.tile(steps, repeats)
-            largest = float(np.max(x.quantization.scale * steps / output.quantization.scale))
-            if largest >= 2.0**8 and output.dtype == np.int8:
-                # XNNPACK has no multiplier for it; LiteRT 2.3 ends the process as it reports that.
-                raise ValueError(
-                    "The int8 range of an output is too narrow for its inputs and kernel: "
-                    "calibrate with images that use it. "
-                    f"Received: a multiplier of {largest:.3g} at the layer {layer.name!r}"
-                )
             codes = to_tflite(codes)
             bias = np.tile(array(layer.bias), repeats)
-            return self.kernel_and_bias(layer, x, codes, steps, axis, bias)
+            return self.kernel_and_bias(layer, x, output, codes, steps, axis, bias)
         kernel, bias = array(layer.kernel), array(layer.bias)
         if x.index in self._images:
             kernel, bias = fold_pixels(self._images[x.index], layer)
@@ -412,6 +399,17 @@ def _fixed_shape(tensor, batch, image_size):
             f"Received: an input of shape {tuple(tensor.shape)}"
         )
     return (batch, *sizes)
+
+
+def _check_batch(inputs, outputs):
+    """A file's answers are told apart by the image that they are of."""
+    for x in outputs:
+        if x.shape[:1] != inputs[0].shape[:1]:
+            raise ValueError(
+                "An output has several rows of an image in the batch's axis: reshape it to one. "
+                f"Received: an output of shape {tuple(x.shape)} for inputs of shape "
+                f"{tuple(inputs[0].shape)}"
+            )
 
 
 def _quantization_of(fake_quant):

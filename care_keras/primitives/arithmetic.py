@@ -86,6 +86,8 @@ class Divide(_Elementwise):
 class AddOne(Primitive):
     """ADD of the constant 1."""
 
+    int8 = Int8(term_steps=_TERM_STEPS)
+
     def call(self, inputs) -> keras.KerasTensor:
         return inputs + 1.0
 

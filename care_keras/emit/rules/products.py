@@ -3,6 +3,7 @@
 import numpy as np
 
 from care_keras import primitives as p
+from care_keras.emit.multiplier import check_multiplier
 from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
 from care_keras.tflite_file.writer import Quantization
@@ -153,6 +154,7 @@ def _mean_term(emit, layer, x):
         kernel = o.float_constant(emit, layer, term.reshape(1, 1, 1, -1), "kernel")
         return o.depthwise(emit, [x, kernel, o.float_constant(emit, layer, term, "bias")], output)
     steps = (term[:1] / 127.0).astype(np.float32)
+    check_multiplier(layer.name, x, steps, output)
     codes = np.full((1, 1, 1, channels), 127, np.int8)
     kernel = emit.writer.constant(f"{layer.name}/kernel", codes, Quantization(steps))
     bias = emit.integer_bias(layer.name, term, x, steps)
@@ -167,7 +169,7 @@ def _channel_scale(emit, layer, x):
         return o.multiply(emit, [x, factors], output)
     codes, steps = layer.kernel_codes()
     codes = codes.reshape(1, 1, 1, -1)
-    kernel, bias = emit.kernel_and_bias(layer, x, codes, steps, 3, np.zeros(len(steps)))
+    kernel, bias = emit.kernel_and_bias(layer, x, output, codes, steps, 3, np.zeros(len(steps)))
     return o.depthwise(emit, [x, kernel, bias], output)
 
 
