@@ -39,7 +39,7 @@ def table() -> str:
             *(["all inputs share a range"] if int8.joins_inputs else []),
             *([f"input {place} has zero point 0" for place in int8.symmetric_inputs]),
             *(["relative errors count"] if int8.relative else []),
-            *(["an input's step has a least size"] if int8.term_steps else []),
+            *(["an input's step has bounds"] if int8.term_steps else []),
             *(["its kernel rounds in its own way"] if int8.function else []),
         ]
         operation = re.match(r"[A-Z0-9_]{2,}", kind.__doc__)

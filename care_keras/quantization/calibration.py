@@ -46,8 +46,9 @@ def calibrate(
             not finite.
     """
     config = config or int8_ptq()
+    divisors = _divisors(model)
     observers = {
-        layer.name: (layer, Observer(_observed(config, layer), layer.relative))
+        layer.name: (layer, Observer(_observed(config, layer), layer.relative, layer in divisors))
         for layer in model.layers
         if isinstance(layer, FakeQuant) and layer.fixed is None
     }
@@ -96,6 +97,22 @@ def calibrate(
         correct_biases(model, [np.concatenate(one) for one in zip(*kept, strict=True)])
     freeze(model)
     return {name: layer.range() for name, (layer, _) in observers.items()}
+
+
+def _divisors(model):
+    """What relative errors count of and a root, or the like, is taken of."""
+    found = set()
+
+    def follow(layer, *args, **_):
+        if isinstance(layer, FakeQuant):
+            return layer
+        source = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+        if layer.int8.relative:
+            found.add(source)
+        return source
+
+    unfold(model).run([None] * len(model.inputs), follow)
+    return found
 
 
 def _observed(config, layer):

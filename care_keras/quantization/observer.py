@@ -22,11 +22,16 @@ class Observer:
         relative: Whether `"mse"` means squares of relative errors, as it must
             of what is divided by: there a small value counts as much as a
             large one.
+        covers: Whether a few tiny values may not rule out a range for the
+            others, as of what a root is taken of: what is cut off there gives
+            an inverse that is too large. Of inverses it may be cut off, as
+            they are of next to nothing.
     """
 
-    def __init__(self, config: QuantizationConfig, relative: bool = False):
+    def __init__(self, config: QuantizationConfig, relative: bool = False, covers: bool = False):
         self._config = config
         self._relative = relative
+        self._covers = covers
         self._kept = []
         self._counts = np.zeros(_BINS, np.int64)
         self._limit = 0.0
@@ -136,10 +141,10 @@ class Observer:
             return float(np.sum(((codes - zero_point) * scale / values - 1.0) ** 2))
 
         low = min(self._low, 0.0)
-        # What is 0 has an inverse beyond all others; but a few of them do not rule the rest out.
+        # What is 0 has an inverse beyond all others.
         largest = min(self._high, 1e4 * float(np.abs(values).min()))
         limits = np.geomspace(1.0, 1e-4, 160) * largest
-        if largest < self._high:
+        if self._covers and largest < self._high:
             limits = np.concatenate([np.geomspace(largest, self._high, 160), limits])
         high = min(limits, key=error)
         return low, high

@@ -11,8 +11,8 @@ BELL = RNG.normal(size=200_000).astype(np.float32)
 OUTLIER = np.float32(30.0)
 
 
-def observed(kind, *batches, relative=False, **kwargs):
-    observer = Observer(QuantizationConfig(observer=kind, **kwargs), relative)
+def observed(kind, *batches, relative=False, covers=False, **kwargs):
+    observer = Observer(QuantizationConfig(observer=kind, **kwargs), relative, covers)
     for batch in batches:
         observer.observe(np.asarray(batch, np.float32))
     return observer
@@ -114,8 +114,11 @@ def test_relative_errors_weigh_small_values():
 def test_a_few_tiny_values_do_not_rule_out_the_rest():
     """As variances of a token that is nearly constant, beside those of a thousand others."""
     values = np.append(np.full(20, 1e-6), RNG.uniform(0.5, 5.0, 20_000)).astype(np.float32)
-    _, high = observed("mse", values, relative=True).range(False)
+    _, high = observed("mse", values, relative=True, covers=True).range(False)
     assert high > 4.5
+    # Of inverses the few largest are cut off.
+    _, high = observed("mse", 1 / values, relative=True).range(False)
+    assert high < 5.0
 
 
 def test_values_that_are_not_finite_are_refused():
