@@ -87,6 +87,7 @@ class Emitter:
         target: `"portable"` or `"xnnpack"`.
         maps: By the index of a tensor of joined pixels, the map they are of.
         sources: By the index of a tensor, the layer that gave it and what that was given.
+        reshaped: By the index of a tensor that a RESHAPE gives, what it was made of.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Emitter:
         self.target = target
         self.maps: dict[int, TensorHandle] = {}
         self.sources: dict[int, tuple[keras.Operation, tuple]] = {}
+        self.reshaped: dict[int, TensorHandle] = {}
         self._model = model
         self._shapes = [_fixed_shape(x, batch, image_size) for x in model.inputs]
         # Of inputs of raw pixels, by name and by the index of the tensor that the network reads.

@@ -1,6 +1,7 @@
 """What moves numbers and changes none."""
 
 from care_keras import primitives as p
+from care_keras.emit.axes import MOST_AXES, fewer_to_slice
 from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
 
@@ -60,14 +61,31 @@ def _permute(emit, layer, x):
 def _slice(emit, layer, x):
     output = emit.output(layer, x)
     parts = [range(*part.indices(n)) for part, n in zip(layer.slices(), x.shape[1:], strict=True)]
-    begin = o.int32(emit, (0, *(part.start for part in parts)), f"{layer.name}/begin")
+    begin = (0, *(part.start for part in parts))
     if all(stride == 1 for stride in layer.strides):
-        size = o.int32(emit, output.shape, f"{layer.name}/size")
-        return o.operator(emit, "SLICE", [x, begin, size], output, o.options("Slice"))
+        return _plain_slice(emit, layer, x, begin, output)
+    begin = o.int32(emit, begin, f"{layer.name}/begin")
     end = o.int32(emit, (x.shape[0], *(part.stop for part in parts)), f"{layer.name}/end")
     strides = o.int32(emit, (1, *layer.strides), f"{layer.name}/strides")
     options = o.options("StridedSlice")
     return o.operator(emit, "STRIDED_SLICE", [x, begin, end, strides], output, options)
+
+
+def _plain_slice(emit, layer, x, begin, output):
+    """SLICE, between two RESHAPE where that spares many axes."""
+    size, target = output.shape, output
+    if len(x.shape) > MOST_AXES:
+        shape, begin, size = fewer_to_slice(x.shape, begin, size)
+        merged = emit.like(f"{layer.name}/merged", x, shape)
+        x = o.reshape(emit, f"{layer.name}/merged", x, merged)
+        target = emit.like(f"{layer.name}/part", output, size)
+    inputs = [
+        x,
+        o.int32(emit, begin, f"{layer.name}/begin"),
+        o.int32(emit, size, f"{layer.name}/size"),
+    ]
+    part = o.operator(emit, "SLICE", inputs, target, o.options("Slice"))
+    return part if target is output else o.reshape(emit, layer.name, part, output)
 
 
 @rule(p.Pad)

@@ -3,6 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from care_keras.emit.axes import MOST_AXES, fewer_to_transpose
 from care_keras.emit.multiplier import check_multiplier
 from care_keras.tflite_file.writer import Quantization, TensorHandle
 
@@ -131,14 +132,25 @@ def int8_constant(emit, layer, values, least_step=0.0) -> TensorHandle:
 
 
 def reshape(emit, name, x, output) -> TensorHandle:
-    """RESHAPE to the shape of `output`."""
+    """RESHAPE to the shape of `output`; of many axes from what they were made of."""
+    x = emit.reshaped.get(x.index, x) if len(x.shape) > MOST_AXES else x
+    emit.reshaped[output.index] = x
     shape = int32(emit, output.shape, f"{name}/shape")
     new_shape = options("Reshape", newShape=np.asarray(output.shape, np.int32))
     return operator(emit, "RESHAPE", [x, shape], output, new_shape)
 
 
 def transpose(emit, name, x, order, output) -> TensorHandle:
-    """TRANSPOSE to the axes of `order`."""
+    """TRANSPOSE to the axes of `order`, between two RESHAPE where that spares many axes."""
+    if len(x.shape) > MOST_AXES:
+        shape, fewer = fewer_to_transpose(x.shape, order)
+        if len(shape) < len(x.shape):
+            merged = emit.like(f"{name}/merged", x, shape)
+            merged = reshape(emit, f"{name}/merged", x, merged)
+            if len(shape) > 1:
+                moved = emit.like(f"{name}/moved", x, tuple(shape[axis] for axis in fewer))
+                merged = transpose(emit, f"{name}/moved", merged, fewer, moved)
+            return reshape(emit, name, merged, output)
     permutation = int32(emit, order, f"{name}/permutation")
     return operator(emit, "TRANSPOSE", [x, permutation], output, options("Transpose"))
 
