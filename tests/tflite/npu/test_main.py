@@ -9,7 +9,7 @@ from care_keras.tflite_file import read_graph
 from tests.needed import need_package
 from tests.tflite.cast_codes import write_good_and_cast
 from tests.tflite.commands import run_here, run_process
-from tests.tflite.npu.files import npu_file
+from tests.tflite.npu.files import npu_file, windows_file
 from tests.tflite.several_ends import several_ends
 
 _NORMALIZED = ("--mean=0.5,0.5,0.5", "--std=0.5,0.5,0.5", "--samples=8")
@@ -56,6 +56,15 @@ def test_the_bundled_file_is_the_same_network(folder):
     assert "do no more than round otherwise" in done.stdout
     kept = read_graph(folder / "kept" / "good_SM8550.tflite")
     assert [one.custom_code for one in kept.operators] == ["DISPATCH_OP"]
+
+
+def test_attention_in_windows_is_one_piece(folder):
+    """Written on six axes it was many, and noise where one began with five."""
+    (folder / "windows.tflite").write_bytes(windows_file())
+    done, record = run(folder, "windows", "--samples=16")
+    assert done.returncode == 0, done.stderr
+    assert record["operators_on_npu"] == record["operators"] and record["partitions"] == 1
+    assert all(value > 20 for value in record["snr_db"].values())
 
 
 def test_a_file_of_cast_codes_is_told(folder):
