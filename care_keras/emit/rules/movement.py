@@ -74,11 +74,12 @@ def _slice(emit, layer, x):
 def _plain_slice(emit, layer, x, begin, output):
     """SLICE, between two RESHAPE where that spares many axes."""
     size, target = output.shape, output
-    if len(x.shape) > MOST_AXES:
-        shape, begin, size = fewer_to_slice(x.shape, begin, size)
+    shape, fewer, sizes = fewer_to_slice(x.shape, begin, size)
+    if len(x.shape) > MOST_AXES and len(shape) < len(x.shape):
         merged = emit.like(f"{layer.name}/merged", x, shape)
         x = o.reshape(emit, f"{layer.name}/merged", x, merged)
-        target = emit.like(f"{layer.name}/part", output, size)
+        target = emit.like(f"{layer.name}/part", output, sizes)
+        begin, size = fewer, sizes
     inputs = [
         x,
         o.int32(emit, begin, f"{layer.name}/begin"),
