@@ -62,7 +62,7 @@ def lift_arg_max(call: Call) -> Value:
 
 @lifts("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR")
 def lift_resize(call: Call) -> Value:
-    """By their centres where another way gives the same."""
+    """Pixels are taken by their centres wherever that gives the same."""
     x, size = call.images(), tuple(call.integers(1))
     if len(size) != 2 or not product(size):
         raise NoPrimitiveError(f"to {size}")
@@ -85,6 +85,8 @@ def lift_resize(call: Call) -> Value:
     kind = "nearest" if nearest else "bilinear"
     x = call.build.tensor(x.tensor)
     if coordinates != "half_pixel":
+        # It multiplies by matrices of both sides.
+        call.charge(8 * sum(have * want for have, want in zip(x.shape[1:3], size, strict=True)))
         return Value(call.build.add(p.Resize, x, call.name, None, size, kind, coordinates), 0)
     factor = None
     if nearest and known and all(w % h == 0 for h, w in zip(x.shape[1:3], size, strict=True)):

@@ -698,6 +698,9 @@ def test_refuses_files_of_int8():
 
 
 WRONG = {
+    "RESIZE_BILINEAR of more weights than a file of this size has": lambda add, x: resize(
+        add, x, "ResizeBilinear", (10**8, 7), alignCorners=True
+    ),
     "PADV2 with -1": lambda add, x: add(
         "PADV2",
         [x, int32(0, 0, 1, 1, 1, 1, 0, 0).reshape(4, 2), np.float32(-1.0)],
