@@ -48,7 +48,8 @@ def converter_record(
         lines.append("the model's image converter pads photos; here they are stretched")
     return Preprocessing(
         *size,
-        mean=tuple(-offset / (255.0 * scale)),
+        # Without an offset 0, where its negative would be told as "-0".
+        mean=tuple(0.0 - offset / (255.0 * scale)),
         std=tuple(1.0 / (255.0 * scale)),
         crop_ratio=1.0,
         interpolation=interpolation,

@@ -49,7 +49,8 @@ def test_its_scale_and_offset_are_those_of_the_record():
 
 
 def test_without_a_scale_it_takes_pixels():
-    record, _ = record_of(task(scale=None, offset=None, crop_to_aspect_ratio=False))
+    record, (line,) = record_of(task(scale=None, offset=None, crop_to_aspect_ratio=False))
+    assert "mean 0,0,0," in line
     assert record.mean == (0.0,) * 3 and record.std == pytest.approx((1 / 255,) * 3)
     assert record.fit == "stretch"
 
