@@ -170,14 +170,14 @@ def _check_object(value, training):
     if kind is None:
         kind = _find_class(module, name, training)
         package = _package(module)
-        if kind is None and (package == "keras" or (package in _SISTERS & sys.modules.keys())):
-            raise ValueError(
-                f"The file names {_label(value)}, which is not among what a model file may hold."
-            )
-        if kind is None and package in _SISTERS:
+        if kind is None and package in _SISTERS - sys.modules.keys():
             raise ValueError(
                 f"The file names {_label(value)}: name its package with --import={package} (in "
                 "Python: import it)."
+            )
+        if kind is None and package in {"keras", *_SISTERS}:
+            raise ValueError(
+                f"The file names {_label(value)}, which is not among what a model file may hold."
             )
         if kind is None:
             raise ValueError(
