@@ -100,7 +100,7 @@ def calibrate(
 
 
 def _divisors(model):
-    """What relative errors count of and a root, or the like, is taken of."""
+    """The ranges of what a root is taken of, where relative errors count."""
     found = set()
 
     def follow(layer, *args, **_):

@@ -84,15 +84,15 @@ def lift_resize(call: Call) -> Value:
             coordinates = "align_corners" if corners else "asymmetric"
     kind = "nearest" if nearest else "bilinear"
     x = call.build.tensor(x.tensor)
+    sides = list(zip(x.shape[1:3], size, strict=True))
+    factor = None
     if coordinates != "half_pixel":
         # It multiplies by matrices of both sides.
-        call.charge(8 * sum(have * want for have, want in zip(x.shape[1:3], size, strict=True)))
-        return Value(call.build.add(p.Resize, x, call.name, None, size, kind, coordinates), 0)
-    factor = None
-    if nearest and known and all(w % h == 0 for h, w in zip(x.shape[1:3], size, strict=True)):
-        factor = tuple(want // have for have, want in zip(x.shape[1:3], size, strict=True))
+        call.charge(8 * sum(have * want for have, want in sides))
+    elif nearest and known and all(want % have == 0 for have, want in sides):
+        factor = tuple(want // have for have, want in sides)
     target = None if factor else size
-    return Value(call.build.add(p.Resize, x, call.name, factor, target, kind), 0)
+    return Value(call.build.add(p.Resize, x, call.name, factor, target, kind, coordinates), 0)
 
 
 @lifts("DEPTH_TO_SPACE")
