@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.deploy.pixels import fold_pixels, pixel_records, with_normalization
-from care_keras.emit.multiplier import check_multiplier
+from care_keras.emit.integer_bias import integer_bias
 from care_keras.emit.rules import find_rule
 from care_keras.graph import unfold
 from care_keras.primitives.base import Primitive
@@ -85,7 +85,6 @@ class Emitter:
     Attributes:
         writer: The file's tensors and operators.
         target: `"portable"` or `"xnnpack"`.
-        maps: By the index of a tensor of joined pixels, the map they are of.
         sources: By the index of a tensor, the layer that gave it and what that was given.
         reshaped: By the index of a tensor that a RESHAPE gives, what it was made of.
     """
@@ -103,7 +102,6 @@ class Emitter:
     ):
         self.writer = Writer("care_keras")
         self.target = target
-        self.maps: dict[int, TensorHandle] = {}
         self.sources: dict[int, tuple[keras.Operation, tuple]] = {}
         self.reshaped: dict[int, TensorHandle] = {}
         self._model = model
@@ -318,26 +316,6 @@ class Emitter:
         """A new tensor of another shape that holds what `x` holds."""
         return self.writer.tensor(name, shape, x.dtype, x.quantization)
 
-    def integer_bias(self, name, bias, x, kernel_steps) -> TensorHandle:
-        """A bias counted in steps of the input times steps of the kernel.
-
-        It is int32, and int64 where the input is int16.
-
-        Raises:
-            ValueError: If one is too large for that.
-        """
-        steps = x.quantization.scale * kernel_steps
-        codes = np.rint(np.asarray(bias, np.float64) / steps)
-        dtype = np.int64 if x.dtype == np.int16 else np.int32
-        if np.abs(codes).max() >= 2.0 ** (8 * dtype().itemsize - 1):
-            raise ValueError(
-                f"A bias does not fit into {8 * dtype().itemsize} bits: "
-                "a kernel's channel is nearly zero. "
-                f"Received: the layer {name!r}"
-            )
-        quantization = Quantization(steps.astype(np.float32))
-        return self.writer.constant(f"{name}/bias", codes.astype(dtype), quantization)
-
     def weight(self, name, values) -> TensorHandle:
         """A float constant, stored as the file stores weights."""
         values = np.asarray(keras.ops.convert_to_numpy(values), np.float32)
@@ -355,11 +333,10 @@ class Emitter:
         Raises:
             ValueError: If the output's range is too narrow for it.
         """
-        check_multiplier(layer.name, x, steps, output)
         if layer.per_tensor:
             steps, axis = steps[:1], 0
         kernel = self.writer.constant(f"{layer.name}/kernel", codes, Quantization(steps, axis=axis))
-        return kernel, self.integer_bias(layer.name, bias, x, steps)
+        return kernel, integer_bias(self.writer, layer.name, bias, x, steps, output)
 
     def conv_weights(
         self, layer, x, output, to_tflite, axis, repeats=1

@@ -27,19 +27,12 @@ def _reshape(emit, layer, x, shape_of):
     return o.reshape(emit, layer.name, x, output)
 
 
-@rule(p.FlattenPixels)
-def _flatten_pixels(emit, layer, x):
-    output = _reshape(emit, layer, x, x)
-    emit.maps[output.index] = x
-    return output
-
-
 @rule(p.UnflattenPixels)
 def _unflatten_pixels(emit, layer, inputs):
     return _reshape(emit, layer, inputs[0], inputs)
 
 
-@rule(p.SqueezePixels, p.Reshape)
+@rule(p.FlattenPixels, p.SqueezePixels, p.Reshape)
 def _plain_reshape(emit, layer, x):
     return _reshape(emit, layer, x, x)
 

@@ -4,7 +4,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from care_keras.emit.axes import MOST_AXES, fewer_to_transpose
-from care_keras.emit.multiplier import check_multiplier
+from care_keras.emit.integer_bias import integer_bias
 from care_keras.tflite_file.writer import Quantization, TensorHandle
 
 # Versions of the operators for float32, int8 and, where the quantized form has it, int16 tensors:
@@ -203,9 +203,8 @@ def saturating_sixth(emit, name, x, output) -> TensorHandle:
         x = reshape(emit, f"{name}/map", x, emit.like(f"{name}/map", x, shape))
         target = emit.like(f"{name}/product", output, shape)
     steps = np.full(channels, 1.0 / (6.0 * 127.0), np.float32)
-    check_multiplier(name, x, steps, output)
     codes = np.full((1, 1, 1, channels), 127, np.int8)
     kernel = emit.writer.constant(f"{name}/kernel", codes, Quantization(steps, axis=3))
-    bias = emit.integer_bias(name, np.full(channels, 0.5), x, steps)
+    bias = integer_bias(emit.writer, name, np.full(channels, 0.5), x, steps, output)
     result = depthwise(emit, [x, kernel, bias], target, padding="valid")
     return result if target is output else reshape(emit, name, result, output)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from care_keras import primitives as p
-from care_keras.emit.multiplier import check_multiplier
+from care_keras.emit.integer_bias import integer_bias
 from care_keras.emit.rules import operators as o
 from care_keras.emit.rules.registry import rule
 from care_keras.tflite_file.writer import Quantization
@@ -154,10 +154,9 @@ def _mean_term(emit, layer, x):
         kernel = o.float_constant(emit, layer, term.reshape(1, 1, 1, -1), "kernel")
         return o.depthwise(emit, [x, kernel, o.float_constant(emit, layer, term, "bias")], output)
     steps = (term[:1] / 127.0).astype(np.float32)
-    check_multiplier(layer.name, x, steps, output)
     codes = np.full((1, 1, 1, channels), 127, np.int8)
     kernel = emit.writer.constant(f"{layer.name}/kernel", codes, Quantization(steps))
-    bias = emit.integer_bias(layer.name, term, x, steps)
+    bias = integer_bias(emit.writer, layer.name, term, x, steps, output)
     return o.depthwise(emit, [x, kernel, bias], output)
 
 
@@ -216,10 +215,10 @@ def _columns_as_rows(emit, name, x):
     axes and a RESHAPE stand there.
     """
     *batch, rows, columns = x.shape
+    count = int(np.prod(batch, dtype=int))
     # Of a map whose pixels were joined the map itself is taken.
-    pixels = emit.maps.get(x.index)
-    if pixels is None:
-        count = int(np.prod(batch, dtype=int))
+    pixels = emit.reshaped.get(x.index)
+    if pixels is None or (pixels.shape[0], *pixels.shape[3:]) != (count, columns):
         pixels = emit.like(f"{name}/right_pixels", x, (count, rows, 1, columns))
         pixels = o.reshape(emit, f"{name}/right_pixels", x, pixels)
     first, height, width, _ = pixels.shape
@@ -239,7 +238,8 @@ def _repeat_heads(emit, layer, x):
         bias = emit.writer.constant(f"{layer.name}/bias", np.zeros(len(heads), np.float32))
     else:
         kernel = o.integer_constant(emit, layer, heads, 1.0)
-        bias = emit.integer_bias(layer.name, np.zeros(len(heads)), x, np.ones(1, np.float32))
+        steps = np.ones(1, np.float32)
+        bias = integer_bias(emit.writer, layer.name, np.zeros(len(heads)), x, steps, output)
     options = o.options(
         "FullyConnected", fusedActivationFunction=o.NO_ACTIVATION, weightsFormat=0, keepNumDims=True
     )
