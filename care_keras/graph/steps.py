@@ -111,6 +111,11 @@ class Graph:
         return _filled(self.outputs, values)
 
 
+def inputs_of(args: tuple) -> list:
+    """What a layer is called on: the values of its first argument, one or a list."""
+    return list(args[0]) if isinstance(args[0], (list, tuple)) else [args[0]]
+
+
 def _filled(structure, values):
     """A structure with values in place of `Ref`s."""
     return keras.tree.map_structure(

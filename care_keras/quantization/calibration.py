@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from care_keras.graph import unfold
+from care_keras.graph import inputs_of, unfold
 from care_keras.quantization.bias_correction import correct_biases
 from care_keras.quantization.config import QuantizationConfig, int8_ptq
 from care_keras.quantization.fake_quant import FakeQuant
@@ -106,7 +106,7 @@ def _divisors(model):
     def follow(layer, *args, **_):
         if isinstance(layer, FakeQuant):
             return layer
-        source = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+        source = inputs_of(args)[0]
         if layer.int8.relative:
             found.add(source)
         return source

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from care_keras.graph import unfold
+from care_keras.graph import inputs_of, unfold
 from care_keras.primitives.int8 import CodeFunction
 from care_keras.quantization.fake_quant import FakeQuant
 
@@ -26,7 +26,7 @@ def freeze(model: keras.Model) -> None:
     _settle_functions(model)
 
     def step_of(layer, *args, **_):
-        first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+        first = inputs_of(args)[0]
         if isinstance(layer, FakeQuant):
             return float(layer.parameters()[0])
         if hasattr(layer, "input_step"):
@@ -58,9 +58,8 @@ def _settle_sums(model):
                 sums.append((layer, args[0]))
             return layer
         if layer.int8.term_steps and layer.name not in model.precisions:
-            terms = args[0] if isinstance(args[0], (list, tuple)) else [args[0]]
-            return _Sum(terms, layer.int8.term_steps)
-        return args[0][0] if isinstance(args[0], list) else args[0]
+            return _Sum(inputs_of(args), layer.int8.term_steps)
+        return inputs_of(args)[0]
 
     unfold(model).run([None] * len(model.inputs), record)
     for layer, total in sums:
@@ -103,7 +102,7 @@ def _settle_functions(model):
     found = []
 
     def record(layer, *args, **_):
-        first = args[0][0] if isinstance(args[0], list) else args[0]
+        first = inputs_of(args)[0]
         if isinstance(layer, FakeQuant):
             of_codes = isinstance(first, _Value) and isinstance(first.source, FakeQuant)
             if of_codes and layer.bits == 8:

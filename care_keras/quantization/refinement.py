@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from care_keras import primitives as p
-from care_keras.graph import unfold
+from care_keras.graph import inputs_of, unfold
 from care_keras.quantization.fake_quant import FakeQuant
 from care_keras.quantization.observer import affine_parameters
 
@@ -115,8 +115,8 @@ def find_attention(model) -> list[AttentionSegment]:
     steps = []
 
     def record(layer, *args, **_):
-        sources = args[0] if isinstance(args[0], list) else [args[0]]
-        steps.append((layer, list(sources)))
+        sources = inputs_of(args)
+        steps.append((layer, sources))
         return _output(layer, sources)
 
     unfold(model).run([tensor.name for tensor in model.inputs], record)

@@ -29,6 +29,11 @@ def vit(kind, *args, **settings):
     return getattr(models, kind)(*args, image_shape=IMAGE, **settings)
 
 
+def deit():
+    widths = {"hidden_dim": 32, "intermediate_dim": 64}
+    return vit("DeiTBackbone", patch_size=16, num_layers=2, num_heads=2, **widths)
+
+
 def dinov2(**settings):
     return vit("DINOV2Backbone", 16, 2, 32, 2, 64, position_embedding_shape=IMAGE, **settings)
 
@@ -153,7 +158,7 @@ def swin():
 # By the first part of their names in KerasHub, those of a task with an image converter; the noise
 # of int8 is that of random weights, some 20 dB in the middle.
 CLASSIFIERS = {
-    "DeiT": lambda: vit("DeiTBackbone", patch_size=16, num_layers=2, num_heads=2, **WIDTHS),
+    "DeiT": deit,
     "DenseNet": lambda: models.DenseNetBackbone([2, 3], IMAGE, growth_rate=8),
     "EfficientNet": lambda: efficientnet("v1"),
     "HGNetV2": hgnet,
@@ -165,7 +170,6 @@ CLASSIFIERS = {
     "ViT": lambda: models.ViTBackbone(IMAGE, 16, 2, 2, 32, 64),
     "Xception": xception,
 }
-WIDTHS = {"hidden_dim": 32, "intermediate_dim": 64}
 # Without a classifier of their own, or in another form.
 BACKBONES = {
     "CLIP": lambda: vit("CLIPVisionEncoder", 16, 32, 2, 2, 64),

@@ -9,7 +9,7 @@ from care_keras import primitives as p
 from care_keras.data.preprocessing import normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.deploy import fuse
-from care_keras.graph import unfold
+from care_keras.graph import inputs_of, unfold
 from care_keras.primitives.int8 import Output
 from care_keras.quantization import FakeQuant, calibrate, int8_ptq, quantize
 from tests.care_keras.helpers import TINY, tiny_classifier
@@ -73,9 +73,9 @@ def graph_of(model) -> list[tuple]:
     steps = []
 
     def record(layer, *args, **_):
-        sources = args[0] if isinstance(args[0], list) else [args[0]]
+        sources = inputs_of(args)
         output = f"{sources[0]}/rounded" if isinstance(layer, FakeQuant) else layer.name
-        steps.append((layer, list(sources), output))
+        steps.append((layer, sources, output))
         return output
 
     unfold(model).run([tensor.name for tensor in model.inputs], record)
