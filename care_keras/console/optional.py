@@ -3,6 +3,10 @@
 import importlib
 import importlib.metadata
 import importlib.util
+import json
+import shlex
+import urllib.parse
+import urllib.request
 from types import ModuleType
 
 
@@ -64,5 +68,23 @@ def require_installed(package: str, extra: str) -> None:
 
 def _missing(package, extra):
     return MissingDependencyError(
-        f"{package} is needed for this and not installed: pip install 'care_keras[{extra}]'"
+        f"{package} is needed for this and not installed: {_install(extra)}"
     )
+
+
+def _install(extra):
+    """The command that installs an extra of this package, from where it was installed from."""
+    url, is_editable = _origin()
+    path = urllib.request.url2pathname(url.path) if url.scheme == "file" else "care_keras"
+    option = "--editable " if is_editable else ""
+    return f"pip install {option}{shlex.quote(f'{path}[{extra}]')}"
+
+
+def _origin():
+    """The address of the checkout or the file, empty for an index's, as pip notes it (PEP 610)."""
+    # A checkout that is the working folder has metadata beside it too, without the address.
+    found = importlib.metadata.distributions(name="care_keras")
+    notes = (one.read_text("direct_url.json") for one in found)
+    origin = json.loads(next(filter(None, notes), "{}"))
+    is_editable = origin.get("dir_info", {}).get("editable", False)
+    return urllib.parse.urlsplit(origin.get("url", "")), is_editable
