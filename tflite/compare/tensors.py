@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from care_keras.tflite_file import Graph
-from tflite.inputs.image_file import ImageFile, rows_of
+from tflite.inputs.example_file import rows_of
+from tflite.inputs.image_file import ImageFile
 from tflite.inputs.records import ModelInput
 
 # Types of tensors that hold real values.
