@@ -1,7 +1,7 @@
 """A .tflite file against its Keras model: `python -m tflite.compare --keras=K --model=M.tflite`.
 
-Both run on real images: end to end, as phones run the file, and layer by layer
-where names can be matched. Exit code 1 if they do not agree; the line says
+Both run on real images, or on arrays of any inputs: end to end, as phones run the
+file, and layer by layer where names can be matched. Exit code 1 if they do not agree; the line says
 which layer goes wrong first.
 """
 
@@ -14,10 +14,13 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_file, write_output
+from care_keras.convert.job import is_array_file
 from care_keras.data.sources import check_source
+from care_keras.files import check_readable
 from care_keras.models.presets import check_name_or_path
 from care_keras.tflite_file.reader import read_graph
 from tflite.inputs.flags import input_overrides
+from tflite.inputs.overrides import InputOverrides
 
 _KERAS = flags.DEFINE_string(
     "keras",
@@ -27,22 +30,27 @@ _KERAS = flags.DEFINE_string(
     required=True,
 )
 _MODEL = flags.DEFINE_string("model", None, "The .tflite file.", required=True)
-_DATA = flags.DEFINE_string("data", "bundled", "Images: DIR, tfds:NAME[:SPLIT] or bundled.")
+_DATA = flags.DEFINE_string(
+    "data",
+    "bundled",
+    "Images: DIR, tfds:NAME[:SPLIT] or bundled; or FILE.npz with an array (examples, ...) of what "
+    "it takes named after each input of the Keras model.",
+)
 _SAMPLES = flags.DEFINE_integer(
     "samples",
     None,
-    "Images for the outputs, at most (default: 2441 of 32x32, 50 of 224x224).",
+    "Images, or examples, for the outputs, at most (default: 2441 of 32x32, 50 of 224x224).",
     lower_bound=1,
 )
 _LAYER_SAMPLES = flags.DEFINE_integer(
-    "layer_samples", 16, "Images among them for the layers.", lower_bound=1
+    "layer_samples", 16, "How many among them for the layers.", lower_bound=1
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draw of --samples.", lower_bound=0)
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of the CPU kernels.", lower_bound=1)
 _MIN_AGREEMENT = flags.DEFINE_float(
     "min_agreement",
     None,
-    "Share of images with the same largest output that is asked for (default: 0.98; of int8 "
+    "Share of them with the same largest output that is asked for (default: 0.98; of int8 "
     "against a float model 0.9).",
     lower_bound=0.0,
     upper_bound=1.0,
@@ -65,32 +73,47 @@ def main() -> None:
     check_name_or_path(_KERAS.value)
     overrides = input_overrides()
     read_graph(_MODEL.value)
-    check_source(_DATA.value)
+    if is_array_file(_DATA.value):
+        check_readable(_DATA.value)
+        if overrides != InputOverrides():
+            raise cli.UserError(
+                "how images are prepared is of no use to arrays, which hold what the model takes: "
+                f"--data={_DATA.value}"
+            )
+    else:
+        check_source(_DATA.value)
     # There is no use for a GPU, and TensorFlow's search for one prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     from care_keras.data.sources import open_source
     from tflite.compare.comparison import compare
-    from tflite.compare.opened import open_pair
+    from tflite.compare.feeds import ArrayFeed, ImageFeed
+    from tflite.compare.opened import open_pair, open_pair_of_arrays
     from tflite.compare.tensors import FileFailsError
     from tflite.compare.text import format_comparison, to_dict, verdict
 
     import_own_modules()
     try:
-        pair = open_pair(_KERAS.value, _MODEL.value, overrides, _THREADS.value)
-        source = open_source(_DATA.value, "test")
-        source = source.sample(_SAMPLES.value or pair.affordable_images, _SEED.value)
-        result = compare(pair, source, _LAYER_SAMPLES.value, _MIN_SNR_DB.value)
+        if is_array_file(_DATA.value):
+            pair, arrays = open_pair_of_arrays(
+                _KERAS.value, _MODEL.value, _DATA.value, _THREADS.value
+            )
+            feed = ArrayFeed(pair, arrays, _DATA.value)
+        else:
+            pair = open_pair(_KERAS.value, _MODEL.value, overrides, _THREADS.value)
+            feed = ImageFeed(pair, open_source(_DATA.value, "test"))
+        feed = feed.sample(_SAMPLES.value or pair.affordable_examples, _SEED.value)
+        result = compare(pair, feed, _LAYER_SAMPLES.value, _MIN_SNR_DB.value)
     except FileFailsError as error:
         raise cli.CheckError(f"{_MODEL.value}: {error}") from error
     min_agreement = pair.min_agreement if _MIN_AGREEMENT.value is None else _MIN_AGREEMENT.value
     failure = verdict(result, min_agreement)
     print(f"\n{format_comparison(pair, result, _LAYERS.value)}")
-    print(f"{source.name}; {_versions()}")
+    print(f"{feed.name}; {_versions()}")
     if output_json:
         settings = {
             "keras": _KERAS.value,
             "model": _MODEL.value,
-            "data": source.name,
+            "data": feed.name,
             "seed": _SEED.value,
             "threads": _THREADS.value,
             "min_agreement": min_agreement,

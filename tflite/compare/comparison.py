@@ -3,19 +3,17 @@
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
 from care_keras.console.optional import MissingDependencyError
 from care_keras.console.progress import progress, say
 from care_keras.convert.conversion import default_rewrites, int8_form
-from care_keras.data.preprocessing import resize_and_crop
-from care_keras.data.sources import Source
 from care_keras.deploy import fuse
 from care_keras.graph import functional_form
 from care_keras.primitives.deploy_model import DeployModel
 from care_keras.quantization import is_quantized
+from tflite.compare.feeds import Feed, chunks
 from tflite.compare.figures import Criterion
 from tflite.compare.graph import value_shapes
 from tflite.compare.layers import LayerComparisons, compare_layers
@@ -39,6 +37,7 @@ class Comparison:
         reference: What the layers are those of: `"deploy form"`.
         criterion: When a layer counts as wrong.
         outputs: All outputs end to end.
+        unit: What both were run on: `"images"`, or `"examples"` of any inputs.
     """
 
     output: OutputComparison
@@ -48,16 +47,17 @@ class Comparison:
     reference: str
     criterion: Criterion
     outputs: tuple[OutputComparison, ...]
+    unit: str = "images"
 
 
 def compare(
-    pair: Pair, source: Source, layer_images: int, min_snr_db: float | None = None
+    pair: Pair, feed: Feed, layer_images: int, min_snr_db: float | None = None
 ) -> Comparison:
-    """Runs both on all images, and reads every layer on some of them.
+    """Runs both on all images, or other examples, and reads every layer on some of them.
 
     Args:
         pair: The models.
-        source: The images.
+        feed: The examples.
         layer_images: How many of them, evenly spread, the layers are read on.
         min_snr_db: Noise that makes a layer wrong, in place of the usual one.
 
@@ -69,54 +69,61 @@ def compare(
     criterion = pair.criterion
     if min_snr_db is not None:
         criterion = dataclasses.replace(criterion, min_snr_db=min_snr_db)
-    spread = np.unique(np.linspace(0, len(source) - 1, layer_images).astype(int))
-    layers, identical, reference = _compare_layers(pair, source.take(spread), criterion)
-    chunks = progress(
-        _chunks(pair, source),
-        f"comparing outputs, batch of {pair.chunk_images}",
-        math.ceil(len(source) / pair.chunk_images),
+    spread = np.unique(np.linspace(0, len(feed) - 1, layer_images).astype(int))
+    layers, identical, reference = _compare_layers(pair, feed.take(spread), criterion)
+    shown = progress(
+        chunks(feed, pair.chunk_examples),
+        f"comparing outputs, batch of {pair.chunk_examples}",
+        math.ceil(len(feed) / pair.chunk_examples),
     )
-    outputs = compare_outputs(pair, chunks, len(source), criterion)
-    worst = min(outputs, key=lambda output: output.rank)
-    return Comparison(worst, layers, len(spread), identical, reference, criterion, tuple(outputs))
+    outputs = compare_outputs(pair, shown, len(feed), criterion)
+    return Comparison(
+        min(outputs, key=lambda output: output.rank),
+        layers,
+        len(spread),
+        identical,
+        reference,
+        criterion,
+        tuple(outputs),
+        feed.unit,
+    )
 
 
-def _compare_layers(pair, source, criterion):
-    """`(LayerComparisons, images whose output is the same to the bit, name of the form)`."""
+def _compare_layers(pair, feed, criterion):
+    """`(LayerComparisons, examples whose output is the same to the bit, name of the form)`."""
     reference, model, graph = _best_form(pair)
     if graph is None:
         return None, 0, reference
-    reader = TensorReader(pair.path, pair.file_input)
+    reader = TensorReader(pair.litert, pair.file)
     batch = pair.litert.batch
-    some = _whole_batches(next(_chunks(pair, source))[1][:batch], batch)
+    some = feed.read(range(min(batch, len(feed)))).filled(batch)
     outputs = {name: pair.litert.outputs[name].index for name in pair.outputs.values()}
     matching = match(
         graph,
         pair.file,
         model,
-        lambda: value_shapes(graph, pair.keras_values(some, 0)),
-        reader.shapes(pair.file, some),
+        lambda: value_shapes(graph, some.keras),
+        reader.shapes(some.file),
         {graph.outputs[place]: outputs[name] for place, name in pair.outputs.items()},
     )
     tensors = sorted({one.tensor for one in matching.by_value.values()})
     identical = {}
 
     def batches():
-        for first, pixels in _chunks(pair, source):
-            images = len(pixels)
-            pixels = _whole_batches(pixels, batch)
-            contents = reader.read(pixels, first, {*tensors, *outputs.values()})
-            shipped = run_file(pair.litert, pixels, first)
-            identical[first] = sum(
+        for place, fed in enumerate(chunks(feed, pair.chunk_examples)):
+            examples, fed = len(fed), fed.filled(batch)
+            contents = reader.read(fed.file, {*tensors, *outputs.values()})
+            shipped = run_file(pair.litert, fed.file)
+            identical[place] = sum(
                 all(
-                    shipped[name][image].tobytes() == contents[index][image].tobytes()
+                    shipped[name][example].tobytes() == contents[index][example].tobytes()
                     for name, index in outputs.items()
                 )
-                for image in range(images)
+                for example in range(examples)
             )
-            yield pair.keras_values(pixels, first), contents
+            yield fed.keras, contents
 
-    say(f"comparing layers on {len(source)} images")
+    say(f"comparing layers on {len(feed)} {feed.unit}")
     layers = compare_layers(graph, pair.file, matching, batches, criterion)
     return layers, sum(identical.values()), reference
 
@@ -141,30 +148,10 @@ def _best_form(pair):
             # What wrote them is a float file of TensorFlow's converter; a file from elsewhere may
             # have layers that it does not take.
             with contextlib.suppress(ValueError, MissingDependencyError):
-                lifted = int8_form(deployed, pair.keras_input.preprocessing)
+                record = pair.keras_input and pair.keras_input.preprocessing
+                lifted = int8_form(deployed, record)
                 forms.append(("deploy form by way of TensorFlow's converter", lifted))
     graphs = [(name, form, unfold(form)) for name, form in forms]
     if any(graph is None for _, _, graph in graphs):
         return graphs[0]
     return max(graphs, key=lambda form: count_named(form[2], pair.file))
-
-
-def _whole_batches(pixels, batch):
-    filling = np.repeat(pixels[-1:], -len(pixels) % batch, axis=0)
-    return np.concatenate([pixels, filling])
-
-
-def _chunks(pair, source) -> Iterator[tuple[int, np.ndarray]]:
-    """Number of the first of some images, and their uint8 pixels."""
-    record = pair.file_input.preprocessing
-    for start in range(0, len(source), pair.chunk_images):
-        pixels = []
-        for index in range(start, min(start + pair.chunk_images, len(source))):
-            try:
-                pixels.append(resize_and_crop(source[index], record))
-            except ValueError as error:
-                raise ValueError(
-                    f"An image cannot be read. Received: {source.item_names[index]} of "
-                    f"{source.name} ({error})"
-                ) from error
-        yield start, np.stack(pixels)

@@ -2,18 +2,23 @@
 
 import dataclasses
 import functools
+import math
 import os
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from care_keras.console.native_output import captured_native_output
+from care_keras.convert.examples import InputSpec, read_arrays
+from care_keras.litert.tensor import inputs_of
 from care_keras.quantization import is_quantized
 from care_keras.tflite_file import Graph, read_graph
 from tflite.audit.xnnpack import Delegation, delegation
 from tflite.compare.figures import Criterion
 from tflite.compare.pairing import pair_up
 from tflite.evaluate.opened import try_apart
+from tflite.inputs.example_file import ExampleFile
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import (
     check_values_used,
@@ -26,10 +31,10 @@ from tflite.inputs.model_inputs import (
 from tflite.inputs.overrides import GEOMETRY, InputOverrides
 from tflite.inputs.records import ModelInput, read_sidecar
 
-# Images that are compared by default: at most this many pixels in all, within bounds.
-_PIXELS, _IMAGES = 2_500_000, (50, 5000)
-# Images at a time: 8 of 224x224, whose tensors take some 500 MB, and at most so many.
-_CHUNK_PIXELS, _CHUNK_IMAGES = 8 * 224 * 224, 256
+# Examples that are compared by default: at most this many numbers in all, within bounds.
+_NUMBERS, _EXAMPLES = 3 * 2_500_000, (50, 5000)
+# At a time: 8 images of 224x224, whose tensors take some 500 MB, and at most so many.
+_CHUNK_NUMBERS, _CHUNK_EXAMPLES = 8 * 224 * 224 * 3, 256
 # Layers' noise against a quantized form is a code here and there; against a float model that of
 # rounded weights, and of weights that quantization-aware training has moved (the worst seen: 19 dB,
 # 1.8 codes in a layer, 5.2 in a channel); in float32 it is some 130 dB down.
@@ -52,23 +57,23 @@ class Pair:
     Attributes:
         keras_name: File or name of the Keras model.
         keras_model: The model.
-        keras_input: How images are prepared for it.
+        keras_input: How images are prepared for it; `None` of arrays.
         path: The .tflite file.
         file: What is in it.
         kind: `"float32"`, `"float16"` (weights), `"dynamic"` (int8 weights) or `"int8"`.
-        file_input: How images are prepared for it.
+        file_input: How images are prepared for it; `None` of arrays.
         litert: The file, opened as apps open it.
         delegation: What XNNPACK does with it.
     """
 
     keras_name: str
     keras_model: keras.Model
-    keras_input: ModelInput
+    keras_input: ModelInput | None
     path: str
     file: Graph
     kind: str
-    file_input: ModelInput
-    litert: ImageFile
+    file_input: ModelInput | None
+    litert: ExampleFile
     delegation: Delegation
 
     @property
@@ -86,15 +91,15 @@ class Pair:
         return _LEAST_AGREEMENT_ROUNDED if rounded else _LEAST_AGREEMENT
 
     @property
-    def affordable_images(self) -> int:
-        """How many images are compared by default."""
-        return min(max(_PIXELS // self._pixels, _IMAGES[0]), _IMAGES[1])
+    def affordable_examples(self) -> int:
+        """How many are compared by default."""
+        return min(max(_NUMBERS // self._numbers, _EXAMPLES[0]), _EXAMPLES[1])
 
     @property
-    def chunk_images(self) -> int:
-        """How many images are run at a time: whole batches of the file."""
-        images = min(max(1, _CHUNK_PIXELS // self._pixels), _CHUNK_IMAGES)
-        return -(-images // self.litert.batch) * self.litert.batch
+    def chunk_examples(self) -> int:
+        """How many are run at a time: whole batches of the file."""
+        examples = min(max(1, _CHUNK_NUMBERS // self._numbers), _CHUNK_EXAMPLES)
+        return -(-examples // self.litert.batch) * self.litert.batch
 
     @functools.cached_property
     def outputs(self) -> dict[int, str]:
@@ -104,36 +109,31 @@ class Pair:
 
     @functools.cached_property
     def inputs(self) -> dict[int, str]:
-        """Likewise of the inputs: that of the images, and what is fed noise beside them."""
+        """Likewise of the inputs, in the Keras model's order."""
+        if not isinstance(self.litert, ImageFile):
+            return _pair_inputs(
+                self.keras_model, self.keras_name, list(self.litert.inputs), self.path
+            )
         tensors, image = self.keras_model.inputs, keras_image(self.keras_model, self.keras_name)
         places = [place for place in range(len(tensors)) if place != image]
         names = [tensors[place].name for place in places]
         others = pair_up(names, self.litert.others, "further inputs", self.keras_name, self.path)
-        return {image: self.litert.image} | {places[i]: name for i, name in others.items()}
-
-    def keras_values(self, pixels: np.ndarray, first: int) -> list[np.ndarray]:
-        """What the Keras model's inputs take for some images, in their order.
-
-        Args:
-            pixels: uint8 `(images, height, width, 3)`.
-            first: Number of the first of them, which decides the noise beside them.
-        """
-        encoded = self.litert.encode(pixels, first) if self.litert.others else {}
-        values = []
-        for place, tensor in enumerate(self.keras_model.inputs):
-            name = self.inputs[place]
-            if name == self.litert.image:
-                values.append(self.keras_input.values(pixels).astype(np.float32))
-            else:
-                info, held = self.litert.inputs[name], encoded[name]
-                real = info.dequantize(held) if info.scale else held
-                values.append(real.astype(keras.backend.standardize_dtype(tensor.dtype)))
-        return values
+        named = {image: self.litert.image} | {places[i]: name for i, name in others.items()}
+        return dict(sorted(named.items()))
 
     @property
-    def _pixels(self):
-        record = self.file_input.preprocessing
-        return record.height * record.width
+    def noise_inputs(self) -> tuple[str, ...]:
+        """Names of the file's inputs that are fed noise, beside images."""
+        return self.litert.others if isinstance(self.litert, ImageFile) else ()
+
+    def in_keras_types(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Numbers for the Keras model's inputs, in their order, in the inputs' types."""
+        pairs = zip(values, self.keras_model.inputs, strict=True)
+        return [one.astype(keras.backend.standardize_dtype(x.dtype)) for one, x in pairs]
+
+    @property
+    def _numbers(self):
+        return sum(math.prod(info.shape[1:]) for info in self.litert.inputs.values())
 
 
 def open_pair(
@@ -155,6 +155,64 @@ def open_pair(
             for it, or they do not fit together.
     """
     overrides, path = overrides or InputOverrides(), os.fspath(path)
+    keras_model, file = _read(keras_name, path)
+    keras_input, file_input = _inputs(keras_model, keras_name, path, overrides)
+    try_apart(path, file_input)
+    inputs = (keras_input, file_input)
+    return _paired(
+        keras_name, keras_model, file, inputs, lambda: ImageFile(path, file_input, num_threads)
+    )
+
+
+def open_pair_of_arrays(
+    keras_name: str, path: str | os.PathLike, data: str, num_threads: int = 1
+) -> tuple[Pair, dict[str, np.ndarray]]:
+    """Opens both, and arrays of what their inputs take.
+
+    Args:
+        keras_name: A .keras file or a bundled model's name.
+        path: The .tflite file.
+        data: An .npz file of an array `(examples, ...)` for each of the Keras model's
+            inputs, by its name, that hold what the model takes.
+        num_threads: Threads of the CPU kernels.
+
+    Returns:
+        The pair, and the arrays in the order of the Keras model's inputs.
+
+    Raises:
+        ValueError: If one cannot be opened, or they do not fit together.
+    """
+    path = os.fspath(path)
+    keras_model, file = _read(keras_name, path)
+    infos = inputs_of(file)
+    names = _pair_inputs(keras_model, keras_name, list(infos), path)
+    specs = []
+    for place, tensor in enumerate(keras_model.inputs):
+        have = file.tensors[infos[names[place]].index]
+        if -1 in have.shape_signature[1:]:
+            raise ValueError(
+                "The file leaves sizes of an input open: arrays are for inputs of fixed sizes. "
+                f"Received: {names[place]} in {path}"
+            )
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        specs.append(InputSpec(tensor.name, tuple(have.shape[1:]), dtype, None))
+    arrays = read_arrays(data, specs)
+    lacking = [str(spec) for spec in specs if spec.name not in arrays]
+    if lacking:
+        raise ValueError(
+            "Every input needs an array, named after it. "
+            f"Received: no array for {', '.join(lacking)} in {data}"
+        )
+    _check_same_numbers(path, data)
+    batch = infos[names[0]].shape[0] if infos[names[0]].shape else 1
+    pair = _paired(
+        keras_name, keras_model, file, (None, None), lambda: ExampleFile(file, batch, num_threads)
+    )
+    return pair, {spec.name: arrays[spec.name] for spec in specs}
+
+
+def _read(keras_name, path):
+    """The Keras model, and what is in the file."""
     file = read_graph(path)
     custom = sorted({op.custom_code for op in file.operators if op.custom_code is not None})
     if custom:
@@ -162,16 +220,19 @@ def open_pair(
             f"The file has operators that TFLite lacks: {', '.join(custom)}. Received: {path}"
         )
     with captured_native_output():
-        keras_model = load_keras(keras_name)
-    keras_input, file_input = _inputs(keras_model, keras_name, path, overrides)
-    try_apart(path, file_input)
-    asked = delegation(path, file.main)
-    litert = ImageFile(path, file_input, num_threads)
+        return load_keras(keras_name), file
+
+
+def _paired(keras_name, keras_model, file, inputs, open_file):
+    """The pair, if both are alike in their inputs and outputs."""
+    keras_input, file_input = inputs
+    asked = delegation(file.source, file.main)
+    litert = open_file()
     pair = Pair(
         keras_name,
         keras_model,
         keras_input,
-        path,
+        file.source,
         file,
         file_kind(file),
         file_input,
@@ -187,9 +248,29 @@ def open_pair(
     return pair
 
 
+def _pair_inputs(keras_model, keras_name, file_names, path):
+    names = [tensor.name for tensor in keras_model.inputs]
+    return dict(sorted(pair_up(names, file_names, "inputs", keras_name, path).items()))
+
+
+def _check_same_numbers(path, data):
+    """Raises ValueError if the file takes pixels where the Keras model takes something else."""
+    described = read_sidecar(path)
+    if described is None or described.kind != "rgb_uint8":
+        return
+    record = described.of_model or described.preprocessing
+    pixels = record.taking_pixels()
+    if (record.mean, record.std) != (pixels.mean, pixels.std):
+        raise ValueError(
+            "The file takes pixels and the Keras model normalized values: compare them on images, "
+            f"--data=DIR. Received: {data} for {path}"
+        )
+
+
 def _check_shape(pair, what, wanted, name, given):
     batches = what == "outputs" or given[:1] == (pair.litert.batch,)
-    if name != pair.litert.image and not (
+    is_image = isinstance(pair.litert, ImageFile) and name == pair.litert.image
+    if not is_image and not (
         batches
         and len(wanted) == len(given)
         and all(want in (None, have) for want, have in zip(wanted[1:], given[1:], strict=True))

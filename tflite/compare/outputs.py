@@ -2,20 +2,21 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
 
 from care_keras.metrics import wilson_interval
 from care_keras.models.tasks import task_of
+from tflite.compare.feeds import Fed
 from tflite.compare.figures import Criterion, Figures, Tally
 from tflite.compare.opened import Pair
 from tflite.compare.tensors import FileFailsError
-from tflite.inputs.image_file import ImageFile
+from tflite.inputs.example_file import ExampleFile
 
-# Images from which on tracing a Keras model pays, which takes half a minute for a quantized form.
-_GRAPH_IMAGES = 1000
+# How many tracing a Keras model pays for, which takes half a minute for a quantized form.
+_GRAPH_EXAMPLES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class OutputComparison:
 
     Attributes:
         name: The file's name for it.
-        images: Images that both were run on.
+        images: Images, or other examples, that both were run on.
         agreement: Share of them with the same largest value, of plain integers
             the same class; `None` if there is but one value, or no largest is
             picked, as of a detector's outputs.
@@ -50,12 +51,12 @@ class KerasRunner:
 
     Args:
         model: The model.
-        images: How many images it is for, in all.
+        examples: How many it is for, in all.
     """
 
-    def __init__(self, model: keras.Model, images: int):
+    def __init__(self, model: keras.Model, examples: int):
         self._model = model
-        self._graph = images >= _GRAPH_IMAGES
+        self._graph = examples >= _GRAPH_EXAMPLES
         self._rows = 0
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -81,43 +82,42 @@ class KerasRunner:
         ]
 
 
-def run_file(file: ImageFile, pixels: np.ndarray, first: int) -> dict[str, np.ndarray]:
-    """The outputs, in their own types, for uint8 pixels of any number of images.
+def run_file(file: ExampleFile, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The outputs, in their own types, for any number of examples.
 
     Raises:
         FileFailsError: If the file does not run on one.
     """
     try:
-        return file.run_on(pixels, first)
+        return file.run_batches(file.batches_of(examples))
     except ValueError as error:
         raise FileFailsError(str(error)) from error
 
 
 def compare_outputs(
-    pair: Pair, chunks: Iterable[tuple[int, np.ndarray]], images: int, criterion: Criterion
+    pair: Pair, chunks: Iterable[Fed], examples: int, criterion: Criterion
 ) -> list[OutputComparison]:
-    """Runs both on all images, some at a time.
+    """Runs both on all examples, some at a time.
 
     Args:
         pair: The models.
-        chunks: Number of the first of some images, and their uint8 pixels
-            `(some, height, width, 3)`; all chunks but the last of one size.
-        images: How many they are in all.
+        chunks: Some examples; all chunks but the last of one size.
+        examples: How many they are in all.
         criterion: When an output is wrong; only its channels' figures use it.
 
     Returns:
         A comparison of each output.
 
     Raises:
-        FileFailsError: If the file does not run on an image.
+        FileFailsError: If the file does not run on one.
     """
-    runner = KerasRunner(pair.keras_model, images)
+    runner = KerasRunner(pair.keras_model, examples)
     tallies = {name: Tally(pair.litert.outputs[name]) for name in pair.outputs.values()}
     picks = (task_of(pair.keras_model) or {}).get("name") != "detection"
     agreeing: dict[str, float | None] = dict.fromkeys(tallies, 0.0 if picks else None)
-    for first, pixels in chunks:
-        references = runner(pair.keras_values(pixels, first))
-        outputs = run_file(pair.litert, pixels, first)
+    for fed in chunks:
+        references = runner(fed.keras)
+        outputs = run_file(pair.litert, fed.file)
         for place, name in pair.outputs.items():
             reference = references[place]
             output = outputs[name].reshape(reference.shape)
@@ -126,17 +126,18 @@ def compare_outputs(
                 continue
             if pair.litert.outputs[name].is_classes:
                 same = output == reference
-                agreeing[name] += float(same.reshape(len(pixels), -1).mean(axis=1).sum())
+                agreeing[name] += float(same.reshape(len(fed), -1).mean(axis=1).sum())
                 continue
             if reference.shape[-1] < 2:
                 agreeing[name] = None
                 continue
             same = np.argmax(output, axis=-1) == np.argmax(reference, axis=-1)
             # An image of many pixels with a class each counts by its share.
-            agreeing[name] += float(same.reshape(len(pixels), -1).mean(axis=1).sum())
+            agreeing[name] += float(same.reshape(len(fed), -1).mean(axis=1).sum())
     found = []
     for name, tally in tallies.items():
-        agreement = None if agreeing[name] is None else agreeing[name] / images
-        interval = None if agreement is None else wilson_interval(agreement, images)
-        found.append(OutputComparison(name, images, agreement, interval, tally.figures(criterion)))
+        agreement = None if agreeing[name] is None else agreeing[name] / examples
+        interval = None if agreement is None else wilson_interval(agreement, examples)
+        figures = tally.figures(criterion)
+        found.append(OutputComparison(name, examples, agreement, interval, figures))
     return found

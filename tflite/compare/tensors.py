@@ -1,15 +1,12 @@
 """What every tensor of a .tflite file holds for an image."""
 
 import contextlib
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from care_keras.tflite_file import Graph
-from tflite.inputs.example_file import rows_of
-from tflite.inputs.image_file import ImageFile
-from tflite.inputs.records import ModelInput
+from tflite.inputs.example_file import ExampleFile, rows_of
 
 # Types of tensors that hold real values.
 _REAL = ("float32", "float16")
@@ -17,7 +14,7 @@ _CODES = ("int8", "uint8", "int16")
 
 
 class FileFailsError(ValueError):
-    """A .tflite file that opens does not run on an image."""
+    """A .tflite file that opens does not run on an example."""
 
 
 class TensorReader:
@@ -29,32 +26,34 @@ class TensorReader:
     the bit).
 
     Args:
-        path: The file.
-        prepared: How images are prepared for it.
+        file: The file, as it runs otherwise.
+        graph: What is in it.
     """
 
-    def __init__(self, path: str | os.PathLike, prepared: ModelInput):
-        self._file = ImageFile(path, prepared, keep_all=True)
+    def __init__(self, file: ExampleFile, graph: Graph):
+        self._graph = graph
+        shapes = {info.index: info.shape for info in file.inputs.values()}
+        self._file = ExampleFile(graph, file.batch, input_shapes=shapes, keep_all=True)
 
-    def read(self, pixels: np.ndarray, first: int, tensors: Iterable[int]) -> dict[int, np.ndarray]:
-        """What tensors hold for images of any number.
+    def read(
+        self, examples: Mapping[str, np.ndarray], tensors: Iterable[int]
+    ) -> dict[int, np.ndarray]:
+        """What tensors hold for examples of any number.
 
         Args:
-            pixels: uint8 `(images, height, width, 3)`: whole batches of the
-                file.
-            first: Number of the first of them.
+            examples: Whole batches of what the inputs take, by name.
             tensors: Indices of tensors with a batch as their first size, or
                 outputs.
 
         Returns:
-            Their content by index, in their own type, for all images.
+            Their content by index, in their own type, for all examples.
 
         Raises:
             FileFailsError: If the file does not run on one.
         """
         parts: dict[int, list] = {index: [] for index in tensors}
         outputs = {output.index: output for output in self._file.outputs.values()}
-        for inputs, _ in self._file.batches(pixels, first):
+        for inputs, _ in self._file.batches_of(examples):
             self._run(inputs)
             for index, part in parts.items():
                 content = self._file.tensor(index)
@@ -63,13 +62,13 @@ class TensorReader:
                 part.append(content)
         return {index: np.concatenate(part) for index, part in parts.items()}
 
-    def shapes(self, file: Graph, pixels: np.ndarray) -> dict[int, tuple[int, ...]]:
-        """Shapes of the computed tensors that hold real values, for a batch of images."""
-        inputs, _ = next(self._file.batches(pixels))
+    def shapes(self, examples: Mapping[str, np.ndarray]) -> dict[int, tuple[int, ...]]:
+        """Shapes of the computed tensors that hold real values, for a batch."""
+        inputs, _ = next(self._file.batches_of(examples))
         self._run(inputs)
         shapes = {}
-        for operator in file.operators:
-            for tensor in file.main.output_tensors(operator):
+        for operator in self._graph.operators:
+            for tensor in self._graph.main.output_tensors(operator):
                 if not _holds_real_values(tensor):
                     continue
                 # A tensor that no kernel has written has no content.

@@ -34,7 +34,7 @@ def verdict(result: Comparison, min_agreement: float) -> str | None:
         if output.figures.equal is not None:
             largest = f"the class{which}"
         reasons.append(
-            f"{largest} agrees for {output.agreement:.2%} of the images, "
+            f"{largest} agrees for {output.agreement:.2%} of the {result.unit}, "
             f"{min_agreement:.2%} are asked for"
         )
     wrong = layers and layers.first_wrong
@@ -85,7 +85,7 @@ def _output_table(pair, result):
     name = pathlib.Path(pair.path).name
     several = len(result.outputs) > 1
     quantized = any(one.figures.codes_equal is not None for one in result.outputs)
-    headers = [f"output of {name}" if several else "output of", "images", "same largest"]
+    headers = [f"output of {name}" if several else "output of", result.unit, "same largest"]
     if all(one.figures.equal is not None for one in result.outputs):
         headers[-1] = "same class"
     headers += ["95 % interval", "SNR", "largest difference"]
@@ -133,10 +133,10 @@ def _layer_table(layers):
 
 
 def _notes(pair, result):
-    layers, images = result.layers, result.layer_images
+    layers, examples = result.layers, f"{result.layer_images} {result.unit}"
     lines = [
-        f"{len(layers.layers)} layers of the {result.reference} of {pair.keras_name}, on {images} "
-        "images. own: against the layer in",
+        f"{len(layers.layers)} layers of the {result.reference} of {pair.keras_name}, on "
+        f"{examples}. own: against the layer in",
         "Keras, given what the file has before it and rounded as the file rounds; so far: against "
         "Keras's own run",
     ]
@@ -151,7 +151,7 @@ def _notes(pair, result):
     lines += [
         f"XNNPACK runs {len(pair.delegation.delegated)} of {len(pair.file.operators)} operators. "
         "For its tensors the file was run operator by operator:",
-        f"the same output to the bit on {result.layer_images_identical} of {images} images",
+        f"the same output to the bit on {result.layer_images_identical} of {examples}",
     ]
     return "\n".join(lines)
 
@@ -185,7 +185,7 @@ def to_dict(pair: Pair, result: Comparison, settings: dict, failure: str | None)
         # Of several the worst.
         "output": _output(result.output),
         "outputs": [_output(output) for output in result.outputs],
-        "inputs_of_noise": list(pair.litert.others),
+        "inputs_of_noise": list(pair.noise_inputs),
         "criterion": dataclasses.asdict(result.criterion),
         "xnnpack_operators": len(pair.delegation.delegated),
         "operators": len(pair.file.operators),

@@ -1,7 +1,7 @@
 """The bundled float model against its file."""
 
 from care_keras.convert.conversion import convert_model
-from care_keras.data.sources import open_source
+from tests.tflite.compare.photos import photos
 from tflite.compare.comparison import compare
 from tflite.compare.opened import open_pair
 from tflite.compare.text import verdict
@@ -15,7 +15,7 @@ def test_float32(tmp_path):
     path.write_bytes(convert_model(model, model.preprocessing).content)
     pair = open_pair("care_nano_cifar10", path)
     assert len(pair.delegation.delegated) == len(pair.file.operators)
-    result = compare(pair, open_source("bundled:test").take(range(0, 2400, 100)), 2)
+    result = compare(pair, photos(pair, range(0, 2400, 100)), 2)
     assert verdict(result, 1.0) is None and result.output.figures.snr_db > 100.0
     # Every operator of the file is a layer, and is right by itself.
     assert len(result.layers.layers) == len(pair.file.operators)

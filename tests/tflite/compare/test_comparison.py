@@ -15,12 +15,14 @@ from care_keras.data.record import Preprocessing
 from care_keras.data.sources import open_source
 from care_keras.tflite_file import read_graph
 from tests.tflite import tiny_classifiers, tiny_models
+from tests.tflite.compare.photos import photos
 from tests.tflite.compare.test_faults import shuffled, with_constant, writer_of
 from tests.tflite.compare.test_names import RECORD, file, network
 from tests.tflite.picking_models import write_picking
 from tests.tflite.several_ends import keras_file, keras_model
 from tflite.compare import opened as opened_module
 from tflite.compare.comparison import compare
+from tflite.compare.feeds import ImageFeed
 from tflite.compare.opened import file_kind, open_pair
 from tflite.compare.tensors import FileFailsError
 from tflite.compare.text import format_comparison, to_dict, verdict
@@ -47,7 +49,7 @@ def test_a_pair(pair):
     assert pair.kind == "float32" and pair.criterion.min_snr_db == 60.0
     assert pair.file_input.preprocessing.height == pair.keras_input.preprocessing.width == 16
     assert len(pair.delegation.delegated) == len(pair.file.operators)
-    result = compare(pair, open_source("bundled:test").take(range(30)), 5)
+    result = compare(pair, photos(pair, range(30)), 5)
     assert verdict(result, 1.0) is None
     assert result.output.images == 30 and result.output.agreement == 1.0
     assert result.layer_images == result.layer_images_identical == 5
@@ -55,13 +57,13 @@ def test_a_pair(pair):
 
 
 def test_outputs_do_not_depend_on_chunks(pair, monkeypatch):
-    source = open_source("bundled:test").take(range(30))
-    at_once = compare(pair, source, 2).output
-    monkeypatch.setattr("tflite.compare.opened._CHUNK_IMAGES", 7)
-    assert pair.chunk_images == 7
+    feed = photos(pair, range(30))
+    at_once = compare(pair, feed, 2).output
+    monkeypatch.setattr("tflite.compare.opened._CHUNK_EXAMPLES", 7)
+    assert pair.chunk_examples == 7
     # From so many images on the Keras model is traced.
-    monkeypatch.setattr("tflite.compare.outputs._GRAPH_IMAGES", 30)
-    in_parts = compare(pair, source, 2).output
+    monkeypatch.setattr("tflite.compare.outputs._GRAPH_EXAMPLES", 30)
+    in_parts = compare(pair, feed, 2).output
     assert in_parts.agreement == at_once.agreement
     assert in_parts.figures.snr_db == pytest.approx(at_once.figures.snr_db, abs=6.0)
     assert in_parts.figures.max_difference < 1e-5
@@ -72,8 +74,8 @@ def test_a_file_of_batches(folder, tmp_path):
         content = convert_by_tensorflow(network(), RECORD, "float32", "rgb_uint8", batch=4)
     (tmp_path / "batch.tflite").write_bytes(content)
     opened = open_pair(str(folder / "model.keras"), tmp_path / "batch.tflite", SAID)
-    assert opened.file_input.kind == "rgb_uint8" and opened.chunk_images % 4 == 0
-    result = compare(opened, open_source("bundled:test").take(range(6)), 6)
+    assert opened.file_input.kind == "rgb_uint8" and opened.chunk_examples % 4 == 0
+    result = compare(opened, photos(opened, range(6)), 6)
     assert verdict(result, 1.0) is None and result.output.images == 6
     assert result.layer_images_identical == 6 and len(result.layers.layers) == 13
 
@@ -84,7 +86,7 @@ def test_half_precision_weights(folder, tmp_path):
     (tmp_path / "half.tflite").write_bytes(content)
     opened = open_pair(str(folder / "model.keras"), tmp_path / "half.tflite", SAID)
     assert opened.kind == "float16" and opened.criterion.min_snr_db == 40.0
-    result = compare(opened, open_source("bundled:test").take(range(8)), 8)
+    result = compare(opened, photos(opened, range(8)), 8)
     assert result.layers.first_wrong is None and len(result.layers.layers) >= 12
     assert 55.0 < min(layer.own.snr_db for layer in result.layers.layers) < 90.0
 
@@ -168,7 +170,7 @@ def test_an_image_that_cannot_be_read(pair, tmp_path):
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     (tmp_path / "1.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="An image cannot be read. Received: .*1.png"):
-        compare(pair, open_source(str(tmp_path)), 1)
+        compare(pair, ImageFeed(pair, open_source(str(tmp_path))), 1)
 
 
 def test_a_file_that_does_not_run(pair, monkeypatch):
@@ -177,7 +179,7 @@ def test_a_file_that_does_not_run(pair, monkeypatch):
 
     monkeypatch.setattr(pair.litert, "run", fail)
     with pytest.raises(FileFailsError, match="a divisor of 0"):
-        compare(pair, open_source("bundled:test").take(range(3)), 1)
+        compare(pair, photos(pair, range(3)), 1)
 
 
 def test_kinds_of_files():
@@ -205,7 +207,7 @@ def several(tmp_path_factory):
 
 
 def compared(pair):
-    return compare(pair, open_source("bundled:test").take(range(30)), 5)
+    return compare(pair, photos(pair, range(30)), 5)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -275,7 +277,7 @@ def test_ends_that_do_not_fit(several, folder):
 def test_classes_are_the_same_or_not(tmp_path, kind, precision):
     path, model = write_picking(tmp_path, kind, precision)
     opened = open_pair(model, path)
-    result = compare(opened, open_source("bundled:test").take(range(30)), 5)
+    result = compare(opened, photos(opened, range(30)), 5)
     output = result.output
     assert output.figures.equal == pytest.approx(output.agreement)
     assert output.agreement == 1.0 if precision == "float32" else output.agreement > 0.85

@@ -4,13 +4,13 @@ import functools
 
 import pytest
 
-from care_keras.data.sources import Source, open_source
 from care_keras.emit.network import emit_tflite
 from care_keras.models import CAREClassifier
 from care_keras.tflite_file import read_graph
 from tests.care_keras.helpers import tiny_backbone, tiny_classifier
 from tests.care_keras.quantization.samples import RECORD, SIZE, deploy_form, quantized_form
 from tests.tflite.compare import test_names as foreign
+from tests.tflite.compare.photos import photos
 from tflite.audit.xnnpack import Delegation
 from tflite.compare.comparison import compare
 from tflite.compare.opened import Pair, file_kind
@@ -18,11 +18,6 @@ from tflite.inputs.image_file import ImageFile
 from tflite.inputs.records import ModelInput
 
 IMAGES = 4
-
-
-@functools.cache
-def images() -> Source:
-    return open_source("bundled:test").take(range(IMAGES))
 
 
 @functools.cache
@@ -62,7 +57,7 @@ def layers_and_pair(model, data, path, record=RECORD, keras_record=None, **kwarg
         ImageFile(path, prepared),
         Delegation(frozenset(), 0, {}),
     )
-    return compare(pair, images(), IMAGES, **kwargs), pair
+    return compare(pair, photos(pair, range(IMAGES)), IMAGES, **kwargs), pair
 
 
 MODELS = {

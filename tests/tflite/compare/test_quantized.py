@@ -1,7 +1,7 @@
 """The bundled model of quantization-aware training against its file."""
 
-from care_keras.data.sources import open_source
 from care_keras.emit.network import emit_tflite
+from tests.tflite.compare.photos import photos
 from tflite.compare.comparison import compare
 from tflite.compare.opened import open_pair
 from tflite.compare.text import verdict
@@ -15,7 +15,7 @@ def test_int8_of_quantization_aware_training(tmp_path, monkeypatch):
     monkeypatch.setattr("tflite.compare.opened.load_keras", lambda name: model)
     pair = open_pair("care_nano_cifar10_qat", path)
     assert pair.file_input.kind == "rgb_uint8"
-    result = compare(pair, open_source("bundled:test").take(range(0, 2400, 100)), 2)
+    result = compare(pair, photos(pair, range(0, 2400, 100)), 2)
     assert (
         pair.min_agreement == 0.98
         and verdict(result, 0.98) is None
