@@ -109,6 +109,17 @@ def keras_file(precision: str = "float32") -> bytes:
             for _ in range(50)
         )
         converter.inference_input_type = converter.inference_output_type = tf.int8
+    return _quietly(converter)
+
+
+def converted_by_tensorflow(model) -> bytes:
+    """Any Keras model as a float32 file."""
+    import tensorflow as tf
+
+    return _quietly(tf.lite.TFLiteConverter.from_keras_model(model))
+
+
+def _quietly(converter):
     # Keras says where it has put what the converter reads, and the converter what it is to be.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,6 +11,7 @@ import numpy as np
 
 from care_keras.console.native_output import captured_native_output
 from care_keras.convert.examples import InputSpec, read_arrays
+from care_keras.data.record import image_places
 from care_keras.litert.tensor import inputs_of
 from care_keras.quantization import is_quantized
 from care_keras.tflite_file import Graph, read_graph
@@ -105,7 +106,9 @@ class Pair:
     def outputs(self) -> dict[int, str]:
         """The file's name for each of the Keras model's outputs, by its place among them."""
         names = keras_outputs(self.keras_model)
-        return pair_up(names, list(self.litert.outputs), "outputs", self.keras_name, self.path)
+        return pair_up(
+            names, list(self.litert.outputs), "outputs", self.keras_name, self.path, some=True
+        )
 
     @functools.cached_property
     def inputs(self) -> dict[int, str]:
@@ -156,6 +159,12 @@ def open_pair(
     """
     overrides, path = overrides or InputOverrides(), os.fspath(path)
     keras_model, file = _read(keras_name, path)
+    if not image_places([tuple(x.shape) for x in keras_model.inputs]):
+        listed = ", ".join(f"{x.name!r} {tuple(x.shape)[1:]}" for x in keras_model.inputs)
+        raise ValueError(
+            "The Keras model takes no images: compare it on arrays, --data=FILE.npz with one "
+            f"(examples, ...) named after each input. Received: {keras_name}, which takes {listed}"
+        )
     keras_input, file_input = _inputs(keras_model, keras_name, path, overrides)
     try_apart(path, file_input)
     inputs = (keras_input, file_input)
@@ -250,7 +259,7 @@ def _paired(keras_name, keras_model, file, inputs, open_file):
 
 def _pair_inputs(keras_model, keras_name, file_names, path):
     names = [tensor.name for tensor in keras_model.inputs]
-    return dict(sorted(pair_up(names, file_names, "inputs", keras_name, path).items()))
+    return pair_up(names, file_names, "inputs", keras_name, path)
 
 
 def _check_same_numbers(path, data):

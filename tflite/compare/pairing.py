@@ -5,7 +5,12 @@ from collections.abc import Sequence
 
 
 def pair_up(
-    keras_names: Sequence[str], file_names: Sequence[str], what: str, keras_name: str, path: str
+    keras_names: Sequence[str],
+    file_names: Sequence[str],
+    what: str,
+    keras_name: str,
+    path: str,
+    some: bool = False,
 ) -> dict[int, str]:
     """By name where the file's names are among Keras's, else by place.
 
@@ -18,15 +23,18 @@ def pair_up(
         what: `"inputs"` or `"outputs"`, for the message.
         keras_name: The Keras model, likewise.
         path: The file, likewise.
+        some: Whether the file may lack some of Keras's.
 
     Returns:
-        The file's name for each place in the Keras model that it has one for.
+        The file's name for each place in the Keras model, in order.
 
     Raises:
         ValueError: If neither tells.
     """
-    if len(set(keras_names)) == len(keras_names) and set(file_names) <= set(keras_names):
-        return {keras_names.index(name): name for name in file_names}
+    unique = len(set(keras_names)) == len(keras_names)
+    enough = some or len(file_names) == len(keras_names)
+    if unique and enough and set(file_names) <= set(keras_names):
+        return dict(sorted((keras_names.index(name), name) for name in file_names))
     if len(file_names) != len(keras_names):
         raise ValueError(
             f"The models do not fit together: {what} {', '.join(keras_names) or 'none'} in "

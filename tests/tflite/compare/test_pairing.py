@@ -3,14 +3,15 @@ import pytest
 from tflite.compare.pairing import pair_up
 
 
-def pairs(keras_names, file_names):
-    return pair_up(keras_names, file_names, "outputs", "a.keras", "b.tflite")
+def pairs(keras_names, file_names, some=False):
+    return pair_up(keras_names, file_names, "outputs", "a.keras", "b.tflite", some)
 
 
 def test_by_name_whatever_the_order():
     assert pairs(["scores", "box"], ["box", "scores"]) == {0: "scores", 1: "box"}
-    # A file may lack one.
-    assert pairs(["scores", "box"], ["box"]) == {1: "box"}
+    assert pairs(["scores", "box"], ["box"], some=True) == {1: "box"}
+    with pytest.raises(ValueError, match="outputs scores, box in a.keras, box in b.tflite"):
+        pairs(["scores", "box"], ["box"])
 
 
 def test_by_place():
