@@ -14,13 +14,19 @@ def top1_agreement(outputs: np.ndarray, reference: np.ndarray) -> float:
 
 
 def snr_db(outputs: np.ndarray, reference: np.ndarray) -> float:
-    """Signal-to-noise ratio of `outputs`, in dB: infinite if they equal `reference`."""
+    """Signal-to-noise ratio of `outputs`, in dB: infinite if they equal `reference`.
+
+    Minus infinity where one of the two is not finite, so that no comparison takes it for good.
+    """
     reference = reference.astype(np.float64)
-    noise = float(np.sum((outputs - reference) ** 2))
-    signal = float(np.sum(reference**2))
+    with np.errstate(invalid="ignore", over="ignore"):
+        noise = float(np.sum((outputs - reference) ** 2))
+        signal = float(np.sum(reference**2))
     if noise == 0.0:
         return float("inf")
-    return float(10.0 * np.log10(signal / noise)) if signal else float("-inf")
+    if not signal or not (math.isfinite(noise) and math.isfinite(signal)):
+        return float("-inf")
+    return float(10.0 * np.log10(signal / noise))
 
 
 def finite_or_none(value: float) -> float | None:

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from tflite.inputs.image_file import ImageFile, rows_of
+from tflite.inputs.example_file import rows_of
 from tflite.inputs.records import ModelInput
 
 

@@ -73,7 +73,7 @@ def keras_outputs(model: keras.Model, examples: Examples) -> Outputs:
     It is float32, and int32 where that are classes.
 
     Raises:
-        ValueError: If it does not run.
+        ValueError: If it does not run, or gives what is no number.
     """
     # Few large batches: eager operations on small ones cost more to start than to run.
     batch = max(1, _BATCH_PIXELS // max(1, examples.example_pixels))
@@ -87,6 +87,12 @@ def keras_outputs(model: keras.Model, examples: Examples) -> Outputs:
         name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts])
         for name in parts[0]
     }
+    broken = [name for name, values in outputs.items() if np.isnan(values).any()]
+    if broken:
+        raise ValueError(
+            "The Keras model gives NaN for examples of its inputs: its weights, or how its inputs "
+            f"are prepared, are wrong. Received: {model.name!r}, output {', '.join(broken)}"
+        )
     return {
         name: values.astype(np.int32 if is_classes(values) else np.float32)
         for name, values in outputs.items()

@@ -1,5 +1,6 @@
 """Calibration images and held-out images, never the same ones."""
 
+import os
 import sys
 
 import numpy as np
@@ -19,7 +20,8 @@ def open_calibration_and_held_out(
     """Opens disjoint images to calibrate with and to check with.
 
     Both come from `calibration`, its train and its test split, unless
-    `evaluation` names other images. A source with one split only is divided.
+    `evaluation` names other images. A source with one split only is divided, and so is one
+    that is named twice.
 
     Args:
         calibration: `DIR`, `tfds:NAME` or `bundled`.
@@ -38,6 +40,7 @@ def open_calibration_and_held_out(
     source = train or test or open_source(calibration, "train")  # The last one raises.
     if evaluation:
         held_out = open_source(evaluation, "test")
+        held_out = None if _is_same(held_out, source) else held_out
     else:
         divided = train is not None and test is not None and train.item_names != test.item_names
         held_out = test if divided else None
@@ -50,6 +53,10 @@ def open_calibration_and_held_out(
         warning = f"{source.name} holds one image: the check uses the calibration image itself"
         return source, source, warning
     return source.take(order[:count]), source.take(rest, f"{source.name} (held out)"), None
+
+
+def _is_same(first, second):
+    return os.path.abspath(first.name) == os.path.abspath(second.name)
 
 
 def _open_if_there(spec, split):
@@ -70,8 +77,8 @@ def read_pixels(
         label: What the images are for, shown as progress.
 
     Returns:
-        uint8 array of shape `(readable, height, width, 3)`, and their labels
-        or `None`.
+        uint8 array of shape `(readable, height, width, channels)`, and their
+        labels or `None`.
 
     Raises:
         ValueError: If no image is readable.
@@ -79,11 +86,11 @@ def read_pixels(
     pixels, kept, unreadable = [], [], []
     for index in progress(range(len(source)), label):
         try:
-            image = source[index]
+            image = resize_and_crop(source[index], preprocessing)
         except ValueError:
             unreadable.append(source.item_names[index])
             continue
-        pixels.append(resize_and_crop(image, preprocessing))
+        pixels.append(image)
         kept.append(index)
     if not pixels:
         raise ValueError(

@@ -15,6 +15,7 @@ from typing import Self
 import numpy as np
 
 from care_keras.data.preprocessing import decode_image
+from care_keras.data.splits import KNOWN, choose_split
 from care_keras.data.tfds_examples import import_tfds, tfds_examples
 
 IMAGE_SUFFIXES = (
@@ -28,7 +29,6 @@ _OTHER_IMAGES = (
 )
 # Names that a message lists, at most.
 _SHOWN = 3
-SPLIT_NAMES = ("train", "test", "val", "validation")
 _ASSETS = pathlib.Path(__file__).parent.parent / "assets"
 BUNDLED_SAMPLE = _ASSETS / "cifar10_sample.npz"
 # A few of BCCD's images with boxes, of COCO's format; MIT, see the LICENSE among them.
@@ -104,8 +104,8 @@ def open_source(spec: str, split: str = "test") -> Source:
             in one subfolder per class, or unlabelled images directly in it.
         split: Split to open where `spec` names none. In a folder it is the
             subfolder of that name, if the subfolders are splits: if they hold
-            class folders, or are called train, test, val or validation. `val`
-            and `validation` serve as `test` where there is none.
+            class folders, or are all called as splits are; see `choose_split`
+            for which one is meant.
 
     Returns:
         A `Source`.
@@ -191,11 +191,11 @@ def _split_folder(folder: pathlib.Path, split: str) -> pathlib.Path:
     """The subfolder of the split, or `folder` itself where it has no splits."""
     subfolders = _holding_images(folder)
     splits = [path.name for path in subfolders if _holding_images(path)]
-    if all(path.name in SPLIT_NAMES for path in subfolders):
+    if all(path.name in KNOWN for path in subfolders):
         splits = [path.name for path in subfolders]
-    for name in (split, "val", "validation") if split == "test" else (split,):
-        if name in splits:
-            return folder / name
+    name = choose_split(splits, split)
+    if name is not None:
+        return folder / name
     if splits and len(splits) == len(subfolders):
         raise ValueError(
             f"The folder has the splits {', '.join(splits)}: open the folder of one of them. "

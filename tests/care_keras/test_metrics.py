@@ -45,6 +45,9 @@ def test_snr_of_a_tenth_of_the_amplitude_is_20_db():
     assert snr_db(reference * 1.1, reference) == pytest.approx(20.0)
     assert snr_db(reference, reference) == float("inf")
     assert snr_db(reference, reference * 0.0) == float("-inf")
+    for bad in (np.nan, np.inf):
+        broken = np.where(np.arange(reference.size).reshape(reference.shape) == 1, bad, reference)
+        assert snr_db(broken, reference) == snr_db(reference, broken) == float("-inf")
 
 
 def test_wilson_interval_of_a_known_case():

@@ -1,5 +1,6 @@
 import types
 
+import keras
 import numpy as np
 import pytest
 
@@ -44,6 +45,14 @@ def test_another_model_s_outputs_do_not_agree(written, examples, reference):
     negative = {"outputs": -reference["outputs"]}
     result = check_file("x", written, "float", examples, None, negative)
     assert result.agreement < 0.5 and result.snr_db < 0 and result.top1 is None
+
+
+def test_a_model_that_gives_nan_is_refused(small_model, examples, preprocessing):
+    broken = keras.models.clone_model(small_model)
+    for weight in broken.trainable_weights[:1]:
+        weight.assign(np.full(weight.shape, np.nan))
+    with pytest.raises(ValueError, match="gives NaN for examples .* output outputs$"):
+        keras_outputs(broken, examples)
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path, examples, reference):

@@ -44,6 +44,13 @@ def test_other_images_can_be_held_out(folder):
     assert calibration.name == str(folder) and held_out.name == "bundled:test"
 
 
+def test_images_that_are_named_twice_are_divided(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    calibration, held_out, _ = open_calibration_and_held_out(str(folder), folder.name, 9, 9, 0)
+    assert len(calibration) == 8 and len(held_out) == 2
+    assert not set(calibration.item_names) & set(held_out.item_names)
+
+
 def test_unreadable_images_are_named_and_skipped(folder, capsys):
     (folder / "broken.jpg").write_bytes(b"no image")
     source = open_source(str(folder))
@@ -51,6 +58,10 @@ def test_unreadable_images_are_named_and_skipped(folder, capsys):
     assert pixels.shape == (10, 8, 8, 3) and pixels.dtype == np.uint8 and labels is None
     error = capsys.readouterr().err
     assert "skipped 1 unreadable of 11 images" in error and "broken.jpg" in error
+    # Of a strip nothing is left at the model's size.
+    Image.new("RGB", (1, 1_000_000)).save(folder / "strip.png")
+    pixels, _ = read_pixels(open_source(str(folder)), RECORD, "reading")
+    assert len(pixels) == 10 and "strip.png" in capsys.readouterr().err
 
 
 def test_labels_stay_with_their_images(tmp_path):

@@ -117,6 +117,8 @@ def test_folders_within_a_class(tmp_path):
         (("train", "test"), "train", "train"),
         (("train", "val"), "test", "val"),
         (("train", "validation"), "test", "validation"),
+        (("training", "valid"), "test", "valid"),
+        (("training", "valid"), "train", "training"),
         (("val", "test"), "val", "val"),
         (("dev", "holdout"), "holdout", "holdout"),
     ],
@@ -137,6 +139,10 @@ def test_split_folders_of_unlabelled_images(tmp_path):
     source = open_source(str(tmp_path), "test")
     assert names_below(source, tmp_path) == ["test/2.png"]
     assert source.labels is None
+    write_images(tmp_path / "flat" / "training", "1.png")
+    write_images(tmp_path / "flat" / "valid", "2.png")
+    source = open_source(str(tmp_path / "flat"), "test")
+    assert names_below(source, tmp_path) == ["flat/valid/2.png"] and source.labels is None
 
 
 def test_split_that_the_folder_does_not_have(tmp_path):
