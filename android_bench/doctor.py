@@ -7,10 +7,12 @@ import uuid
 from android_bench.phone.adb import AdbServer, check_state
 from android_bench.phone.connection import Phone
 from android_bench.phone.device import describe
-from android_bench.phone.errors import PhoneError
+from android_bench.phone.errors import LockedError, PhoneError
+from android_bench.phone.lock import lock
 from android_bench.phone.state import read_state
 from android_bench.run.binary import check_abi, find_binary
 from android_bench.run.identify import ask_on_phone
+from android_bench.run.prepare import LOCK
 from care_keras.console.optional import MissingDependencyError
 
 WORK_PARENT = "/data/local/tmp"
@@ -93,9 +95,14 @@ def _examine_phone(phone: Phone, program: pathlib.Path | None) -> list[Finding]:
     if program is not None:
         try:
             abi = check_abi(program, device.abis)
-            asked = ask_on_phone(phone, program, device.abis)
+            # Another run's figures would have it in them.
+            with lock(phone, LOCK):
+                asked = ask_on_phone(phone, program, device.abis)
             message = f"for {abi}, {asked.describe()}"
             findings.append(Finding(phone.serial, "benchmark_model", "ok", message))
+        except LockedError as error:
+            message = f"not tried: {error}"
+            findings.append(Finding(phone.serial, "benchmark_model", "warning", message))
         except PhoneError as error:
             findings.append(Finding(phone.serial, "benchmark_model", "missing", str(error)))
     return findings + _condition(phone, device)
@@ -130,7 +137,7 @@ def _executable(phone):
 def _space(phone):
     fields = phone.shell(["df", "-k", WORK_PARENT]).stdout.splitlines()[-1:]
     columns = fields[0].split() if fields else []
-    if len(columns) < 4 or not columns[3].isdigit():
+    if len(columns) < 4 or not columns[3].isdecimal():
         return Finding(phone.serial, "storage", "warning", "df does not tell the free space")
     free = int(columns[3])
     text = f"{free // 1024:,} MiB free"
@@ -140,16 +147,16 @@ def _space(phone):
 
 
 def _tools(phone):
-    lock = f"{WORK_PARENT}/.care_keras_doctor"
+    path = f"{WORK_PARENT}/.care_keras_doctor"
     # Source of the release: AOSP's shell_and_utilities/README.md.
     commands = {
         "taskset": ["taskset", "1", "getprop", "sys.boot_completed"],
-        "flock": ["sh", "-c", '{ flock -n 9; } 9>>"$1"', "sh", lock],
-        "sha256sum": ["sha256sum", lock],
-        "pkill": ["pkill", "-KILL", "-f", lock],
+        "flock": ["sh", "-c", '{ flock -n 9; } 9>>"$1"', "sh", path],
+        "sha256sum": ["sha256sum", path],
+        "pkill": ["pkill", "-KILL", "-f", path],
     }
     missing = [name for name, words in commands.items() if phone.shell(words).exit_code == 127]
-    phone.shell(["rm", "-f", lock])
+    phone.shell(["rm", "-f", path])
     if missing:
         message = f"no {', '.join(missing)}: Android 8 or newer has them"
         return Finding(phone.serial, "tools", "missing", message)

@@ -4,10 +4,15 @@ import contextlib
 import json
 import os
 import pathlib
+import secrets
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO
+
+# What is no file to be replaced, even where it leads to one.
+_STREAMS = ("/dev/", "/proc/")
 
 
 @contextlib.contextmanager
@@ -16,24 +21,27 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     The temporary file is in the same folder and keeps the file's ending, as
     Keras chooses formats by it. On an error it is removed and `path` is as it
-    was before.
+    was before. A link stays one, to a new file; a device, as `/dev/stdout`, or
+    a pipe is written to.
 
     Raises:
         OSError: If the folder is missing or cannot be written to.
     """
-    path = pathlib.Path(path)
+    given, path = pathlib.Path(path), _target(path)
+    streams = os.fspath(given).startswith(_STREAMS) or path.is_fifo()
     prefix, suffix = _ends(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
-    os.close(handle)
-    temporary = pathlib.Path(name)
+    folder = pathlib.Path(tempfile.gettempdir()) if streams else path.parent
+    temporary = folder / f"{prefix}{secrets.token_hex(8)}{suffix}"
+    # With the usual permissions, which files of `tempfile` lack.
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
+        if streams:
+            with open(temporary, "rb") as source, open(given, "wb") as stream:
+                shutil.copyfileobj(source, stream)
+            return
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
-        # mkstemp's files are private; the result gets the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -121,9 +129,14 @@ def remove_leftovers(path: str | os.PathLike) -> None:
     Args:
         path: As given to `atomic_path`; its name may be a pattern for many.
     """
-    path = pathlib.Path(path)
+    path = _target(path)
     for leftover in path.parent.glob("*".join(_ends(path))):
         leftover.unlink(missing_ok=True)
+
+
+def _target(path):
+    """The file that a path stands for, behind links."""
+    return pathlib.Path(os.path.realpath(path))
 
 
 def _ends(path):

@@ -14,6 +14,7 @@ ORDER = [
     "care_keras.locks",
     "care_keras.json_shape",
     "care_keras.console",
+    "care_keras.download",
     "care_keras.pictures",
     "care_keras.metrics",
     "care_keras.data",

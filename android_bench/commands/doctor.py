@@ -32,4 +32,4 @@ def main() -> None:
 
 def start() -> None:
     """Runs it as the program."""
-    cli.run(main)
+    cli.run(main, input_errors=(OSError,))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from android_bench.run.plan import Model
+from care_keras.console import cli
 from tflite.inputs.flags import input_overrides
 
 if TYPE_CHECKING:
@@ -38,8 +39,13 @@ def verification(models: list[Model]) -> "Verification | None":
     Raises:
         ValueError: If there are no such images, or nothing says how they are
             prepared for a model.
+        cli.UserError: If something is said of a check that is not asked for.
     """
     if not _VERIFY.value:
+        about = (_DATA, _COUNT, _TOP1, _TOP1_OUTPUT, _CODES)
+        said = [f"--{flag.name}" for flag in about if flag.value != flag.default]
+        if said:
+            raise cli.UserError(f"{', '.join(said)}: of no use without --verify")
         return None
     from android_bench.run.verify import Verification
     from care_keras.convert.images import read_pixels

@@ -37,7 +37,7 @@ class Listed:
 def default_port() -> int:
     """The port that adb itself would take."""
     text = os.environ.get("ANDROID_ADB_SERVER_PORT", "")
-    return int(text) if text.isdigit() else DEFAULT_PORT
+    return int(text) if text.isdecimal() else DEFAULT_PORT
 
 
 class AdbServer:

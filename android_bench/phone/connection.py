@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from android_bench.phone.adb import AdbServer, Listed, check_state
-from android_bench.phone.deadline import read_packet, text_of
+from android_bench.phone.deadline import EXIT, STDERR, STDOUT, read_packet, text_of
 from android_bench.phone.errors import (
     CommandError,
     NoSpaceError,
@@ -25,10 +25,11 @@ from android_bench.phone.files import PhoneFiles
 from care_keras.console.optional import require
 from tflite.child.program import Finished, last_line
 
-_STDOUT, _STDERR, _EXIT = 1, 2, 3
 # The length of a request to the adb server has four hexadecimal digits.
 _LONGEST_COMMAND = 0xFFFF - 64
 _SHELL_SECONDS = 30.0
+# Of one command, a profile of every operator among them.
+_MOST_OUTPUT = 1 << 26
 
 
 def quote(arguments: Sequence[str]) -> str:
@@ -69,9 +70,10 @@ class Phone(PhoneFiles):
         Raises:
             PhoneLostError: If the connection breaks; holds the output so far.
             PhoneTimeoutError: If it takes too long; holds the output so far.
+            CommandError: If it prints on and on.
         """
         stdout, stderr = bytearray(), bytearray()
-        outputs = {_STDOUT: stdout, _STDERR: stderr}
+        outputs = {STDOUT: stdout, STDERR: stderr}
 
         def output():
             return Finished(0, text_of(stdout), text_of(stderr)).output
@@ -82,10 +84,14 @@ class Phone(PhoneFiles):
             with self.open_shell(arguments, timeout_seconds) as connection:
                 while True:
                     kind, data = read_packet(connection, deadline)
-                    if kind == _EXIT:
+                    if kind == EXIT:
                         return Finished(data[0], text_of(stdout), text_of(stderr))
                     if kind in outputs:
                         outputs[kind] += data
+                    if len(stdout) + len(stderr) > _MOST_OUTPUT:
+                        raise CommandError(
+                            f"{name} on {self.serial} prints more than {_MOST_OUTPUT >> 20} MiB"
+                        )
         except TimeoutError:
             raise PhoneTimeoutError(
                 f"{name} on {self.serial} was stopped after {timeout_seconds:g} s "

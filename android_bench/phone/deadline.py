@@ -4,6 +4,10 @@ import socket
 import struct
 import time
 
+STDOUT, STDERR, EXIT = 1, 2, 3
+# A phone's own are of 1 MiB at most (MAX_PAYLOAD in adb.h).
+_LARGEST_PACKET = 1 << 24
+
 
 def read_packet(connection: socket.socket, deadline: float) -> tuple[int, bytes]:
     """A packet of shell v2: its kind (1 stdout, 2 stderr, 3 exit code) and content.
@@ -14,9 +18,11 @@ def read_packet(connection: socket.socket, deadline: float) -> tuple[int, bytes]
 
     Raises:
         TimeoutError: If the deadline passes.
-        EOFError: If the connection is closed.
+        EOFError: If the connection is closed, or what comes is no packet.
     """
     kind, size = struct.unpack("<BI", read_exactly(connection, 5, deadline))
+    if size > _LARGEST_PACKET or (kind == EXIT and not size):
+        raise EOFError(f"no packet of a shell: kind {kind}, {size} bytes")
     return kind, read_exactly(connection, size, deadline)
 
 

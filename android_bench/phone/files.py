@@ -16,6 +16,8 @@ from android_bench.phone.errors import (
 )
 
 _CHUNK = 64 * 1024
+# Of what is read from a phone: outputs of a model, profiles.
+_LARGEST = 1 << 28
 
 
 class PhoneFiles:
@@ -57,7 +59,7 @@ class PhoneFiles:
         """A file of the phone.
 
         Raises:
-            TransferError: If there is none, or it may not be read.
+            TransferError: If there is none, it may not be read, or it is too large.
             PhoneLostError: If the connection breaks on the way.
         """
         deadline = time.monotonic() + timeout_seconds
@@ -69,6 +71,10 @@ class PhoneFiles:
                 kind, size = struct.unpack("<4sI", read_exactly(connection, 8, deadline))
                 if kind == b"DONE":
                     return bytes(content)
+                if len(content) + size > _LARGEST:
+                    raise TransferError(
+                        f"{path} on {self.serial} has more than {_LARGEST >> 20} MiB: not read"
+                    )
                 data = read_exactly(connection, size, deadline)
                 if kind != b"DATA":
                     raise self._refused("read", path, data)
@@ -80,7 +86,8 @@ class PhoneFiles:
         if finished.exit_code == 127:
             raise CommandError(f"{self.serial} has no sha256sum: Android 8 or newer is needed")
         # The sum of a name with odd characters starts with a backslash.
-        return finished.stdout.split()[0].lstrip("\\") if not finished.exit_code else None
+        found = finished.stdout.split()[:1]
+        return found[0].lstrip("\\") if found and not finished.exit_code else None
 
     def push_if_different(
         self, content: bytes | pathlib.Path, path: str, mode: int = 0o644

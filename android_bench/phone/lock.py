@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from android_bench.phone.connection import Phone
-from android_bench.phone.deadline import read_packet
+from android_bench.phone.deadline import EXIT, read_packet
 from android_bench.phone.errors import CommandError, LockedError, PhoneError, PhoneLostError
 from tflite.benchmark.machine import now
 
@@ -20,6 +20,7 @@ _TAKEN = 75
 # `{ ...; } 9>>` and not `exec 9>>`: mksh, Android's shell, hides what exec opens from programs.
 _SCRIPT = '{ flock -n 9 || exit 75; echo "$2" >"$1"; echo locked; cat; } 9>>"$1"'
 _SECONDS = 20.0
+_MOST_WORDS = 1 << 16
 
 
 @contextlib.contextmanager
@@ -88,8 +89,10 @@ def _first_words(connection):
     printed = ""
     while "locked" not in printed:
         kind, data = read_packet(connection, deadline)
-        if kind == 3:
+        if kind == EXIT:
             return printed, data[0]
+        if len(printed) > _MOST_WORDS:
+            raise EOFError("it does not say whether it holds the lock")
         printed += data.decode("utf-8", "replace")
     return printed, None
 

@@ -3,11 +3,10 @@
 import hashlib
 import pathlib
 import struct
-import urllib.error
-import urllib.request
 
 from android_bench.phone.errors import BinaryError
-from care_keras.files import user_cache, write_atomically
+from care_keras.download import DownloadError, Limits, download, without_secrets
+from care_keras.files import atomic_path, user_cache
 from tflite.benchmark_tool.binary import BAZEL_OUTPUT
 
 # e_machine and whether the file is 64-bit. Source: elf.h of Linux; Android's NDK names the ABIs.
@@ -18,7 +17,8 @@ _ABIS = {
     (3, False): "x86",
     (243, True): "riscv64",
 }
-_LARGEST = 200_000_000
+_LIMITS = Limits(max_bytes=200_000_000)
+_HEADER_BYTES = 64
 
 
 def abi_of(content: bytes) -> str:
@@ -45,7 +45,11 @@ def check_abi(path: pathlib.Path, abis: tuple[str, ...]) -> str:
     Raises:
         BinaryError: If the phone cannot.
     """
-    abi = abi_of(path.read_bytes()[:64])
+    try:
+        with open(path, "rb") as file:
+            abi = abi_of(file.read(_HEADER_BYTES))
+    except OSError as error:
+        raise BinaryError(f"{path} cannot be read: {error.strerror or error}") from error
     if abi not in abis:
         raise BinaryError(
             f"{path} is for {abi}, the phone takes {', '.join(abis) or 'nothing it tells'}: "
@@ -97,21 +101,17 @@ def _download(url, sha256, cache):
     path = cache / f"benchmark_model-{sha256.lower()}"
     if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256.lower():
         return path
-    if not url.startswith(("https://", "file://", "http://127.0.0.1:")):
-        raise BinaryError(f"--benchmark_url has to start with https://: {url}")
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response:
-            content = response.read(_LARGEST + 1)
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        raise BinaryError(f"the download of {url} failed: {error}") from error
-    if len(content) > _LARGEST:
-        raise BinaryError(f"{url} is larger than {_LARGEST // 1_000_000} MB: not benchmark_model")
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256.lower():
-        raise BinaryError(f"{url} has the SHA-256 {found}, not {sha256}: it is another file")
+    address = without_secrets(url)
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        with atomic_path(path) as temporary:
+            found = download(url, temporary, "downloading benchmark_model", _LIMITS)
+            if found != sha256.lower():
+                raise BinaryError(
+                    f"{address} has the SHA-256 {found}, not {sha256}: it is another file"
+                )
+    except DownloadError as error:
+        raise BinaryError(f"the download of {address} failed: {error}") from error
     except OSError as error:
         raise BinaryError(f"{cache} cannot be written to: {error.strerror or error}") from error
     return path

@@ -66,7 +66,7 @@ def head(request: Request) -> dict:
             "fallback_allowed": request.fallback_allowed,
             "nnapi_accelerator": luggage.options.nnapi_accelerator,
             "external_options": luggage.options.external_options,
-            "verification": verification and verification.source,
+            "verification": verification and verification.settings(),
         },
         # What changes no figure: a run may be gone on with under other patience.
         "patience": {**dataclasses.asdict(request.limits), "timeout_seconds": timeout},
@@ -114,10 +114,12 @@ def _check_same(old, new, path):
             )
     for name, value in new["settings"].items():
         # More rounds are no contradiction to those that were run.
-        if name != "rounds" and old["settings"].get(name) != value:
+        if name != "rounds" and (before := old["settings"].get(name)) != value:
+            if isinstance(before, dict) and isinstance(value, dict):
+                part = next(key for key in value if before.get(key) != value[key])
+                name, before, value = f"{name} {part}", before.get(part), value[part]
             raise ValueError(
-                f"The run to go on with had another setting {name}: "
-                f"{old['settings'].get(name)}. Received: {value}"
+                f"The run to go on with had another setting {name}: {before}. Received: {value}"
             )
 
 

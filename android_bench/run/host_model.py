@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from tflite.inputs.example_file import rows_of
+from tflite.inputs.image_file import ImageFile
 from tflite.inputs.records import ModelInput
 
 

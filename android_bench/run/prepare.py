@@ -112,22 +112,36 @@ def check_pinning(phone: Phone, cores: tuple[int, ...]) -> None:
 
 
 @contextlib.contextmanager
-def awake(phone: Phone, say: Callable[[str], None]):
+def awake(phone: Phone, say: Callable[[str], None], before: str | None = None):
     """Wakes the screen and keeps it on while powered; afterwards the setting is as before.
 
     A sleeping phone parks its fast cores.
+
+    Args:
+        phone: The phone.
+        say: Takes lines for the user.
+        before: The setting, where it is known: a phone that was lost has the run's own.
+
+    Yields:
+        The setting of before.
     """
-    before = phone.shell(["settings", "get", "global", _STAY_ON]).stdout.strip()
+    if before is None:
+        before = phone.shell(["settings", "get", "global", _STAY_ON]).stdout.strip()
     phone.shell(["input", "keyevent", "KEYCODE_WAKEUP"])
     phone.shell(["svc", "power", "stayon", "true"])
     try:
         yield before
     finally:
-        value = before if before.isdigit() else "0"
-        try:
-            phone.shell(["settings", "put", "global", _STAY_ON, value])
-        except PhoneError as error:
-            say(f"the screen's setting could not be put back to {value}: {error}")
+        put_back(phone, say, before)
+
+
+def put_back(phone: Phone, say: Callable[[str], None], before: str) -> None:
+    """Gives the screen the setting of before; says so if it cannot."""
+    value = before if before.isdecimal() else "0"
+    try:
+        phone.shell(["settings", "put", "global", _STAY_ON, value])
+    except PhoneError as error:
+        say(f"the screen's setting could not be put back to {value}: {error}")
 
 
 def clean_up(phone: Phone, folder: str, say: Callable[[str], None]) -> None:

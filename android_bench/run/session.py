@@ -31,7 +31,7 @@ from android_bench.run.one_cell import (
     run_fields,
 )
 from android_bench.run.plan import PROBE, Cell, Job, Model, order
-from android_bench.run.prepare import LOCK, awake, bring, bring_model, clean_up
+from android_bench.run.prepare import LOCK, awake, bring, bring_model, clean_up, put_back
 from android_bench.run.profiling import profile_tasks
 from android_bench.run.request import Request, check_request
 from android_bench.run.single_runs import single_flags, time_single_runs
@@ -70,6 +70,8 @@ class Session:
         self.file, self.done, self._say, self._sleep = file, done, say, sleep
         self._name = name or uuid.uuid4().hex
         self.groups, self.cells, self.left_out = check_request(device, request)
+        # The screen's setting before the run, which a phone that is back no longer has.
+        self._stay_on: str | None = None
         self._models = {model.sha256: model for model in request.luggage.models}
 
     def say(self, text: str) -> None:
@@ -120,6 +122,8 @@ class Session:
                 if not tasks:
                     with contextlib.suppress(PhoneError):
                         self._clean_up()
+                    if self._stay_on is not None:
+                        put_back(self.phone, self.say, self._stay_on)
         self.file.append("end", serial=self.phone.serial, failed=failed)
         return failed
 
@@ -140,14 +144,14 @@ class Session:
         locked = patient_lock(
             self.phone, LOCK, self._name, self.request.reconnect_seconds, self._sleep
         )
-        with locked, awake(self.phone, self.say) as stay_on:
+        with locked, awake(self.phone, self.say, self._stay_on) as self._stay_on:
             tools = bring(self.phone, self.request.luggage, self.request.program, self.groups)
             state = read_state(self.phone, self.device)
             self.file.append(
                 "prepared",
                 serial=self.phone.serial,
                 state=dataclasses.asdict(state),
-                stay_on_before=stay_on,
+                stay_on_before=self._stay_on,
             )
             if state.power_save:
                 self.say("warning: battery saver is on and slows the phone")
@@ -174,7 +178,8 @@ class Session:
         try:
             self.bring_model(cell, tools)
             before, waits = self.ready()
-        except PhoneError as error:
+        # A model's file may have changed meanwhile, or be gone.
+        except (PhoneError, OSError, ValueError) as error:
             run = CellRun("failed", str(error), command_for(cell, tools, *flags), "", error=error)
         else:
             run = self.run_cell(cell, tools, flags)

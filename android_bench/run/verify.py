@@ -49,6 +49,20 @@ class Verification:
     source: str
     top1_output: str | None = None
 
+    def settings(self) -> dict:
+        """What decides whether a phone is right, as plain JSON types."""
+        return {
+            "images": self.source,
+            "compared": self.compared,
+            "top1": self.labels is not None,
+            "top1_output": self.top1_output,
+            "max_codes": self.max_codes,
+            "inputs": {
+                digest: {"kind": one.kind, **one.preprocessing.to_dict()}
+                for digest, one in self.inputs.items()
+            },
+        }
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OutputDifference(Difference):
@@ -192,7 +206,7 @@ def _differences(session, cell, verification, tools):
         "tolerance": difference.allowed,
     }
     labels = verification.labels
-    if labels is not None and len(pixels) > count:
+    if labels is not None:
         scores = chosen_output(host.outputs, verification.top1_output, path, "--top1_output")
         top1 = _top1(theirs[scores], labels)
         result |= {

@@ -17,7 +17,7 @@ def parse_size(value: str | None, flag: str = "size") -> tuple[int, int] | None:
     if value is None:
         return None
     parts = value.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.isdigit() and int(part) for part in parts):
+    if len(parts) not in (1, 2) or not all(part.isdecimal() and int(part) for part in parts):
         raise UserError(f"--{flag} must be N or HxW, in pixels, not {value!r}")
     return int(parts[0]), int(parts[-1])
 
@@ -32,7 +32,7 @@ def parse_shapes(values: Sequence[str], flag: str = "input_shape") -> dict[str, 
     for value in values:
         name, _, sizes = value.rpartition("=")
         parts = sizes.lower().split("x")
-        if not all(part.isdigit() and int(part) for part in parts):
+        if not all(part.isdecimal() and int(part) for part in parts):
             raise UserError(f"--{flag} must be 1x224x224x3 or NAME=SHAPE, not {value!r}")
         shapes[name] = [int(part) for part in parts]
     return shapes

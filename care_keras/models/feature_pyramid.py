@@ -19,7 +19,7 @@ def pyramid_levels(backbone: keras.Model) -> list[int]:
         ValueError: If there are none, or not of levels that follow one another.
     """
     names = list(getattr(backbone, "pyramid_outputs", None) or ())
-    levels = sorted(int(name[1:]) for name in names if name[:1] == "P" and name[1:].isdigit())
+    levels = sorted(int(name[1:]) for name in names if name[:1] == "P" and name[1:].isdecimal())
     follow = levels == list(range(levels[0], levels[0] + len(levels))) if levels else False
     if not follow or len(levels) != len(names):
         raise ValueError(

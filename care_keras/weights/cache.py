@@ -12,15 +12,15 @@ from collections.abc import Iterator
 
 from care_keras.console import optional
 from care_keras.console.progress import say
-from care_keras.files import parse_json, read_bytes, remove_leftovers, write_atomically
-from care_keras.locks import try_lock
-from care_keras.weights.download import (
+from care_keras.download import (
     DownloadError,
     Limits,
     check_address,
     download,
     without_secrets,
 )
+from care_keras.files import parse_json, read_bytes, remove_leftovers, write_atomically
+from care_keras.locks import try_lock
 from care_keras.weights.files import import_checkpoint
 from care_keras.weights.published import URL_VARIABLE, Published
 

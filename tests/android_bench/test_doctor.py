@@ -1,6 +1,8 @@
 import pytest
 
 from android_bench.doctor import examine
+from android_bench.phone.lock import lock
+from android_bench.run.prepare import LOCK
 from tests.android_bench.stand_in_benchmark_model import elf_bytes
 
 
@@ -17,8 +19,15 @@ def test_a_phone_that_is_ready(fake, stand_in_binary):
     asked = "for arm64-v8a, TensorFlow Lite's benchmark_model"
     assert findings["benchmark_model"].message == asked
     assert "127" not in findings["/data/local/tmp"].message
-    # Nothing is left behind.
-    assert list(fake.path("/data/local/tmp").iterdir()) == []
+    # Nothing is left behind but the file that runs lock.
+    assert [fake.path(LOCK)] == list(fake.path("/data/local/tmp").iterdir())
+
+
+def test_a_phone_on_which_another_run_measures(phone, fake, stand_in_binary):
+    with lock(phone, LOCK):
+        finding = look(fake, stand_in_binary)["benchmark_model"]
+    assert finding.level == "warning" and "not tried: " in finding.message
+    assert not fake.runs
 
 
 def test_everything_that_may_be_missing(fake, tmp_path):

@@ -78,6 +78,26 @@ def test_permissions_follow_the_umask(tmp_path, umask, mask, mode):
     assert os.umask(mask) == mask
 
 
+def test_a_link_leads_to_the_new_file(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "latest.txt").symlink_to("runs/1.txt")
+    for content in ("made", "replaced"):
+        write_atomically(tmp_path / "latest.txt", content)
+        assert (tmp_path / "latest.txt").is_symlink()
+        assert (tmp_path / "runs" / "1.txt").read_text() == content
+    assert [one.name for one in (tmp_path / "runs").iterdir()] == ["1.txt"]
+
+
+def test_pipes_and_devices_are_written_to(tmp_path):
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    reader = start("import sys; print(open(sys.argv[1]).read())", pipe)
+    write_atomically(pipe, "through the pipe")
+    assert finish(reader).strip() == "through the pipe" and pipe.is_fifo()
+    writes = "from care_keras.files import write_atomically as w; w('/dev/stdout', 'to the end')"
+    assert finish(start(writes)) == "to the end"
+
+
 def test_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "missing" / "file", "")

@@ -44,7 +44,7 @@ def find_system(cache: Cache) -> pathlib.Path | None:
 def find_python(system: pathlib.Path) -> pathlib.Path:
     """The ARM64 Python in it, `usr/bin/python3.11`."""
     return max(
-        (path for path in (system / "usr/bin").glob("python3.*") if path.name[8:].isdigit()),
+        (path for path in (system / "usr/bin").glob("python3.*") if path.name[8:].isdecimal()),
         key=lambda path: int(path.name[8:]),
     )
 

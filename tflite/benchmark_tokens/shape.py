@@ -51,7 +51,7 @@ def parse_sides(values: Sequence[str], config: CAREConfig, shape: AttentionShape
             no two numbers of tokens.
     """
     given = ",".join(values)
-    if not all(value.strip().isdigit() for value in values):
+    if not all(value.strip().isdecimal() for value in values):
         raise ValueError(f"--size must be sides in pixels, 224,448. Received: {given}")
     sides = sorted({int(value) for value in values})
     # Of the whole model, whose work stands beside its attention's.

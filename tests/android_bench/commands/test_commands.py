@@ -133,6 +133,11 @@ def test_bad_use_of_either_program_is_one_line_and_leaves_nothing(
         (litert_binary, ["--delegate=npu"], "needs --npu_library with the vendor's dispatch"),
         (stand_in_binary, ["--delegate=gpu"], "was built without gpu (its --help lacks --use_gpu)"),
         (stand_in_binary, ["--npu_library=nowhere"], "no such file or folder"),
+        (
+            stand_in_binary,
+            ["--images=tfds:mnist", "--top1_images=8"],
+            "--data, --top1_images: of no",
+        ),
     ):
         finished = command("run", *shared, f"--benchmark_binary={binary}", *flags)
         assert finished.returncode == 2, finished.stderr

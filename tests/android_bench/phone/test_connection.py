@@ -1,11 +1,14 @@
 import hashlib
+import socket
 import subprocess
+import time
 
 import pytest
 
 from android_bench.phone import errors
 from android_bench.phone.adb import AdbServer, Listed, check_state
 from android_bench.phone.connection import Phone, quote
+from android_bench.phone.deadline import read_packet
 from tests.android_bench.conftest import free_port
 from tests.android_bench.fake_phone import split_quoted
 
@@ -86,6 +89,26 @@ def test_a_slow_shell_is_given_up(phone, fake):
     fake.faults.shell_delay_s = 3.0
     with pytest.raises(errors.PhoneTimeoutError, match="getprop on .* was stopped after 0.3 s"):
         phone.shell(["getprop"], timeout_seconds=0.3)
+
+
+@pytest.mark.parametrize("packet", [b"\x03\0\0\0\0", b"\x01\xff\xff\xff\xff"])
+def test_what_is_no_packet(packet):
+    """An end without a code, and more than any phone sends at once."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(packet)
+        with pytest.raises(EOFError, match="no packet of a shell"):
+            read_packet(ours, time.monotonic() + 5)
+
+
+def test_a_phone_that_prints_or_gives_on_and_on(phone, fake, monkeypatch):
+    monkeypatch.setattr("android_bench.phone.connection._MOST_OUTPUT", 10)
+    with pytest.raises(errors.CommandError, match="echo on .* prints more than"):
+        phone.shell(["echo", "word " * 10])
+    phone.push(bytes(100), "/data/local/tmp/file")
+    monkeypatch.setattr("android_bench.phone.files._LARGEST", 99)
+    with pytest.raises(errors.TransferError, match="/data/local/tmp/file on .*: not read"):
+        phone.pull("/data/local/tmp/file")
 
 
 def test_choosing_a_phone(server, make_phone, monkeypatch):

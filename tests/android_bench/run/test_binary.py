@@ -8,7 +8,14 @@ from android_bench.phone.errors import BinaryError
 from android_bench.run.binary import abi_of, check_abi, find_binary
 from tests.android_bench.stand_in_benchmark_model import elf_bytes
 from tests.processes import finish, full_disk, start
+from tests.web_server import Answer, serve
 from tflite.benchmark_tool.binary import BAZEL_OUTPUT
+
+
+@pytest.fixture
+def web():
+    with serve({}) as running:
+        yield running
 
 
 @pytest.mark.parametrize("abi", ["arm64-v8a", "armeabi-v7a", "x86_64", "x86"])
@@ -40,26 +47,27 @@ def test_where_it_is_found(tmp_path):
     assert find_binary(str(built)) == built
 
 
-def test_a_download_must_have_the_checksum(tmp_path):
-    content = elf_bytes("arm64-v8a")
-    source, cache = tmp_path / "remote", tmp_path / "cache"
-    source.write_bytes(content)
-    url, digest = source.as_uri(), hashlib.sha256(content).hexdigest()
+def test_a_download_must_have_the_checksum(tmp_path, web):
+    content, cache = elf_bytes("arm64-v8a"), tmp_path / "cache"
+    web.answers["/remote"] = Answer(content)
+    url, digest = f"{web.url}/remote", hashlib.sha256(content).hexdigest()
     path = find_binary(None, url, digest, cache)
     assert path.read_bytes() == content
-    source.unlink()
+    del web.answers["/remote"]
     assert find_binary(None, url, digest.upper(), cache) == path  # From the cache.
     path.write_bytes(b"damaged")
-    with pytest.raises(BinaryError, match="the download of file:.* failed"):
+    with pytest.raises(BinaryError, match="download of http:.* failed: the server answered 404"):
         find_binary(None, url, digest, cache)
-    source.write_bytes(b"other")
-    with pytest.raises(BinaryError, match="it is another file"):
-        find_binary(None, url, digest, cache)
+    web.answers["/remote?token=secret"] = Answer(b"other")
+    with pytest.raises(BinaryError, match="/remote has the SHA-256 .*it is another file"):
+        find_binary(None, f"{url}?token=secret", digest, cache)
+    assert path.read_bytes() == b"damaged" and len(list(cache.iterdir())) == 1
     for wrong in (None, "abc", "x" * 64):
         with pytest.raises(BinaryError, match="needs --benchmark_sha256"):
             find_binary(None, url, wrong, cache)
-    with pytest.raises(BinaryError, match="has to start with https://"):
-        find_binary(None, "http://example.org/x", "0" * 64, cache)
+    for other in ("http://example.org/x", "http://127.0.0.1:x@example.org/x", "file:///etc/passwd"):
+        with pytest.raises(BinaryError, match="failed: only https addresses are fetched"):
+            find_binary(None, other, "0" * 64, cache)
 
 
 FINDS = """
@@ -71,11 +79,11 @@ print(find_binary(None, url, digest, cache=__import__("pathlib").Path(cache)))
 
 
 @pytest.fixture
-def remote(tmp_path):
+def remote(web):
     """A program of 300 kB: its URL and its checksum."""
     content = elf_bytes("arm64-v8a") + bytes(300_000)
-    (tmp_path / "remote").write_bytes(content)
-    return (tmp_path / "remote").as_uri(), hashlib.sha256(content).hexdigest()
+    web.answers["/remote"] = Answer(content)
+    return f"{web.url}/remote", hashlib.sha256(content).hexdigest()
 
 
 def test_two_processes_download_one_program(remote, tmp_path):

@@ -32,12 +32,41 @@ def test_a_phone_unplugged_in_a_run_and_the_rest(phone, fake, tiny_file, stand_i
     assert any("waiting for it" in line for line in lines)
     assert any("the phone is back" in line for line in lines)
     assert not fake.path(WORK_FOLDER).exists()
+    # As it was before the run, not as the run itself had set it.
+    assert fake.settings["global", "stay_on_while_plugged_in"] == "0"
     # A second run does only what is missing.
     runs = len(fake.runs)
     failed, lines = run_session(phone, request, path, resume=True)
     assert failed == 0 and len(fake.runs) == runs + 1
     assert {record["status"] for record in measured(read_records(path)).values()} == {"ok"}
     assert len(measured(read_records(path))) == 4
+
+
+def test_a_phone_unplugged_in_the_last_run(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    request = make_request([tiny_file], stand_in_binary, rounds=1)
+    fake.faults.drop_during_run = 1
+    fake.faults.back_after_s = 0.3
+    failed, _ = run_session(phone, request, tmp_path / "run.jsonl")
+    assert failed == 1 and not fake.path(WORK_FOLDER).exists()
+    assert fake.settings["global", "stay_on_while_plugged_in"] == "0"
+
+
+def test_a_model_that_changes_meanwhile(phone, fake, tiny_file, stand_in_binary, tmp_path):
+    path, changed, gone = tmp_path / "run.jsonl", tmp_path / "a.tflite", tmp_path / "b.tflite"
+    for copy in (changed, gone):
+        copy.write_bytes(tiny_file.read_bytes() + copy.name.encode())
+    request = make_request([changed, gone, tiny_file], stand_in_binary, rounds=1)
+    lines: list[str] = []
+    session, file = make_session(phone, request, path, lines)
+    changed.write_bytes(b"other")
+    gone.unlink()
+    fake.path(WORK_FOLDER).mkdir(parents=True, exist_ok=True)
+    with file:
+        assert session.run() == 4
+    by_label = {record["label"]: record for record in cells(path)}
+    assert "has changed since the run began" in by_label["a.tflite"]["reason"]
+    assert "No such file" in by_label["b.tflite"]["reason"]
+    assert by_label[tiny_file.name]["status"] == "ok"
 
 
 def test_a_phone_that_never_comes_back(phone, fake, tiny_file, stand_in_binary, tmp_path):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -126,6 +128,21 @@ def test_right_numbers_on_the_phone(phone, nano_files, verification_of, stand_in
     # What was verified is not verified again.
     _, lines = run_session(phone, request, path, resume=True, timed=False)
     assert not any("verified" in line for line in lines)
+    # Nor is it gone on with by other rules.
+    laxer = dataclasses.replace(request.verification, max_codes=9)
+    request = dataclasses.replace(request, verification=laxer)
+    with pytest.raises(ValueError, match="another setting verification max_codes: 1. Received: 9"):
+        run_session(phone, request, path, resume=True, timed=False)
+
+
+def test_as_many_images_for_top1_as_are_compared(
+    phone, nano_files, verification_of, stand_in_binary, tmp_path
+):
+    verification = verification_of(["int8"], compared=3, top1=3)
+    request = make_request([nano_files["int8"]], stand_in_binary, verification=verification)
+    run_session(phone, request, tmp_path / "run.jsonl", timed=False)
+    (record,) = of_kind(read_records(tmp_path / "run.jsonl"), "verify")
+    assert (record["compared"], record["labelled"]) == (3, 3) and record["top1"] is not None
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def test_without_pycocotools(monkeypatch):
 
     monkeypatch.setattr(optional.importlib, "import_module", missing)
     with pytest.raises(
-        optional.MissingDependencyError, match=r"pip install 'care_keras\[detection\]'"
+        optional.MissingDependencyError, match=r"pip install .*\[detection\]'"
     ):
         DetectionEvaluation(None, [])
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from care_keras.console import optional
+from care_keras.download import Limits
 from care_keras.models.keras_file import load_keras_file
 from care_keras.weights.cache import fetch
-from care_keras.weights.download import Limits
 from care_keras.weights.published import PUBLISHED
 from tests.processes import finish, full_disk, start
 from tests.published_weights import TINY, fetch_from, saved
@@ -220,7 +220,7 @@ def test_no_network(home, monkeypatch):
 def test_what_reads_it_is_asked_for_before_the_download(home, publish, server, monkeypatch):
     publish(b"anything")
     monkeypatch.setattr(optional.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(optional.MissingDependencyError, match=r"torch is .*care_keras\[torch\]'"):
+    with pytest.raises(optional.MissingDependencyError, match=r"torch is .*\[torch\]'"):
         fetch(TINY)
     assert not server.requests
 

@@ -79,7 +79,7 @@ def test_one_epoch_and_none(tmp_path, figures):
 
 def test_without_matplotlib_a_line_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'care_keras\[report\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .*\[report\]'"):
         draw_curves(ROWS, tmp_path / "curves.png", "a run")
     _draw(RunFolder(tmp_path), settings(tmp_path, tmp_path))
     lines = capsys.readouterr().out.splitlines()

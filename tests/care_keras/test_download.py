@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from care_keras.weights.download import DownloadError, Limits, check_address, download
+from care_keras.download import DownloadError, Limits, check_address, download
 from tests.web_server import Answer, serve
 
 CONTENT = os.urandom(300_000)
