@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from care_keras.console.outputs import output_file, write_output
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import decode_image, resize_and_crop
 from care_keras.detection.drawing import below
 from care_keras.pictures import write_png
 from tflite.evaluate.dense.models import DenseModel, open_dense_models
-from tflite.inputs.overrides import InputOverrides
 
 # From the model, the names of its classes, a photo, and the outputs for it: words and a picture.
 Answer = Callable[[DenseModel, Sequence[str], np.ndarray, list[np.ndarray]], tuple[str, np.ndarray]]

@@ -6,7 +6,7 @@ from absl import flags
 
 from android_bench.run.plan import Model
 from care_keras.console import cli
-from tflite.inputs.flags import input_overrides
+from care_keras.data.image_flags import input_overrides
 
 if TYPE_CHECKING:
     from android_bench.run.verify import Verification

@@ -44,8 +44,8 @@ def parse_channels(
     """Three numbers, one for each RGB channel, or one of grey images; `"1/255"` is one too.
 
     Raises:
-        UserError: If they are not three finite numbers or one, or not all above
-            0 where they must be.
+        UserError: If they are not three finite numbers or one, beyond 1, or not
+            all above 0 where they must be.
     """
     if values is None:
         return None
@@ -60,6 +60,12 @@ def parse_channels(
         )
     if positive and min(channels) <= 0:
         raise UserError(f"--{flag} must be above 0, not {given!r}")
+    if max(map(abs, channels)) > 1:
+        of_scale = ",".join(f"{value / 255:.3g}" for value in channels)
+        raise UserError(
+            f"--{flag} is in units of full scale, where white is 1: divide values for pixels from "
+            f"0 to 255 by 255 ({of_scale}), not {given!r}"
+        )
     return channels
 
 

@@ -6,6 +6,7 @@ real images and compared with the Keras model; a JSON beside it says how to
 feed it. Exit code 1, and no file, if it does not do what the model does.
 """
 
+import dataclasses
 import gc
 import os
 import pathlib
@@ -14,7 +15,6 @@ import sys
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.flag_values import parse_channels, parse_size
 from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_file
 from care_keras.console.table import format_table
@@ -27,6 +27,7 @@ from care_keras.convert.job import (
     ConversionJob,
     is_array_file,
 )
+from care_keras.data.image_flags import input_overrides
 from care_keras.data.sources import check_source
 from care_keras.files import check_readable
 from care_keras.models.presets import check_name_or_path
@@ -72,13 +73,6 @@ _INPUT = flags.DEFINE_enum(
     "one image, else float).",
 )
 _BATCH = flags.DEFINE_integer("batch", 1, "Images per inference.", lower_bound=1)
-_SIZE = flags.DEFINE_string("size", None, "Input size in pixels: N or HxW (default: the model's).")
-_MEAN = flags.DEFINE_list(
-    "mean",
-    None,
-    "R,G,B mean, or one value of grey images, in units of full scale (default: the model's).",
-)
-_STD = flags.DEFINE_list("std", None, "R,G,B standard deviation, likewise.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the draws of images.")
 _ALLOW_FLOAT_FALLBACK = flags.DEFINE_bool(
     "allow_float_fallback", False, "Accept an int8 file that is not integer-only."
@@ -170,13 +164,10 @@ def main() -> None:
         precision=precision,
         input_kind=_INPUT.value,
         batch=_BATCH.value,
-        size=parse_size(_SIZE.value),
         calibration=_CALIBRATION.value,
         evaluation=_EVALUATION.value,
         samples=_SAMPLES.value,
         check_samples=_CHECK_SAMPLES.value,
-        mean=parse_channels("mean", _MEAN.value),
-        std=parse_channels("std", _STD.value, positive=True),
         seed=_SEED.value,
         allow_float_fallback=_ALLOW_FLOAT_FALLBACK.value,
         report=pathlib.Path(_REPORT.value) if _REPORT.value else None,
@@ -190,6 +181,7 @@ def main() -> None:
         metadata=_METADATA.value,
         reduced_precision=_REDUCED_PRECISION.value,
         converter=_CONVERTER.value,
+        **dataclasses.asdict(input_overrides()),
     )
     check_name_or_path(_MODEL.value)
     for spec in {_CALIBRATION.value, _EVALUATION.value} - {None}:

@@ -10,6 +10,7 @@ import numpy as np
 
 from care_keras.convert.preprocessing import model_preprocessing
 from care_keras.data.noise import random_input
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing, image_places
 from care_keras.files import open_npz
@@ -106,18 +107,15 @@ class InputSpec:
 
 def input_specs(
     model: keras.Model,
-    size: tuple[int, int] | None,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
+    overrides: InputOverrides,
     warnings: list[str],
 ) -> list[InputSpec]:
     """The inputs of a Keras model, in its order.
 
     Args:
         model: The model.
-        size: Height and width for images that leave them open.
-        mean: Of images of as many channels as it has values.
-        std: Likewise.
+        overrides: What the user says: a size for images that leave theirs open, mean and std
+            of images of as many channels as these have values.
         warnings: Lines for the user are added here, each once.
 
     Raises:
@@ -133,9 +131,16 @@ def input_specs(
             # Of images unlike in their channels, those that a mean or a std has values for; of
             # images of several sizes, those that leave theirs open.
             any_fits = len(channels) == 1
-            fits = [x if any_fits or len(x or ()) == shape[-1] else None for x in (mean, std)]
-            asked = size if len(places) == 1 or None in shape[1:3] else tuple(shape[1:3])
-            record = model_preprocessing(model, asked, *fits, lines, place)
+            fits = {
+                name: None
+                for name, values in overrides.normalization().items()
+                if not any_fits and len(values) != shape[-1]
+            }
+            asked = overrides.size
+            if len(places) > 1 and None not in shape[1:3]:
+                asked = tuple(shape[1:3])
+            said = dataclasses.replace(overrides, size=asked, **fits)
+            record = model_preprocessing(model, said, lines, place)
             shape = (None, record.height, record.width, record.channels)
         if None in shape[1:]:
             raise ValueError(
@@ -144,7 +149,7 @@ def input_specs(
             )
         dtype = keras.backend.standardize_dtype(tensor.dtype)
         specs.append(InputSpec(tensor.name, tuple(shape[1:]), dtype, record))
-    given = [x for x in (mean, std) if x is not None and len(x) not in channels]
+    given = [x for x in overrides.normalization().values() if len(x) not in channels]
     if given:
         raise ValueError(
             "No input takes images of as many channels as mean and std have values. "

@@ -3,6 +3,8 @@
 import dataclasses
 import pathlib
 
+from care_keras.data.overrides import InputOverrides
+
 OUTPUT_TYPES = ("int8", "uint8", "float")
 TARGETS = ("portable", "xnnpack")
 CORES = ("any", "dotprod", "i8mm")
@@ -35,6 +37,9 @@ class ConversionJob:
         mean: Per RGB channel, or one value of grey images, in units of full
             scale, for a model with no record of its own.
         std: Likewise.
+        interpolation: How images are resized, for a model that does not say it.
+        crop_ratio: Likewise, the share of the resized image that is cut out.
+        fit: Likewise, `"crop"` or `"stretch"`.
         seed: Seed of the draws of images.
         allow_float_fallback: Whether an int8 file may hold operations that are
             not integer-only.
@@ -71,6 +76,9 @@ class ConversionJob:
     check_samples: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    interpolation: str | None = None
+    crop_ratio: float | None = None
+    fit: str | None = None
     seed: int = 0
     allow_float_fallback: bool = False
     report: pathlib.Path | None = None
@@ -84,6 +92,12 @@ class ConversionJob:
     metadata: bool | None = None
     reduced_precision: bool = False
     converter: str = "care"
+
+    @property
+    def overrides(self) -> InputOverrides:
+        """What is said of how images are prepared."""
+        names = (field.name for field in dataclasses.fields(InputOverrides))
+        return InputOverrides(**{name: getattr(self, name) for name in names})
 
 
 def is_array_file(source: str | None) -> bool:

@@ -86,7 +86,7 @@ def prepare(job: ConversionJob) -> PreparedJob:
     model = load_any(job.model)
     _refuse_channels_first(model)
     lines: list[str] = []
-    specs = input_specs(model, job.size, job.mean, job.std, lines)
+    specs = input_specs(model, job.overrides, lines)
     calibrated = job.precision == "int8" and not is_quantized(model)
     drawn = DrawnExamples(job, specs, calibrated)
     is_image = len(specs) == 1 and specs[0].record is not None and not drawn.given

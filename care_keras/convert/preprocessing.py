@@ -6,30 +6,25 @@ import keras
 
 from care_keras.convert.image_converter import converter_record, image_converter
 from care_keras.convert.inheritance import inherited_preprocessing, wants_pixels
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.record import Preprocessing, check_channels, image_places
 
 
 def model_preprocessing(
     model: keras.Model,
-    size: tuple[int, int] | None,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
+    overrides: InputOverrides,
     warnings: list[str],
     place: int | None = None,
 ) -> Preprocessing:
-    """The model's own record, with the size, mean and std that were asked for.
+    """The model's own record, but for what the user says.
 
     A model that carries none has that of its KerasHub image converter, or of the
     CARE backbone inside it. Without such a one, or with a Rescaling of its own in
-    front, it takes pixels from 0 to 255 as they are, unless `mean` and `std` say
-    otherwise.
+    front, it takes pixels from 0 to 255 as they are, of the whole image resized.
 
     Args:
         model: The model.
-        size: Height and width in pixels; the model's own if `None`.
-        mean: Per RGB channel, or one value of grey images, in units of full
-            scale, likewise.
-        std: Likewise.
+        overrides: What the user says.
         warnings: Lines for the user are added here.
         place: Of the input that takes images, where there are several inputs.
 
@@ -49,16 +44,16 @@ def model_preprocessing(
             f"Received: an input of shape {tuple(shape)}"
         )
     channels = shape[-1]
-    check_channels(channels, mean, std)
+    check_channels(channels, overrides.mean, overrides.std)
     record, converter = getattr(model, "preprocessing", None), image_converter(model)
     if record is not None:
         # It may be of a network that was written for RGB images.
         record = record if record.channels == channels else None
         converter = None
     elif converter is None:
-        record = _inherited(model, place, mean or std, warnings)
+        record = _inherited(model, place, overrides, warnings)
     told = (record and (record.height, record.width)) or (converter and converter.image_size)
-    size = size or told or tuple(shape[1:3])
+    size = overrides.size or told or tuple(shape[1:3])
     if None in size:
         raise ValueError("The model takes any size: choose one with --size=HxW")
     fixed = [want for want, have in zip(size, shape[1:3], strict=True) if have not in (None, want)]
@@ -75,21 +70,24 @@ def model_preprocessing(
         )
     if converter is not None:
         record = converter_record(converter, size, channels, warnings)
-        if not (mean or std):
+        if not overrides.normalization():
             warnings.append(_line("the model's image converter says", record))
     elif record is None:
-        if mean is None and std is None and not wants_pixels(model, place):
-            warnings.append(
-                "the model does not say how its images are prepared: it is fed pixels from "
-                "0 to 255 as they are; --mean and --std say otherwise"
-            )
         record = Preprocessing.of_pixels(*size, channels)
+        whole = "all of each is resized to the input, as Keras's own loaders do"
+        if not (overrides.normalization() or wants_pixels(model, place)):
+            warnings.append(
+                f"the model does not say how its images are prepared: {whole}, and fed as pixels "
+                "from 0 to 255; --mean, --std and --fit=crop say otherwise"
+            )
+        elif not overrides.geometry():
+            warnings.append(
+                f"the model does not say how its images are resized: {whole}; --fit=crop says "
+                "otherwise"
+            )
+    fields = {"height": size[0], "width": size[1]}
     return dataclasses.replace(
-        record,
-        height=size[0],
-        width=size[1],
-        mean=mean or record.mean,
-        std=std or record.std,
+        record, **fields, **overrides.normalization(), **overrides.geometry()
     )
 
 
@@ -106,13 +104,13 @@ def says_its_preprocessing(model: keras.Model, place: int = 0) -> bool:
     return _of_backbone(model, place) is not None
 
 
-def _inherited(model, place, is_given, warnings):
+def _inherited(model, place, overrides, warnings):
     """The record of the CARE backbone in a model that prepares nothing itself, or `None`."""
     found = None if wants_pixels(model, place) else _of_backbone(model, place)
     if found is None:
         return None
     record, name = found
-    if not is_given:
+    if not overrides.normalization():
         warnings.append(_line(f"those of {name}, the backbone in the model", record))
     return record
 
@@ -120,8 +118,14 @@ def _inherited(model, place, is_given, warnings):
 def _line(source, record):
     return (
         f"the images are prepared as {source}: mean {_numbers(record.mean)}, std "
-        f"{_numbers(record.std)}; --mean and --std say otherwise"
+        f"{_numbers(record.std)}, {_geometry(record)}; --mean, --std and --fit say otherwise"
     )
+
+
+def _geometry(record):
+    if record.fit == "stretch":
+        return "all of each resized"
+    return f"their centre cut out with a ratio of {record.crop_ratio:g}"
 
 
 def _of_backbone(model, place):

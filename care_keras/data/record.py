@@ -80,8 +80,14 @@ class Preprocessing:
 
     @classmethod
     def of_pixels(cls, height: int, width: int, channels: int = 3) -> "Preprocessing":
-        """The record of a model that takes pixels from 0 to 255 as they are."""
-        return cls(height, width, **_pixel_values(channels))
+        """The record of a model that says nothing: pixels from 0 to 255 as they are.
+
+        The whole image is resized by bilinear interpolation, as Keras's own loaders do
+        (`image_dataset_from_directory`).
+        """
+        return cls(
+            height, width, **_pixel_values(channels), interpolation="bilinear", fit="stretch"
+        )
 
     def taking_pixels(self) -> "Preprocessing":
         """The record of a model that takes the pixels of such images as they are."""

@@ -14,6 +14,7 @@ from care_keras.console.cli import UserError
 from care_keras.console.flag_values import parse_size
 from care_keras.console.progress import say
 from care_keras.convert.preprocessing import model_preprocessing
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import Source, open_source
@@ -289,10 +290,11 @@ def _check_inputs(config, start):
 def _preprocessing(config, start, distribution):
     """How the images of `--from` are prepared."""
     warnings: list[str] = []
-    size = parse_size(config.size or None)
-    mean, std = config.mean or None, config.std or None
+    said = InputOverrides(
+        size=parse_size(config.size or None), mean=config.mean or None, std=config.std or None
+    )
     try:
-        record = model_preprocessing(start, size, mean, std, warnings)
+        record = model_preprocessing(start, said, warnings)
     except ValueError as error:
         raise UserError(f"--from={config.start_from}: {error}") from error
     for warning in warnings if distribution.is_chief else ():

@@ -7,12 +7,12 @@ import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
 
+from care_keras.data.overrides import InputOverrides
 from care_keras.tflite_file import read_graph
 from tflite.arm64.emulator import Emulator
 from tflite.arm64.report import Result, format_partings, format_results, format_versions, to_dict
 from tflite.benchmark.machine import cpu_name
 from tflite.inputs.odd_inputs import FAMILIES
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
 from tflite.runs.answers import answers_of
 from tflite.runs.compare import compare

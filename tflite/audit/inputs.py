@@ -6,11 +6,11 @@ import os
 import numpy as np
 
 from care_keras.convert.images import read_pixels
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.sources import open_source
 from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import Graph, Tensor
 from tflite.inputs.model_inputs import image_channels, image_tensor, tflite_input
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import read_sidecar
 
 _SEED = 0

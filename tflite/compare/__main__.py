@@ -15,12 +15,12 @@ from care_keras.console import cli
 from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_file, write_output
 from care_keras.convert.job import is_array_file
+from care_keras.data.image_flags import input_overrides
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.sources import check_source
 from care_keras.files import check_readable
 from care_keras.models.presets import check_name_or_path
 from care_keras.tflite_file.reader import read_graph
-from tflite.inputs.flags import input_overrides
-from tflite.inputs.overrides import InputOverrides
 
 _KERAS = flags.DEFINE_string(
     "keras",

@@ -11,6 +11,7 @@ import numpy as np
 
 from care_keras.console.native_output import captured_native_output
 from care_keras.convert.examples import InputSpec, read_arrays
+from care_keras.data.overrides import GEOMETRY, InputOverrides
 from care_keras.data.record import image_places
 from care_keras.litert.tensor import inputs_of
 from care_keras.quantization import is_quantized
@@ -29,7 +30,6 @@ from tflite.inputs.model_inputs import (
     load_keras,
     tflite_input,
 )
-from tflite.inputs.overrides import GEOMETRY, InputOverrides
 from tflite.inputs.records import ModelInput, read_sidecar
 
 # Examples that are compared by default: at most this many numbers in all, within bounds.

@@ -19,10 +19,10 @@ from care_keras.console import cli
 from care_keras.console.import_flag import import_own_modules
 from care_keras.console.optional import require
 from care_keras.console.outputs import PICTURES, output_file, write_output
+from care_keras.data.image_flags import input_overrides
 from care_keras.data.sources import check_source, open_source
 from tflite.benchmark.machine import cpu_name, describe_machine
 from tflite.evaluate.classes import MATCHES, read_labels
-from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string(
     "model",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from care_keras.console.native_output import captured_native_output
+from care_keras.data.overrides import InputOverrides
 from care_keras.models.presets import PRESETS
 from tflite.inputs.model_inputs import keras_model_input, load_keras
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import ModelInput
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from care_keras.data.overrides import InputOverrides
 from care_keras.litert.tensor import outputs_of
 from care_keras.models.presets import PRESETS, check_name_or_path
 from care_keras.tflite_file import read_graph
@@ -24,7 +25,6 @@ from tflite.inputs.model_inputs import (
     keras_outputs,
     tflite_input,
 )
-from tflite.inputs.overrides import InputOverrides
 
 # From uint8 pixels `(images, height, width, channels)`, and the number of the first of them, to
 # float32 scores `(images, outputs)`, and the seconds that took.

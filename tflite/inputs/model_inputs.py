@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from care_keras.console.progress import say
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.record import IMAGE_CHANNELS, Preprocessing, check_channels, image_places
 from care_keras.data.sidecar import sidecar_path
 from care_keras.litert.tensor import inputs_of
 from care_keras.models.presets import PRESETS
 from care_keras.models.tasks import task_of
 from care_keras.tflite_file import Graph, Tensor, read_graph
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import ModelInput, read_sidecar
 
 # Largest pixel value: an integer type has to reach it to hold raw pixels.
@@ -146,9 +146,7 @@ def keras_model_input(
         raise _values_missing(name, "the model does not say how its images are prepared")
     lines: list[str] = []
     try:
-        record = model_preprocessing(
-            model, overrides.size, overrides.mean, overrides.std, warnings=lines, place=place
-        )
+        record = model_preprocessing(model, overrides, warnings=lines, place=place)
     except ValueError as error:
         raise ValueError(f"{os.fspath(name)}: {error}") from error
     for line in lines:
@@ -156,7 +154,7 @@ def keras_model_input(
     labels = getattr(model, "labels", None)
     return ModelInput(
         "float",
-        dataclasses.replace(record, **overrides.geometry()),
+        record,
         None if labels is None else tuple(labels),
         task=task_of(model),
     )

@@ -6,13 +6,13 @@ import os
 import numpy as np
 
 from care_keras.convert.images import read_pixels
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.sources import Source, open_source
 from care_keras.litert.tensor import TensorInfo
 from care_keras.tflite_file import Graph, read_graph
 from tflite.inputs.model_inputs import image_tensor, read_model_input
 from tflite.inputs.noise import noise_beside
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.records import ModelInput
 
 

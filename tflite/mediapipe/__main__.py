@@ -14,9 +14,9 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.optional import require_installed
 from care_keras.console.table import format_table
+from care_keras.data.image_flags import input_overrides
 from care_keras.data.sources import open_source
 from care_keras.litert.model import runtime_version
-from tflite.inputs.flags import input_overrides
 from tflite.inputs.model_inputs import read_model_input
 from tflite.mediapipe.comparisons import COMPARISONS
 from tflite.mediapipe.litert import run_on_images

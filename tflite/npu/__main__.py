@@ -15,8 +15,8 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.outputs import output_file, write_output
+from care_keras.data.image_flags import input_overrides
 from care_keras.files import check_readable
-from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
 _SOC = flags.DEFINE_multi_string("soc", ["SM8650"], "A Qualcomm SoC by its number; give several.")

@@ -7,9 +7,9 @@ import tempfile
 import numpy as np
 
 from care_keras.console.outputs import write_output
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.sources import Source
 from care_keras.tflite_file import Graph, read_graph
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_photos
 from tflite.npu.compiled import Compiled, NotCompiledError
 from tflite.npu.layers import OperatorResult, operator_results

@@ -14,11 +14,11 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.optional import require_installed
 from care_keras.console.table import format_table
+from care_keras.data.image_flags import input_overrides
 from care_keras.data.sources import open_source
 from care_keras.litert.model import runtime_version
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.machine import cpu_flags
-from tflite.inputs.flags import input_overrides
 from tflite.inputs.real_and_extreme import make_photos
 from tflite.openvino.run import MODES, run_in_openvino
 from tflite.runs.answers import answers_of

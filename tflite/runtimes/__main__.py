@@ -20,9 +20,9 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_counts
 from care_keras.console.outputs import output_file, write_output
+from care_keras.data.image_flags import input_overrides
 from care_keras.files import check_readable
 from tflite.arm64 import pins
-from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
 _PYTHON = flags.DEFINE_multi_string(

@@ -11,8 +11,8 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.table import format_table
+from care_keras.data.image_flags import input_overrides
 from care_keras.files import check_readable
-from tflite.inputs.flags import input_overrides
 from tflite.inputs.odd_inputs import FAMILIES
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)

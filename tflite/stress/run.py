@@ -7,11 +7,11 @@ import numpy as np
 
 from care_keras.console.progress import progress
 from care_keras.convert.images import read_pixels
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.sources import open_source
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import read_model_input
 from tflite.inputs.odd_inputs import FAMILIES, odd_input
-from tflite.inputs.overrides import InputOverrides
 from tflite.runs.python import host_command
 from tflite.runs.run import run_images
 

@@ -13,10 +13,10 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.optional import require_installed
 from care_keras.console.outputs import output_file
+from care_keras.data.image_flags import input_overrides
 from care_keras.data.sidecar import sidecar_path
 from care_keras.data.sources import check_source
 from care_keras.files import atomic_path, check_readable, write_atomically
-from tflite.inputs.flags import input_overrides
 
 _MODEL = flags.DEFINE_string(
     "model", None, "A float32 .tflite of `care_keras.convert`.", required=True

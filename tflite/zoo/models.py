@@ -13,6 +13,7 @@ import numpy as np
 from keras import layers
 
 from care_keras.convert.preprocessing import model_preprocessing
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import normalize
 from care_keras.data.sources import open_source
 from care_keras.models import build_model
@@ -184,7 +185,7 @@ def _draw(layer, weight, generator):
 
 def _inputs(model, images):
     """The input of a model for photos: whole, resized, and normalized as its record says."""
-    record = model_preprocessing(model, None, None, None, warnings=[])
+    record = model_preprocessing(model, InputOverrides(), warnings=[])
     pixels = keras.ops.image.resize(images, (record.height, record.width))
     return normalize(keras.ops.convert_to_numpy(pixels), record)
 

@@ -10,6 +10,7 @@ from keras import ops
 
 from care_keras.console.cli import UserError
 from care_keras.convert.preprocessing import model_preprocessing
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.record import Preprocessing
 from care_keras.loading import load_any
 from care_keras.models import CAREClassifier
@@ -93,7 +94,7 @@ def load_teacher(
         if size is None and getattr(model, "preprocessing", None) is None:
             fixed = tuple(model.inputs[0].shape[1:3])
             size = (record.height, record.width) if None in fixed else None
-        own = model_preprocessing(model, size, mean, std, warnings)
+        own = model_preprocessing(model, InputOverrides(size, mean, std), warnings)
     except ValueError as error:
         raise UserError(f"--teacher: {error}") from error
     shape = tuple(model.outputs[0].shape)

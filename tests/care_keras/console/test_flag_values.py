@@ -47,6 +47,13 @@ def test_what_are_no_channels(values):
         parse_channels("mean", values)
 
 
+def test_values_for_pixels_from_0_to_255_are_divided():
+    with pytest.raises(
+        UserError, match=r"white is 1.*\(0.485,0.458,0.407\)"
+    ):
+        parse_channels("mean", ["123.6", "116.7", "103.9"])
+
+
 def test_a_standard_deviation_is_above_0():
     with pytest.raises(UserError, match="--std must be above 0, not '1,0,1'"):
         parse_channels("std", ["1", "0", "1"], positive=True)

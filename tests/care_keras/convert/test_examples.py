@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import struct
 import zipfile
@@ -15,6 +16,7 @@ from care_keras.convert.examples import (
     pair_names,
     read_arrays,
 )
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import Preprocessing
 
@@ -42,10 +44,11 @@ def test_each_image_has_its_record():
     """A mean of one value is for the grey one."""
     lines = []
     model = model_of((8, 8, 3), (5,), (4, 6, 1))
-    specs = input_specs(model, None, (0.5,), (0.25,), lines)
+    specs = input_specs(model, InputOverrides(mean=(0.5,), std=(0.25,), crop_ratio=0.9), lines)
     rgb, extra, grey = (spec.record for spec in specs)
-    assert extra is None and rgb == Preprocessing.of_pixels(8, 8)
-    assert grey == Preprocessing(4, 6, mean=(0.5,), std=(0.25,))
+    pixels = Preprocessing.of_pixels(8, 8)
+    assert extra is None and rgb == dataclasses.replace(pixels, crop_ratio=0.9, fit="crop")
+    assert grey == Preprocessing(4, 6, (0.5,), (0.25,), 0.9, interpolation="bilinear")
     assert [spec.shape for spec in specs] == [(8, 8, 3), (5,), (4, 6, 1)]
     (line,) = lines
     assert "the model does not say how its images are prepared" in line
@@ -64,7 +67,7 @@ def test_inputs_that_cannot_be(shapes, mean, message):
     pooled = [keras.ops.mean(x, axis=tuple(range(1, len(x.shape))), keepdims=False) for x in inputs]
     model = keras.Model(inputs, pooled)
     with pytest.raises(ValueError, match=message):
-        input_specs(model, None, mean, None, [])
+        input_specs(model, InputOverrides(mean=mean), [])
 
 
 @pytest.fixture

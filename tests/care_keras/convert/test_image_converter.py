@@ -8,6 +8,7 @@ import pytest
 
 from care_keras.convert.image_converter import image_converter
 from care_keras.convert.preprocessing import model_preprocessing, says_its_preprocessing
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import normalize
 from care_keras.data.record import IMAGENET_MEAN, IMAGENET_STD
 
@@ -32,9 +33,9 @@ def task(shape=(None, None, 3), **settings):
     return model
 
 
-def record_of(model, *given):
+def record_of(model, **said):
     lines = []
-    return model_preprocessing(model, *(given or (None, None, None)), lines), lines
+    return model_preprocessing(model, InputOverrides(**said), lines), lines
 
 
 def test_its_scale_and_offset_are_those_of_the_record():
@@ -61,7 +62,7 @@ def test_one_number_is_for_all_channels():
 
 
 def test_what_is_given_comes_first():
-    record, lines = record_of(task(), (32, 40), (0.5,) * 3, (0.25,) * 3)
+    record, lines = record_of(task(), size=(32, 40), mean=(0.5,) * 3, std=(0.25,) * 3)
     assert (record.height, record.width, record.mean, record.std, lines) == (
         *(32, 40, (0.5,) * 3, (0.25,) * 3),
         [],

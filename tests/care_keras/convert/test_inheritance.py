@@ -3,6 +3,7 @@ import pytest
 
 from care_keras.convert.inheritance import backbone_config, inherited_preprocessing, wants_pixels
 from care_keras.convert.preprocessing import model_preprocessing
+from care_keras.data.overrides import InputOverrides
 from care_keras.models import build_model
 from care_keras.models.config import CARE_NANO
 
@@ -36,7 +37,7 @@ def test_the_backbone_s_preprocessing_is_taken_over(make):
     assert backbone_config(model) is CARE_NANO and not wants_pixels(model)
     assert inherited_preprocessing(model) == (CARE_NANO.preprocessing, "care_nano")
     warnings = []
-    record = model_preprocessing(model, None, None, None, warnings)
+    record = model_preprocessing(model, InputOverrides(), warnings)
     assert record.mean == CARE_NANO.preprocessing.mean
     assert "prepared as those of care_nano" in warnings[0] and "--mean" in warnings[0]
 
@@ -53,14 +54,14 @@ def test_the_backbone_s_preprocessing_is_taken_over(make):
 def test_a_model_that_prepares_its_images_is_fed_pixels(layers):
     model = rescaled(*layers)
     warnings = []
-    record = model_preprocessing(model, None, None, None, warnings)
-    assert wants_pixels(model) and not warnings
+    record = model_preprocessing(model, InputOverrides(), warnings)
+    assert wants_pixels(model) and "how its images are resized" in warnings[0]
     assert (record.mean, record.std) == ((0.0,) * 3, (1 / 255,) * 3)
 
 
 def test_what_is_given_comes_first():
-    warnings = []
-    record = model_preprocessing(functional(), None, (0.5,) * 3, (0.25,) * 3, warnings)
+    warnings, said = [], InputOverrides(mean=(0.5,) * 3, std=(0.25,) * 3)
+    record = model_preprocessing(functional(), said, warnings)
     assert (record.mean, record.std, warnings) == ((0.5,) * 3, (0.25,) * 3, [])
 
 
@@ -69,5 +70,5 @@ def test_other_models_inherit_nothing():
     model = keras.Model(images, keras.layers.Conv2D(4, 3)(images))
     assert inherited_preprocessing(model) is None
     warnings = []
-    model_preprocessing(model, None, None, None, warnings)
-    assert "fed pixels from 0 to 255" in warnings[0]
+    model_preprocessing(model, InputOverrides(), warnings)
+    assert "and fed as pixels from 0 to 255" in warnings[0]

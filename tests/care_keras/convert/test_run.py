@@ -89,15 +89,22 @@ def foreign_model():
 def test_a_model_that_is_none_of_ours_converts(tmp_path):
     result = run_job(small_job(tmp_path, foreign_model()))
     assert result.checks[0].agreement == 1.0
-    assert any("fed pixels from 0 to 255" in warning for warning in result.warnings)
+    assert any("fed as pixels from 0 to 255" in warning for warning in result.warnings)
 
 
 def test_pixels_into_a_model_that_is_none_of_ours(tmp_path):
-    job = small_job(
-        tmp_path, foreign_model(), input_kind="rgb_uint8", mean=(0.5,) * 3, std=(0.5,) * 3
-    )
+    said = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    job = small_job(tmp_path, foreign_model(), input_kind="rgb_uint8", **said)
     result = run_job(job)
-    assert result.checks[0].agreement == 1.0 and not result.warnings
+    (warning,) = result.warnings
+    assert result.checks[0].agreement == 1.0 and "how its images are resized" in warning
+    record = json.loads(job.output.with_suffix(".json").read_text())["preprocessing"]
+    assert (record["fit"], record["interpolation"]) == ("stretch", "bilinear")
+    job = dataclasses.replace(job, crop_ratio=0.875, interpolation="bicubic")
+    assert not run_job(job).warnings
+    record = json.loads(job.output.with_suffix(".json").read_text())["preprocessing"]
+    assert (record["crop_ratio"], record["interpolation"]) == (0.875, "bicubic")
+    assert "fit" not in record
     assert LiteRTModel(job.output).input.dtype == np.uint8
 
 

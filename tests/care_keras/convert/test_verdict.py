@@ -176,4 +176,4 @@ def test_a_file_that_is_right_is_left_with_its_warnings(tmp_path):
     job = small_job(tmp_path, foreign_model(), min_agreement=1.0)
     result = run_job(job)
     assert result.checks[-1].agreement == 1.0 and job.output.exists()
-    assert "fed pixels" in job.output.with_suffix(".json").read_text()
+    assert "fed as pixels" in job.output.with_suffix(".json").read_text()

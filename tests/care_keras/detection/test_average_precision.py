@@ -215,9 +215,7 @@ def test_without_pycocotools(monkeypatch):
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(optional.importlib, "import_module", missing)
-    with pytest.raises(
-        optional.MissingDependencyError, match=r"pip install .*\[detection\]'"
-    ):
+    with pytest.raises(optional.MissingDependencyError, match=r"pip install .*\[detection\]'"):
         DetectionEvaluation(None, [])
 
 

@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from care_keras.data.overrides import InputOverrides
 from care_keras.litert.model import runtime_version
 from tests.care_keras.deploy.test_lift import transposed_convolution
 from tests.care_keras.tflite_file.files import function_file, model_file
@@ -14,7 +15,6 @@ from tflite.audit.report import audit_file, operator_totals, refusals, to_dict, 
 from tflite.audit.text import format_audit, format_findings, format_summary
 from tflite.audit.xnnpack import Delegation
 from tflite.audit.xnnpack_rules import likely_reason
-from tflite.inputs.overrides import InputOverrides
 
 NOTHING = InputOverrides()
 

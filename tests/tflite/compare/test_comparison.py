@@ -10,6 +10,7 @@ import pytest
 from care_keras.console.native_output import captured_native_output
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.convert.conversion import convert_model
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.record import Preprocessing
 from care_keras.data.sources import open_source
@@ -26,7 +27,6 @@ from tflite.compare.feeds import ImageFeed
 from tflite.compare.opened import file_kind, open_pair
 from tflite.compare.tensors import FileFailsError
 from tflite.compare.text import format_comparison, to_dict, verdict
-from tflite.inputs.overrides import InputOverrides
 
 SAID = InputOverrides(mean=RECORD.mean, std=RECORD.std)
 

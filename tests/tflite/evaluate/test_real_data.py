@@ -5,6 +5,7 @@ import pytest
 
 from care_keras.convert.job import ConversionJob
 from care_keras.convert.run import run_job
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.metrics import top_k
@@ -12,7 +13,6 @@ from care_keras.models.presets import PRESETS
 from tests.tflite.tiny_classifiers import PREPROCESSING, expected_scores, tiny_classifier
 from tflite.evaluate.evaluation import evaluate
 from tflite.evaluate.models import open_models
-from tflite.inputs.overrides import InputOverrides
 
 
 @pytest.fixture(scope="module")

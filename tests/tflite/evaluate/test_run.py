@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import normalization, normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.metrics import top_k
@@ -23,7 +24,6 @@ from tflite.evaluate.evaluation import evaluate
 from tflite.evaluate.models import open_models
 from tflite.evaluate.opened import check_threads_of
 from tflite.inputs.image_file import ImageFile
-from tflite.inputs.overrides import InputOverrides
 
 NAMES = tuple("abcdef")
 GIVEN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std, crop_ratio=1.0)

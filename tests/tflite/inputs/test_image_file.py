@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import normalization, normalize
 from care_keras.litert.file import LiteRTFile
 from care_keras.tflite_file import read_graph
@@ -11,7 +12,6 @@ from tests.tflite.tiny_classifiers import PREPROCESSING, expected_scores, tiny_c
 from tflite.inputs.chosen_output import chosen_output
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import image_tensor, read_model_input
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
 
 GIVEN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std, crop_ratio=1.0)

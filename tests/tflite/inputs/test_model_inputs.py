@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import care_keras
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import normalize
 from care_keras.litert.model import LiteRTModel
 from care_keras.models import Preprocessing
@@ -19,7 +20,6 @@ from tflite.inputs.model_inputs import (
     read_model_inputs,
     read_sidecar,
 )
-from tflite.inputs.overrides import InputOverrides
 
 GIVEN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std)
 LABELS = ["a", "b", "c", "d", "e", "f"]
@@ -74,7 +74,8 @@ def test_floats_that_nothing_describes(write, overrides):
 
 def test_a_file_without_description(write):
     found = read_model_input(write("float32"), GIVEN)
-    assert found.preprocessing == Preprocessing(8, 8, PREPROCESSING.mean, PREPROCESSING.std)
+    said = {"mean": PREPROCESSING.mean, "std": PREPROCESSING.std}
+    assert found.preprocessing == dataclasses.replace(Preprocessing.of_pixels(8, 8), **said)
     assert found.labels is None
 
 
@@ -221,7 +222,8 @@ def test_a_keras_model_that_says_nothing():
     found = keras_model_input(
         model, "foreign", dataclasses.replace(GIVEN, size=(12, 10), crop_ratio=1.0)
     )
-    assert found.preprocessing == dataclasses.replace(PREPROCESSING, height=12, width=10)
+    record = dataclasses.replace(PREPROCESSING, height=12, width=10, interpolation="bilinear")
+    assert found.preprocessing == record
 
 
 def test_a_description_that_says_nothing_of_images(write):
@@ -243,4 +245,5 @@ def test_a_rescaling_in_front_wants_pixels(capsys):
     inputs = keras.Input((8, 8, 3))
     outputs = keras.layers.Conv2D(2, 3)(keras.layers.Rescaling(1 / 255)(inputs))
     found = keras_model_input(keras.Model(inputs, outputs), "mine.keras").preprocessing
-    assert found == Preprocessing.of_pixels(8, 8) and not capsys.readouterr().err
+    assert found == Preprocessing.of_pixels(8, 8)
+    assert "does not say how its images are resized: all of each" in capsys.readouterr().err

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from care_keras.data.overrides import InputOverrides
 from care_keras.litert.model import LiteRTModel
 from tests.tflite.tiny_models import tiny_model
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
 from tflite.runs.python import host_command
 from tflite.runs.run import run_images

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from care_keras.console.progress import progress
+from care_keras.data.overrides import InputOverrides
 from care_keras.tflite_file import read_graph
 from tflite.arm64.count.instructions import CLASSES, Counts
 from tflite.arm64.count.measure import Counted, Job, count
@@ -18,7 +19,6 @@ from tflite.arm64.count.setup import Counter
 from tflite.arm64.emulator import Emulator
 from tflite.inputs.model_inputs import image_tensor
 from tflite.inputs.odd_inputs import FAMILIES
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.real_and_extreme import make_inputs
 from tflite.runs.python import host_command
 from tflite.runs.run import run_images

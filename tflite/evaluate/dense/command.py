@@ -9,6 +9,7 @@ from care_keras.console import cli
 from care_keras.console.optional import require
 from care_keras.console.outputs import write_output
 from care_keras.data.detection import open_detection
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.segmentation import open_segmentation
 from care_keras.data.splits import NoSuchSplitError
 from tflite.benchmark.machine import cpu_name
@@ -22,7 +23,6 @@ from tflite.evaluate.dense.tables import class_table, difference_table, figure_t
 from tflite.evaluate.messages import runtimes_of, warn, warn_of_input, warn_of_unreadable
 from tflite.evaluate.opened import check_threads_of
 from tflite.evaluate.report import to_json
-from tflite.inputs.overrides import InputOverrides
 
 # Which is taken where none is asked for: the first that there is.
 _SPLITS = ("val", "test")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.sidecar import sidecar_path
 from care_keras.litert.tensor import outputs_of
 from care_keras.tflite_file import read_graph
@@ -15,7 +16,6 @@ from tflite.evaluate.keras_run import KerasRun, keras_file, open_keras
 from tflite.evaluate.opened import OpenedModel, names_of, try_apart, with_labels
 from tflite.inputs.image_file import ImageFile
 from tflite.inputs.model_inputs import check_values_used, is_keras, keras_outputs, tflite_input
-from tflite.inputs.overrides import InputOverrides
 from tflite.inputs.task_outputs import check_anchors, task_anchors, task_outputs
 
 # From uint8 pixels `(images, height, width, channels)`, and the number of the first of them, to

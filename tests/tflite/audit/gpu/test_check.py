@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import normalize
 from care_keras.tflite_file import read_graph
 from tests.care_keras.deploy.test_lift import transposed_convolution
@@ -21,7 +22,6 @@ from tflite.audit.gpu.check import NoAcceleratorError, audit_gpu
 from tflite.audit.gpu.drivers import find_swiftshader, vulkan_devices
 from tflite.audit.gpu.text import format_gpu, gpu_cell, gpu_failure
 from tflite.audit.inputs import choose_inputs
-from tflite.inputs.overrides import InputOverrides
 
 FOREIGN = InputOverrides(mean=PREPROCESSING.mean, std=PREPROCESSING.std)
 

@@ -30,6 +30,8 @@ class InputOverrides:
     def geometry(self) -> dict:
         """What was said of resizing and cropping, as fields of `Preprocessing`."""
         fields = {name: getattr(self, name) for name in GEOMETRY}
+        if self.crop_ratio is not None and self.fit is None:
+            fields["fit"] = "crop"
         return {name: value for name, value in fields.items() if value is not None}
 
     def normalization(self) -> dict:

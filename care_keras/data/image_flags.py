@@ -7,8 +7,8 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_channels, parse_size
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.record import FITS
-from tflite.inputs.overrides import InputOverrides
 
 _SIZE = flags.DEFINE_string(
     "size", None, "Input size in pixels, N or HxW, of a model that takes any (default: its own)."
@@ -24,20 +24,21 @@ _INTERPOLATION = flags.DEFINE_enum(
     "interpolation",
     None,
     ["bicubic", "bilinear", "nearest"],
-    "How images are resized (default: what the model or its JSON says, else bicubic).",
+    "How images are resized (default: what the model or its JSON says, else bilinear).",
 )
 _CROP_RATIO = flags.DEFINE_float(
     "crop_ratio",
     None,
-    "Share of the resized image that is cut out (default: what the model or its JSON says, else "
-    "0.875).",
+    "Share of the resized image that is cut out, with --fit=crop (default: what the model or its "
+    "JSON says).",
 )
 _FIT = flags.DEFINE_enum(
     "fit",
     None,
     FITS,
     "crop: the centre of the image, its aspect ratio kept; stretch: all of it, resized to the "
-    "input's size (default: what the model or its JSON says, else crop).",
+    "input's size, as Keras's own loaders do (default: what the model or its JSON says, else "
+    "stretch).",
 )
 
 
