@@ -12,7 +12,7 @@ from care_keras.convert.draw import DrawnExamples
 from care_keras.convert.examples import Examples
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.job import ConversionJob
-from care_keras.convert.verdict import are_alike, calibration_warning
+from care_keras.convert.verdict import alike_arrays, are_alike, calibration_warning, no_knowledge
 from care_keras.data.record import Preprocessing
 from care_keras.models.presets import PRESETS
 from care_keras.quantization import is_quantized
@@ -96,6 +96,8 @@ def read_images(
     if labels is not None and not _labels_fit(model, check_source, reference):
         warnings.append(f"no top-1: the classes of {check_source.name} are not the model's")
         labels = None
+    if labels is not None and (unfit := no_knowledge(top1(reference, reference, labels), labels)):
+        warnings.append(unfit)
     # Of a model that does not name its classes, they are called as the folders of its images.
     names = getattr(model, "labels", None)
     if names is None and labels is not None and os.path.isdir(job.evaluation or job.calibration):
@@ -114,6 +116,8 @@ def read_examples(
     calibration, held_out = drawn.draw(*_samples(job, preprocessing), warnings)
     if calibration is not None and "bundled:" in calibration.name:
         warnings.append(_BUNDLED)
+    if calibration is not None:
+        warnings += alike_arrays(calibration)
     with captured_native_output():
         reference = keras_outputs(model, held_out)
     labels = getattr(model, "labels", None)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from care_keras.convert.check import CheckResult
+from care_keras.convert.examples import Examples
 
 # Below these a user must hear of it: int8 of trained networks lies well above both.
 LOW_AGREEMENT = 0.9
@@ -22,7 +23,7 @@ class FailedCheckError(ValueError):
     """A converted file does not do what its model does.
 
     Attributes:
-        result: What was found, a `job.ConversionResult`.
+        result: What was found, a `run.ConversionResult`.
     """
 
     def __init__(self, message: str, result):
@@ -75,10 +76,11 @@ def judge(
     elif check.constant:
         reason = f"the {check.name} file gives the same output for every image"
         return Judgement((f"{reason}: {advice}",), (reason,))
-    if check.snr_db is None and check.chance == 1.0:
+    if check.chance == 1.0 and check.images > 1:
         warnings.append(
             f"the Keras model and {check.name} give one class for all of the {check.images} "
-            "images: the agreement says little; --evaluation=DIR with images like the app's"
+            "images: the agreement says little; --evaluation=DIR with images like the app's, "
+            "prepared as in training (--mean, --std, --fit)"
         )
     if check.agreement is not None and check.agreement < LOW_AGREEMENT:
         if check.undecided:
@@ -131,12 +133,44 @@ def are_alike(pixels: np.ndarray) -> bool:
     return len(images) > 1 and bool(away.max() < _ALIKE)
 
 
+def alike_arrays(examples: Examples) -> list[str]:
+    """What is wrong with examples that are to set ranges, a line for each input."""
+    if len(examples) < 2:
+        return []
+    return [
+        f"the {len(examples)} calibration examples of {name!r} are all the same: ranges of the "
+        "app's own values need examples like them"
+        for name, array in examples.arrays.items()
+        if (array == array[:1]).all()
+    ]
+
+
+def no_knowledge(top1: float | None, labels: np.ndarray) -> str | None:
+    """A line about a Keras model that is right no more often than by chance, or `None`.
+
+    Args:
+        top1: Share of images whose label it gives.
+        labels: Class indices of all.
+    """
+    if top1 is None:
+        return None
+    # As who always says the most frequent class, within what a draw of so many differs by.
+    chance = np.bincount(labels).max() / len(labels)
+    limit = chance + np.sqrt(chance * (1.0 - chance) / len(labels))
+    if chance == 1.0 or top1 > limit:
+        return None
+    return (
+        f"the Keras model gives the right class for {top1:.2%} of {len(labels)} images, no more "
+        "than chance does: were images prepared so in training? --mean, --std and --fit say how"
+    )
+
+
 def calibration_warning(name: str, pixels: np.ndarray) -> str | None:
     """What is wrong with images that are to set ranges, or `None`.
 
     Args:
         name: What the images are.
-        pixels: uint8 `(images, height, width, 3)`.
+        pixels: uint8 `(images, height, width, channels)`.
     """
     images = pixels.astype(np.float32)
     advice = "--calibration=DIR with images like the app's sets ranges that fit them"

@@ -90,6 +90,11 @@ def check_source(spec: str) -> None:
     if not spec:
         raise ValueError("Name a folder, tfds:NAME or bundled. Received: ''")
     if spec.partition(":")[0] not in ("bundled", "tfds") and not os.path.isdir(spec):
+        if os.path.exists(spec):
+            raise ValueError(
+                "Images are taken from a folder, arrays from an .npz file (numpy.savez). "
+                f"Received: {spec!r}"
+            )
         raise ValueError(f"No such folder of images. Received: {spec!r}")
 
 
@@ -173,6 +178,14 @@ def _open_folder(folder: pathlib.Path, split: str) -> Source:
         paths = [path for of_class in found for path in of_class]
         labels = np.repeat(np.arange(len(found)), [len(of_class) for of_class in found])
         class_names = tuple(path.name for path in class_folders)
+        empty = [path.name for path, held in zip(class_folders, found, strict=True) if not held]
+        if empty:
+            shown = ", ".join(empty[:_SHOWN]) + (", ..." if len(empty) > _SHOWN else "")
+            print(
+                f"warning: class folders of {folder} without an image, which count as classes "
+                f"all the same: {shown}",
+                file=sys.stderr,
+            )
     else:
         paths, labels, class_names = _images_in(folder), None, None
     left_out = _left_out(folder)

@@ -79,10 +79,14 @@ def _train(config, distribution):
     keras.utils.set_random_seed(config.seed)
     set_up_grappler(quantized=config.qat)
     say(f"{keras.backend.backend()} backend; {distribution}; training on {sources[0].name}")
-    with distribution.scope():
-        make_task = maker.quantized_task if config.qat else maker.float_task
-        task = make_task(config, *sources, distribution)
-        _compile(task, config)
+    try:
+        with distribution.scope():
+            make_task = maker.quantized_task if config.qat else maker.float_task
+            task = make_task(config, *sources, distribution)
+            _compile(task, config)
+    except UserError:
+        folder.forget()
+        raise
     keep_weights_after_fit(task.model.optimizer)
     with task.reading_errors(), folder.writing():
         return _run(config, task, folder, distribution, say)

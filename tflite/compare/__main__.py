@@ -14,6 +14,7 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.import_flag import import_own_modules
 from care_keras.console.outputs import output_file, write_output
+from care_keras.console.progress import say
 from care_keras.convert.job import is_array_file
 from care_keras.data.image_flags import input_overrides
 from care_keras.data.overrides import InputOverrides
@@ -105,6 +106,16 @@ def main() -> None:
         result = compare(pair, feed, _LAYER_SAMPLES.value, _MIN_SNR_DB.value)
     except FileFailsError as error:
         raise cli.CheckError(f"{_MODEL.value}: {error}") from error
+    if pair.noise_inputs:
+        say(
+            f"warning: {', '.join(pair.noise_inputs)}: fed noise, as photos say nothing of it; "
+            "--data=FILE.npz has arrays for all inputs"
+        )
+    for name, share in feed.outside.items():
+        say(
+            f"warning: {share:.2%} of the values of {name!r} are outside the range that the file "
+            "was calibrated for, and are cut off"
+        )
     min_agreement = pair.min_agreement if _MIN_AGREEMENT.value is None else _MIN_AGREEMENT.value
     failure = verdict(result, min_agreement)
     print(f"\n{format_comparison(pair, result, _LAYERS.value)}")

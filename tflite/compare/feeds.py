@@ -40,10 +40,13 @@ class Feed(Protocol):
     Attributes:
         name: Where they come from.
         unit: What one is called, in plural.
+        outside: By the Keras model's inputs, the share of the values read so far that the
+            file's codes do not reach, where there are such.
     """
 
     name: str
     unit: str
+    outside: dict[str, float]
 
     def __len__(self) -> int: ...
 
@@ -74,7 +77,8 @@ class ImageFeed:
     unit = "images"
 
     def __init__(self, pair: Pair, source: Source):
-        self.name = source.name
+        # Noise lies within a file's codes, and so do pixels.
+        self.name, self.outside = source.name, {}
         self._pair, self._source = pair, source
 
     def __len__(self) -> int:
@@ -126,9 +130,14 @@ class ArrayFeed:
     def __init__(self, pair: Pair, arrays: Mapping[str, np.ndarray], name: str):
         self.name = name
         self._pair, self._arrays = pair, arrays
+        self._read, self._outside = 0, dict.fromkeys(arrays, 0.0)
 
     def __len__(self) -> int:
         return len(next(iter(self._arrays.values())))
+
+    @property
+    def outside(self) -> dict[str, float]:
+        return {name: count / self._read for name, count in self._outside.items() if count}
 
     def take(self, places: np.ndarray) -> "ArrayFeed":
         arrays = {name: array[places] for name, array in self._arrays.items()}
@@ -144,6 +153,14 @@ class ArrayFeed:
         encoded = {
             name: infos[name].quantize(parts[place]) for place, name in self._pair.inputs.items()
         }
+        self._read += len(places)
+        for (own, part), name in zip(
+            zip(self._arrays, parts, strict=True), self._pair.inputs.values(), strict=True
+        ):
+            if infos[name].scale:
+                lost = np.abs(infos[name].dequantize(encoded[name]) - part)
+                # Half a step is lost by rounding.
+                self._outside[own] += float((lost > infos[name].scale).mean()) * len(places)
         return Fed(self._pair.in_keras_types(parts), encoded)
 
 

@@ -37,6 +37,10 @@ def verdict(result: Comparison, min_agreement: float) -> str | None:
             f"{largest} agrees for {output.agreement:.2%} of the {result.unit}, "
             f"{min_agreement:.2%} are asked for"
         )
+    ratio, least = output.figures.total_snr_db, result.criterion.min_snr_db
+    if layers is None and output.agreement is None and ratio < least:
+        # There is nothing else to judge by.
+        reasons.append(f"the output{which} has an SNR of {_db(ratio)}, {least:g} dB are asked for")
     wrong = layers and layers.first_wrong
     if wrong:
         reasons.append(f"the first layer that goes wrong is {_fault(wrong, result.criterion)}")

@@ -11,6 +11,7 @@ from tflite.evaluate.accuracy import NO_CLASS
 MATCHES = ("exact", "subset", "index")
 # Names that a message lists, at most.
 _SHOWN = 3
+_REMOVE = "rename or remove the folders that are no classes of the model"
 
 
 def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
@@ -70,6 +71,8 @@ def match_classes(
     if labels is None or match == "index":
         if outputs != len(class_names):
             way_out = "--label_match=subset matches them by name"
+            if labels is not None and (unknown := _unknown(labels, class_names)):
+                way_out = f"{_REMOVE}, {_list(unknown)}"
             if labels is None:
                 way_out = "--labels=FILE names the model's, one a line, to be matched by name"
                 if outputs > len(class_names):
@@ -95,12 +98,13 @@ def _check_names(model, labels, class_names, match):
                 f"--label_match=index takes them in their order. Received: {_list(twice)} twice "
                 f"in the {whose}"
             )
-    unknown = [name for name in class_names if name not in set(labels)]
+    unknown = _unknown(labels, class_names)
     if unknown:
+        alike = len(class_names) == len(labels)
+        way_out = "--label_match=index takes them in their order" if alike else _REMOVE
         raise ValueError(
-            "The model does not know all of the data's classes, by name; --label_match=index "
-            f"takes them in their order. Received: {len(class_names)} classes, "
-            f"{len(labels)} labels of {model} without {_list(unknown)}"
+            f"The model does not know all of the data's classes, by name; {way_out}. Received: "
+            f"{len(class_names)} classes, {len(labels)} labels of {model} without {_list(unknown)}"
         )
     missing = [label for label in labels if label not in set(class_names)]
     if missing and match == "exact":
@@ -109,6 +113,11 @@ def _check_names(model, labels, class_names, match):
             f"Received: {len(class_names)} classes without {_list(missing)} of the "
             f"{len(labels)} labels of {model}"
         )
+
+
+def _unknown(labels, class_names):
+    known = set(labels)
+    return [name for name in class_names if name not in known]
 
 
 def _list(names):

@@ -98,6 +98,13 @@ class RunFolder:
                 f"{self._config} does not hold the settings of a run: delete it"
             ) from error
 
+    def forget(self) -> None:
+        """Takes the settings of a run back that could not begin; one that has begun stays."""
+        if self.writes and not self.checkpoints.path.exists() and not self.result.exists():
+            with contextlib.suppress(OSError):
+                self._config.unlink()
+                self.path.rmdir()
+
     def _lock(self):
         """Keeps other processes out until `writing` ends, or this process, however it does."""
         if os.name != "posix":  # Elsewhere folders cannot be opened.

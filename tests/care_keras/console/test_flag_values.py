@@ -48,9 +48,7 @@ def test_what_are_no_channels(values):
 
 
 def test_values_for_pixels_from_0_to_255_are_divided():
-    with pytest.raises(
-        UserError, match=r"white is 1.*\(0.485,0.458,0.407\)"
-    ):
+    with pytest.raises(UserError, match=r"white is 1.*\(0.485,0.458,0.407\)"):
         parse_channels("mean", ["123.6", "116.7", "103.9"])
 
 

@@ -96,12 +96,12 @@ def test_pixels_into_a_model_that_is_none_of_ours(tmp_path):
     said = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     job = small_job(tmp_path, foreign_model(), input_kind="rgb_uint8", **said)
     result = run_job(job)
-    (warning,) = result.warnings
-    assert result.checks[0].agreement == 1.0 and "how its images are resized" in warning
+    assert result.checks[0].agreement == 1.0
+    assert any("how its images are resized" in warning for warning in result.warnings)
     record = json.loads(job.output.with_suffix(".json").read_text())["preprocessing"]
     assert (record["fit"], record["interpolation"]) == ("stretch", "bilinear")
     job = dataclasses.replace(job, crop_ratio=0.875, interpolation="bicubic")
-    assert not run_job(job).warnings
+    assert not any("resized" in warning for warning in run_job(job).warnings)
     record = json.loads(job.output.with_suffix(".json").read_text())["preprocessing"]
     assert (record["crop_ratio"], record["interpolation"]) == (0.875, "bicubic")
     assert "fit" not in record

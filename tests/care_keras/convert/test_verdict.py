@@ -8,8 +8,15 @@ import pytest
 from PIL import Image
 
 from care_keras.convert.check import CheckResult
+from care_keras.convert.examples import Examples
 from care_keras.convert.run import run_job
-from care_keras.convert.verdict import FailedCheckError, calibration_warning, judge
+from care_keras.convert.verdict import (
+    FailedCheckError,
+    alike_arrays,
+    calibration_warning,
+    judge,
+    no_knowledge,
+)
 from tests.care_keras.convert.test_run import foreign_model, small_job
 
 GOOD = CheckResult("int8", 1000, 50, None, 0.97, 17.0)
@@ -126,6 +133,28 @@ def test_calibration_images_that_say_nothing(photos):
     assert "are all alike" in calibration_warning("x", copies)
     assert "are each of one colour" in calibration_warning("x", images(0, 90, 255))
     assert calibration_warning("x", photos[:2]) is None
+
+
+def test_arrays_that_say_nothing(photos):
+    moving = np.random.default_rng(0).normal(size=(5, 3))
+    examples = Examples("x.npz", {"still": np.ones((5, 3)), "moving": moving}, {})
+    (line,) = alike_arrays(examples)
+    assert line.startswith("the 5 calibration examples of 'still' are all the same")
+    assert not alike_arrays(examples.part(0, 1))
+
+
+def test_a_keras_model_that_knows_nothing():
+    labels = np.repeat([0, 1], [30, 70])
+    assert "right class for 72.00% of 100 images, no more than chance" in no_knowledge(0.72, labels)
+    assert no_knowledge(0.8, labels) is None and no_knowledge(None, labels) is None
+    # Of one class nothing can be said.
+    assert no_knowledge(1.0, np.zeros(10, int)) is None
+
+
+def test_one_class_for_everything_is_said():
+    found = verdict(agreement=1.0, chance=1.0, images=50)
+    assert "one class for all of the 50 images" in found.warnings[0] and not found.failures
+    assert not verdict(agreement=1.0, chance=1.0, images=1).warnings
 
 
 def dead_model():

@@ -92,13 +92,14 @@ def test_images_that_are_left_out_are_named(tmp_path, capsys):
         open_source(str(tmp_path))
 
 
-def test_an_empty_class_keeps_its_index(tmp_path):
+def test_an_empty_class_keeps_its_index(tmp_path, capsys):
     write_images(tmp_path / "a", "1.png")
     (tmp_path / "b").mkdir()
     write_images(tmp_path / "c", "1.png")
     source = open_source(str(tmp_path))
     assert source.class_names == ("a", "b", "c")
     assert source.labels.tolist() == [0, 2]
+    assert "without an image, which count as classes all the same: b" in capsys.readouterr().err
 
 
 def test_folders_within_a_class(tmp_path):

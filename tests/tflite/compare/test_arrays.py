@@ -1,5 +1,6 @@
 """Models compared on arrays of what their inputs take, images or not."""
 
+import dataclasses
 import json
 
 import keras
@@ -18,7 +19,7 @@ from tests.tflite.several_ends import (
     keras_model,
 )
 from tflite.compare.comparison import compare
-from tflite.compare.feeds import ArrayFeed
+from tflite.compare.feeds import ArrayFeed, chunks
 from tflite.compare.opened import open_pair, open_pair_of_arrays
 from tflite.compare.text import to_dict, verdict
 
@@ -91,6 +92,29 @@ def test_examples_in_their_own_types(tmp_path):
     pair, arrays = open_pair_of_arrays(*paths)
     result = compare(pair, ArrayFeed(pair, arrays, "rows"), 5)
     assert result.output.figures.max_difference == 0.0
+
+
+def test_values_beyond_the_file_s_codes_are_counted(tmp_path):
+    keras_path, path, data = written(tmp_path, keras_model(), keras_file("int8"))
+    pair, arrays = open_pair_of_arrays(keras_path, path, data)
+    feed = ArrayFeed(pair, arrays, data)
+    list(chunks(feed, 3))
+    assert feed.outside.get("extra", 0.0) < 0.1
+    large = ArrayFeed(pair, {**arrays, "extra": 100 * arrays["extra"]}, data)
+    list(chunks(large, 3))
+    assert large.outside["extra"] > 0.9 and large.outside.get("images") == feed.outside.get(
+        "images"
+    )
+
+
+def test_outputs_without_classes_or_layers_have_their_noise_judged(tmp_path, sensor):
+    """Of a model of one number that is no graph there is nothing else."""
+    result, _ = compared(tmp_path, sensor, emit_tflite(fuse(sensor), (1, 1)))
+    noisy = dataclasses.replace(result.output.figures, total_snr_db=12.0)
+    output = dataclasses.replace(result.output, agreement=None, figures=noisy)
+    alone = dataclasses.replace(result, output=output, layers=None)
+    assert verdict(alone, 0.9) == "the output has an SNR of 12.0 dB, 60 dB are asked for"
+    assert verdict(result, 0.9) is None
 
 
 def test_what_cannot_be_compared(tmp_path, sensor):

@@ -111,9 +111,10 @@ def test_what_a_model_says_holds_for_a_file_without_description(folder, monkeypa
     model.preprocessing = dataclasses.replace(RECORD, fit="stretch", interpolation="nearest")
     monkeypatch.setattr(opened_module, "load_keras", lambda name: model)
     said = InputOverrides(interpolation="bilinear", crop_ratio=0.5)
-    for overrides, interpolation in ((None, "nearest"), (said, "bilinear")):
+    # A ratio is of a crop.
+    for overrides, expected in ((None, ("stretch", "nearest")), (said, ("crop", "bilinear"))):
         record = open_pair("a model", folder / "model.tflite", overrides).file_input.preprocessing
-        assert (record.fit, record.interpolation) == ("stretch", interpolation)
+        assert (record.fit, record.interpolation) == expected
 
 
 BAD_FILES = {

@@ -43,7 +43,11 @@ def test_wrong_numbers_of_labels():
     with pytest.raises(ValueError, match="--labels=FILE .* by name. Received: 2 outputs of m for"):
         match_classes("m", 2, None, NAMES)
     with pytest.raises(ValueError, match="number: --label_match=subset.*Received: 4 outputs of m"):
-        match_classes("m", 4, ("a", "b", "c", "d"), NAMES, "index")
+        match_classes("m", 4, (*NAMES, "d"), NAMES, "index")
+    # Each way out leads out.
+    for match in ("exact", "subset", "index"):
+        with pytest.raises(ValueError, match="rename or remove the folders that are no classes"):
+            match_classes("m", 2, NAMES[:2], NAMES, match)
 
 
 def test_labels_of_a_file(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from care_keras.data.overrides import InputOverrides
+from care_keras.data.overrides import GEOMETRY, InputOverrides
 from care_keras.data.preprocessing import normalization, normalize, resize_and_crop
 from care_keras.data.sources import open_source
 from care_keras.metrics import top_k
@@ -364,7 +364,9 @@ def test_a_class_instead_of_scores(photos, tmp_path):
     path, model = write_picking(tmp_path, "class", "float32")
     names = tuple("abcdefghij")
     source = dataclasses.replace(photos, class_names=names)
-    found = open_models([str(path), model], InputOverrides(mean=(0.5,) * 3, std=(0.5,) * 3))
+    geometry = {name: getattr(RECORD, name) for name in GEOMETRY}
+    said = InputOverrides(mean=(0.5,) * 3, std=(0.5,) * 3, **geometry)
+    found = open_models([str(path), model], said)
     assert all(one.gives_class for one in found)
     result = evaluate(source, found, workers=2)
     pixels = normalize(pixels_of(source, found[0].input.preprocessing), RECORD)

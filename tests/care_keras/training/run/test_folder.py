@@ -37,6 +37,18 @@ def test_free_settings_are_settings(tmp_path):
     assert settings(tmp_path, tmp_path).to_dict().keys() >= FREE_SETTINGS
 
 
+def test_a_run_that_could_not_begin_leaves_nothing(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.prepare({"epochs": 2})
+    folder.forget()
+    assert not folder.path.exists()
+    RunFolder(tmp_path / "run").prepare({"epochs": 3})
+    # What has begun stays.
+    (folder.path / "checkpoints").mkdir()
+    folder.forget()
+    assert (folder.path / "config.json").exists()
+
+
 def test_other_settings(tmp_path):
     prepared(tmp_path)
     before = (tmp_path / "config.json").read_bytes()
