@@ -6,7 +6,7 @@ TensorFlow's converter: a float file as it comes, int8 by lifting a float one.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 import keras
 import numpy as np
@@ -122,8 +122,10 @@ def convert_model(
         raise ValueError(
             f"A quantized form converts to int8 only. Received: precision={precision!r}"
         )
-    if precision == "int8" and calibration is None and not is_quantized(model):
-        raise ValueError("int8 needs images that set its ranges. Received: calibration=None")
+    given = calibration is not None and (not isinstance(calibration, Sized) or len(calibration))
+    if precision == "int8" and not given and not is_quantized(model):
+        what = None if calibration is None else "no image"
+        raise ValueError(f"int8 needs images that set its ranges. Received: calibration={what}")
     if converter == "tensorflow":
         check_input_kind(model, precision, input_kind, converter)
         _check_kernels(model)

@@ -5,6 +5,15 @@ from keras import ops
 
 from care_keras.layers.initializers import kernel_initializer
 
+_OF_A_PRODUCT = {
+    "strides": (1, 1),
+    "dilation_rate": (1, 1),
+    "groups": 1,
+    "use_bias": True,
+    "data_format": "channels_last",
+    "activation": keras.activations.linear,
+}
+
 
 @keras.saving.register_keras_serializable(package="care_keras")
 class PointwiseConv2D(keras.layers.Conv2D):
@@ -17,7 +26,10 @@ class PointwiseConv2D(keras.layers.Conv2D):
 
     Args:
         filters: Output channels.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        **kwargs: Those of `keras.layers.Conv2D` that leave it such a product with a bias.
+
+    Raises:
+        ValueError: If one does not.
 
     Input shape: `(batch, height, width, channels)`. Output shape: `(batch,
     height, width, filters)`.
@@ -26,6 +38,12 @@ class PointwiseConv2D(keras.layers.Conv2D):
     def __init__(self, filters: int, **kwargs):
         kwargs.setdefault("kernel_initializer", kernel_initializer())
         super().__init__(filters, kernel_size=1, **kwargs)
+        for name, value in _OF_A_PRODUCT.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"A pointwise convolution has {name}={value!r}. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
 
     def call(self, inputs, training=None) -> keras.KerasTensor:
         if not training:

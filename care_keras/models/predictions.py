@@ -16,8 +16,8 @@ def preprocess_input(
     `care_keras.data.preprocessing.prepare` does the whole.
 
     Args:
-        x: RGB pixels from 0 to 255 of shape `(..., 3)`, a NumPy array or a
-            tensor of the backend.
+        x: RGB pixels from 0 to 255 of shape `(..., 3)`, or `(..., 1)` of grey
+            images, a NumPy array or a tensor of the backend.
         preprocessing: The model's record (`model.preprocessing`); by default
             that of the ImageNet models.
 
@@ -25,14 +25,15 @@ def preprocess_input(
         Floats of the same shape, a NumPy array if `x` is one.
 
     Raises:
-        ValueError: If the last axis is not RGB.
+        ValueError: If the last axis is not that of the record's channels.
     """
-    if x.shape[-1] != 3:
-        raise ValueError(f"`x` must hold RGB in its last axis. Received: shape={tuple(x.shape)}")
+    record = preprocessing or CARE_S0.preprocessing
+    if x.shape[-1] != record.channels:
+        what = "RGB" if record.channels > 1 else "grey values"
+        raise ValueError(f"`x` must hold {what} in its last axis. Received: shape={tuple(x.shape)}")
     # Imported here, as Pillow is of no use to whoever only builds a model.
     from care_keras.data.preprocessing import normalization, normalize
 
-    record = preprocessing or CARE_S0.preprocessing
     if isinstance(x, np.ndarray):
         return normalize(x, record)
     scale, offset = (keras.ops.convert_to_tensor(one) for one in normalization(record))

@@ -373,10 +373,12 @@ def _is_swap_for_one(subgraph, tensor):
     producer = subgraph.producers.get(tensor.index)
     if producer is None or producer.name != "TRANSPOSE" or len(producer.inputs) < 2:
         return False
-    order = subgraph.tensors[producer.inputs[1]]
-    if not order.is_constant or len(subgraph.consumers[tensor.index]) > 1:
+    if producer.inputs[1] < 0 or len(subgraph.consumers[tensor.index]) > 1:
         return False
-    rank = len(tensor.shape)
+    order, rank = subgraph.tensors[producer.inputs[1]], len(tensor.shape)
+    # Another constant may be of any size, or of strings.
+    if not order.is_constant or (order.dtype, order.elements) != ("int32", rank):
+        return False
     return order.data.reshape(-1).tolist() == [*range(rank - 2), rank - 1, rank - 2]
 
 

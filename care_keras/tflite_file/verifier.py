@@ -3,7 +3,7 @@
 The Python flatbuffers reader trusts the offsets that it finds: on a truncated
 or corrupt file it raises whatever comes, reads from the buffer's end, or loops
 over a length of billions. Here every offset and length that the reader of
-`graph.py` follows is checked once; after that reading cannot leave the buffer.
+`reader.py` follows is checked once; after that reading cannot leave the buffer.
 """
 
 from typing import NamedTuple

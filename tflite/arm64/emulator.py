@@ -94,7 +94,7 @@ def find_emulator(cache: Cache, runtime: str, path: str | None = None) -> Emulat
 
     Args:
         cache: The cache.
-        runtime: A name of `arm64_pins.RUNTIMES`.
+        runtime: A name of `pins.RUNTIMES`.
         path: Where to look for the system's qemu, by default `PATH`.
 
     Raises:

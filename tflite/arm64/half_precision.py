@@ -28,11 +28,16 @@ from tflite.arm64.report import Result, format_versions, to_dict
 from tflite.benchmark.machine import cpu_name
 from tflite.inputs.odd_inputs import FAMILIES
 from tflite.inputs.real_and_extreme import make_inputs
+from tflite.runs.answers import Answers, agreement, answers_of
 from tflite.runs.python import host_command
 from tflite.runs.run import Run, run_with_progress
 
 # Share of the photos that keep their class, at least.
 MIN_AGREEMENT = 0.99
+# Of outputs that nobody picks from: a trained network's classes hold at some 50 dB.
+MIN_SNR_DB = 30.0
+# Scores of classes have no more: the batch, and the classes.
+_SCORES_AXES = 2
 # A black image, a single pixel and noise.
 EXTREME_IMAGES = len(FAMILIES) - 1
 # Images of another class that are told in words.
@@ -63,11 +68,13 @@ class HalfComparison:
             numbers for the file that does not allow it.
         images: Images that ran on both sides.
         photos: Photos among them whose class can be compared; 0 for a file of several outputs,
-            or of a single value.
+            of a single value, or of a map.
         not_finite: Images with an infinity or a NaN that float32 does not have.
         others: Photos of another class.
         snr_db: Of all outputs that are finite, `None` without any.
         failures: For each image that did not run on both sides, what happened.
+        same_answers: Share of the answers on photos that are the same, of pixels or boxes; `None`
+            without any.
     """
 
     used: bool
@@ -77,11 +84,12 @@ class HalfComparison:
     others: tuple[OtherClass, ...]
     snr_db: float | None
     failures: dict[int, str]
+    same_answers: float | None = None
 
     @property
     def agreement(self) -> float | None:
-        """Share of the photos that keep their class."""
-        return 1.0 - len(self.others) / self.photos if self.photos else None
+        """Share of the photos that keep their class, or of other answers; `None` without any."""
+        return 1.0 - len(self.others) / self.photos if self.photos else self.same_answers
 
     @property
     def verdict(self) -> str:
@@ -94,6 +102,8 @@ class HalfComparison:
             return "not finite"
         if self.agreement is not None and self.agreement < MIN_AGREEMENT:
             return "other classes"
+        if self.agreement is None and (self.snr_db is None or self.snr_db < MIN_SNR_DB):
+            return "noisy"
         return "holds"
 
     @property
@@ -123,6 +133,7 @@ def check_half_precision(
         extremes=EXTREME_IMAGES,
     )
     first = dataclasses.replace(inputs, values=inputs.values[:1])
+    answers = answers_of(read_graph(path), path, inputs.model_input)
     results, found = [], []
     with contextlib.ExitStack() as stack:
         commands = {
@@ -144,7 +155,7 @@ def check_half_precision(
             for threads in settings.threads:
                 name = f"{runtime}, {core}, threads {threads}"
                 run = run_with_progress(command, half, inputs, name, limit, threads)
-                comparison = compare_half_precision(host, run, plain, inputs.families)
+                comparison = compare_half_precision(host, run, plain, inputs.families, answers)
                 found.append(comparison)
                 emulator = emulators[runtime]
                 results.append(Result(path, runtime, core, threads, emulator, run, comparison))
@@ -159,7 +170,11 @@ def check_half_precision(
 
 
 def compare_half_precision(
-    reference: Run, other: Run, plain: Run, families: tuple[str, ...]
+    reference: Run,
+    other: Run,
+    plain: Run,
+    families: tuple[str, ...],
+    answers: Answers | None = None,
 ) -> HalfComparison:
     """Compares two runs on the same images.
 
@@ -168,6 +183,7 @@ def compare_half_precision(
         other: Where half precision was allowed.
         plain: Of the first image, in float32 as `other` would have computed it.
         families: What each image is.
+        answers: What the outputs are read for, where they are no scores of classes.
     """
     both = sorted(reference.outputs.keys() & other.outputs.keys())
     failures = reference.failures | other.failures
@@ -176,14 +192,18 @@ def compare_half_precision(
         not np.array_equal(first, second, equal_nan=True)
         for first, second in zip(other.outputs[0], plain.outputs[0], strict=True)
     )
-    not_finite, others, photos, finite = 0, [], 0, []
+    not_finite, others, photos, finite, read = 0, [], 0, [], []
     for image in both:
         pairs = list(zip(reference.outputs[image], other.outputs[image], strict=True))
         if all(np.isfinite(second[np.isfinite(first)]).all() for first, second in pairs):
             finite += [pair for pair in pairs if np.isfinite(pair[0]).all()]
         else:
             not_finite += 1
-        if families[image] == "photo" and len(pairs) == 1 and pairs[0][0].size > 1:
+        if families[image] != "photo":
+            continue
+        if len(pairs) > 1 or pairs[0][0].ndim > _SCORES_AXES:
+            read.append((other.outputs[image], reference.outputs[image]))
+        elif pairs[0][0].size > 1:
             photos += 1
             if (one := _other_class(image, *pairs[0])) is not None:
                 others.append(one)
@@ -191,7 +211,8 @@ def compare_half_precision(
     if finite:
         first, second = (np.concatenate([pair[side].ravel() for pair in finite]) for side in (0, 1))
         snr = snr_db(second.astype(np.float64), first.astype(np.float64))
-    return HalfComparison(used, len(both), photos, not_finite, tuple(others), snr, failures)
+    same = agreement(answers, read) if read else None
+    return HalfComparison(used, len(both), photos, not_finite, tuple(others), snr, failures, same)
 
 
 def _other_class(image, expected, actual):

@@ -81,7 +81,7 @@ def set_up(cache: Cache, runtime: str, say: Callable[[str], None], path: str | N
 
     Args:
         cache: The cache.
-        runtime: A name of `arm64_pins.RUNTIMES`.
+        runtime: A name of `pins.RUNTIMES`.
         say: Is told what is being done.
         path: Where to look for programs, by default `PATH`.
 

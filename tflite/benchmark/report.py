@@ -166,10 +166,14 @@ def compare(
         seed: Seed of the bootstrap.
     """
     generator = np.random.default_rng(seed)
-    before = {_old_key(entry): entry["rounds_ms"] for entry in old["models"]}
+    # A median is not held against a mean, which older releases of benchmark_model give.
+    before = {
+        (*_old_key(entry), entry.get("center", "median")): entry["rounds_ms"]
+        for entry in old["models"]
+    }
     result = []
     for latency in latencies:
-        rounds = before.get(_key(latency))
+        rounds = before.get((*_key(latency), latency.center))
         ratio = rounds and unpaired_ratio(latency.centers_ms, rounds, generator)
         result.append(
             Comparison(latency.label, latency.run.threads, ratio, verdict(ratio, tolerance))

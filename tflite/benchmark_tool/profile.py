@@ -147,19 +147,6 @@ def parse_profile(text: str) -> tuple[OpProfile, ...]:
     return tuple(profiles)
 
 
-def read_profile_csv(text: str) -> tuple[OpProfile, ...]:
-    """As `parse_profile`, for a file that must hold a profile.
-
-    Raises:
-        ValueError: If it is cut, damaged, or holds none.
-    """
-    profiles = parse_profile(text)
-    if not profiles:
-        start = " ".join(text.split())[:120]
-        raise ValueError(f"The file holds no profile of benchmark_model. Received: {start!r}")
-    return profiles
-
-
 class _RowReader:
     """Reads rows under a header; the columns between type and name are all numbers."""
 

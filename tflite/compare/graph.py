@@ -25,7 +25,7 @@ class Step:
         before_activation: Whether it is a layer without its activation, which
             is the next step.
         scopes: TensorFlow's name scope of the call inside the model, for each
-            of `comparison_unfold.SCOPE_VISITS`: `"inner_1/conv_1"`.
+            of `unfold.SCOPE_VISITS`: `"inner_1/conv_1"`.
     """
 
     operation: Callable

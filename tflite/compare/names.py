@@ -5,7 +5,7 @@ converter names it after the operations that were fused into it, in no fixed
 order: `scope/Conv1_relu_1/Relu6;scope/bn_Conv1_1/batchnorm/add_1;...`, with a
 number more behind a scope that is opened a second time, and the outputs of the
 file after none of them. Names can mislead, so that only a match of `certain`
-kind stands by itself; `comparison_layers` asks the values about the others.
+kind stands by itself; `layers` asks the values about the others.
 """
 
 import dataclasses
@@ -167,20 +167,21 @@ def _add(found, graph, one):
 def _named(graph, file, visits):
     """`(tensor, operator, steps that it names)`, both in the order they run."""
     places = {step.scopes[visits]: place for place, step in enumerate(graph.steps)}
+    longest = max((scope.count("/") + 1 for scope in places), default=0)
     named = []
     for operator in file.operators:
         for index in operator.outputs:
-            scopes = _scopes(file.tensors[index].name)
+            scopes = _scopes(file.tensors[index].name, longest)
             steps = sorted({places[scope] for scope in scopes if scope in places})
             if steps:
                 named.append((index, operator, [graph.steps[place] for place in steps]))
     return named
 
 
-def _scopes(name):
-    """All that may be a layer's scope in a name."""
+def _scopes(name, longest):
+    """All that may be a layer's scope in a name, of so many words at most."""
     for part in name.split(";"):
         words = part.split("/")
         for start in range(len(words)):
-            for end in range(start + 1, len(words)):
+            for end in range(start + 1, min(start + longest + 1, len(words))):
                 yield "/".join(words[start:end])

@@ -14,7 +14,7 @@ from care_keras.console.optional import installed_version
 def environment() -> dict:
     """Versions of Python and of what a result depends on, and the commit of this package."""
     backend = keras.backend.backend()
-    # TensorFlow makes the input pipeline of every backend.
+    # TensorFlow makes the input pipeline of every backend, where it is installed.
     packages = {"tensorflow", backend}
     return {
         "python": platform.python_version(),

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from care_keras.layers import PointwiseConv2D
 from tests.care_keras.helpers import infer, numpy_of, randomize_weights
@@ -29,6 +30,15 @@ def test_training_and_inference_compute_the_same_product():
     expected = inputs @ kernel[0, 0] + bias
     np.testing.assert_allclose(numpy_of(infer(layer, inputs)), expected, atol=1e-5)
     np.testing.assert_allclose(numpy_of(layer(inputs, training=True)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("strides", 2), ("use_bias", False), ("groups", 2), ("activation", "relu")],
+)
+def test_what_would_train_as_another_layer_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"A pointwise convolution has {name}=.*Received: {name}="):
+        PointwiseConv2D(6, **{name: value})
 
 
 def test_training_works_on_unknown_sizes():

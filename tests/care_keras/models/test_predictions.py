@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from care_keras.models import CONFIGS, decode_predictions, preprocess_input
+from care_keras.models import CONFIGS, Preprocessing, decode_predictions, preprocess_input
 
 
 def test_pixels_become_normalized_images_in_numpy_and_in_the_backend():
@@ -27,6 +27,10 @@ def test_a_model_s_own_record_is_used():
 def test_gray_images_are_refused():
     with pytest.raises(ValueError, match=r"RGB.*Received: shape=\(2, 2, 1\)"):
         preprocess_input(np.zeros((2, 2, 1)))
+    grey = Preprocessing(2, 2, (0.5,), (0.25,))
+    assert preprocess_input(np.full((2, 2, 1), 255.0), grey)[0, 0].tolist() == [2.0]
+    with pytest.raises(ValueError, match="must hold grey values in its last axis"):
+        preprocess_input(np.zeros((2, 2, 3)), grey)
 
 
 def test_best_classes_are_named_in_order():

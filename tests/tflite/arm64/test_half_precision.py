@@ -40,6 +40,33 @@ def test_one_photo_of_a_hundred_may_change_its_class(flips, verdict):
         assert (one.margin, one.error) == (1.0, pytest.approx(1.1, rel=1e-5))
 
 
+def maps(noise):
+    """A run of two outputs, maps of two numbers that none is picked of."""
+    outputs = [np.ones((1, 2, 2, 2), np.float32), np.full((1, 2, 2, 2), 3.0, np.float32)]
+    outputs = [output + np.float32(noise) for output in outputs]
+    return Run(names=("a", "b"), outputs=dict.fromkeys(range(101), outputs))
+
+
+@pytest.mark.parametrize(("noise", "verdict"), [(0.001, "holds"), (1.0, "noisy")])
+def test_what_nobody_picks_from_is_judged_by_its_noise(noise, verdict):
+    found = compare_half_precision(maps(0.0), maps(noise), maps(0.0), FAMILIES)
+    assert (found.verdict, found.photos, found.agreement) == (verdict, 0, None)
+
+
+def test_pixels_keep_their_classes():
+    class Pixels:
+        def same(self, first, second):
+            return int((first[0].argmax(-1) == second[0].argmax(-1)).sum()), second[0][..., 0].size
+
+    scores = np.float32([[[3.0, 1.0], [1.0, 2.0]]])
+    reference, other = (
+        Run(names=("a",), outputs={image: [one] for image in range(101)})
+        for one in (scores, scores[:, ::-1])
+    )
+    found = compare_half_precision(reference, other, reference, FAMILIES, Pixels())
+    assert (found.agreement, found.photos, found.verdict) == (0.0, 0, "other classes")
+
+
 def test_extreme_images_may():
     assert judge(run({0: [0.0, 1.0, 2.0]})).verdict == "holds"
 

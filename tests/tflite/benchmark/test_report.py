@@ -119,6 +119,10 @@ def test_files_are_matched_by_name_and_threads(files, tmp_path):
     )
     (other,) = compare([reshaped], read_report(tmp_path / "old.json"), tolerance=0.05)
     assert other.verdict == "not in the old report"
+    # Nor is a median held against means.
+    old = read_report(tmp_path / "old.json")
+    old["models"] = [entry | {"center": "mean"} for entry in old["models"]]
+    assert compare(new[:1], old, tolerance=0.05)[0].verdict == "not in the old report"
 
 
 @pytest.mark.parametrize(
