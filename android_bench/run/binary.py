@@ -88,7 +88,8 @@ def find_binary(
         return workspace / BAZEL_OUTPUT
     raise BinaryError(
         "there is no benchmark_model: give its path with --benchmark_binary, or "
-        "--benchmark_url and --benchmark_sha256, or build it with Bazel"
+        "--benchmark_url and --benchmark_sha256, or build it with Bazel; android_bench/README.md "
+        "says where it is published"
     )
 
 

@@ -240,8 +240,8 @@ def test_a_quantized_form_is_int8_and_nothing_else(int8_model, preprocessing):
     [
         ({"precision": "int4"}, "`precision` must be one of"),
         ({"input_kind": "bgr"}, "`input_kind` must be one of"),
-        ({"precision": "int8"}, "int8 needs images.*Received: calibration=None"),
-        ({"precision": "int8", "calibration": []}, "int8 needs images.*calibration=no image"),
+        ({"precision": "int8"}, "int8 needs images"),
+        ({"precision": "int8", "calibration": []}, "int8 needs images"),
         ({"output_type": "uint8"}, "`output_type` is of care_keras' own files in int8."),
         ({"precision": "int8", "output_type": "bool"}, "`output_type` must be one of"),
         ({"precision": "dynamic", "target": "xnnpack"}, "`target` is of care_keras' own files in"),
