@@ -85,7 +85,7 @@ def _tfds_errors(name, split):
     except Exception as error:
         raise ValueError(
             f"Cannot open {name!r}, split {split!r}, with TFDS: {first_line(error)} "
-            "(is it prepared under TFDS_DATA_DIR, with images?)"
+            f"(`tfds build {name}` prepares it, where TFDS_DATA_DIR says; it must have images)"
         ) from error
 
 

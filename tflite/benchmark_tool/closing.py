@@ -10,15 +10,14 @@ import dataclasses
 import re
 
 from tflite.benchmark_tool.family import LITERT, TENSORFLOW, Family
-from tflite.benchmark_tool.messages import damaged
+from tflite.benchmark_tool.messages import NUMBER, damaged, search
 from tflite.benchmark_tool.runs import RunStatistics
 
-_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
 _TIMINGS = re.compile(r"nference timings in us: (.*)")
-_TIMING = re.compile(rf"([A-Za-z][A-Za-z ()]*): ({_NUMBER})")
-_MEMORY = re.compile(rf"\(MB\): init=({_NUMBER}) overall=({_NUMBER})")
+_TIMING = re.compile(rf"([A-Za-z][A-Za-z ()]*): ({NUMBER})")
+_MEMORY = re.compile(rf"\(MB\): init=({NUMBER}) overall=({NUMBER})")
 _MEMORY_NOTE = "the following is only APPROXIMATE to the actual memory footprint"
-_PEAK = re.compile(rf"Overall peak memory footprint \(MB\) via periodic monitoring: ({_NUMBER})")
+_PEAK = re.compile(rf"Overall peak memory footprint \(MB\) via periodic monitoring: ({NUMBER})")
 
 _TABLE = re.compile(r"^=+ BENCHMARK RESULTS =+")
 _HUNDREDTHS = r"(\d+\.\d\d|-?nan)"
@@ -30,7 +29,7 @@ _DEVIATION = re.compile(rf"^Inference \(std\): +{_HUNDREDTHS}\s*$")
 _SIZE = re.compile(r"^(Init footprint|Overall footprint|Peak memory): +(\d+\.\d\d) MB\s*$")
 _MEMORY_HEAD = "Memory Usage:"
 # "Initialized session in 4.478ms." has more digits than the table.
-_SESSION = re.compile(rf"^Initialized session in ({_NUMBER})ms")
+_SESSION = re.compile(rf"^Initialized session in ({NUMBER})ms")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +100,7 @@ def _read_line(lines, text):
             timings["average"] = timings[name]
     if "init" not in timings or "average" not in timings:
         raise damaged("has a cut line 'Inference timings in us'", text)
-    memory, peak = _search(_MEMORY, lines), _search(_PEAK, lines)
+    memory, peak = search(_MEMORY, lines), search(_PEAK, lines)
     if memory is None and any(_MEMORY_NOTE in line for line in lines):
         raise damaged("ends before its memory figures", text)
     return Closing(
@@ -130,7 +129,7 @@ def _read_table(lines, text):
     sizes = {hit[1]: float(hit[2]) for line in lines if (hit := _SIZE.search(line))}
     if any(_MEMORY_HEAD in line for line in lines) and "Overall footprint" not in sizes:
         raise damaged("ends before its memory figures", text)
-    deviation, session = _search(_DEVIATION, lines), _search(_SESSION, lines)
+    deviation, session = search(_DEVIATION, lines), search(_SESSION, lines)
     exact = session and 1e3 * float(session[1])
     if exact and abs(exact - figures["Model initialization"]) > _step(exact):
         raise damaged("gives two times of initialization", text)
@@ -168,7 +167,3 @@ def _coarse(count, **fields):
 def _step(value):
     """Half a hundredth of a millisecond, and what six digits leave out."""
     return 5.0 + 1e-5 * abs(value) + 0.001
-
-
-def _search(pattern, lines):
-    return next((found for line in lines if (found := pattern.search(line))), None)

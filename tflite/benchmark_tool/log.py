@@ -16,19 +16,20 @@ from tflite.benchmark_tool.family import LITERT
 from tflite.benchmark_tool.messages import (
     ERRORS,
     FAILED,
+    NUMBER,
     WARNINGS,
     damaged,
     failure_reason,
     message_lines,
     messages,
+    search,
 )
 from tflite.benchmark_tool.profile import OpProfile, parse_profile
 from tflite.benchmark_tool.runs import RunStatistics, read_runs
 
-_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
 # LiteRT's program names the file in other words.
 _GRAPH = re.compile(r"Graph: \[(.*)\]|^Loading model from: (.*)")
-_SIZE = re.compile(rf"The input model file size \(MB\): ({_NUMBER})")
+_SIZE = re.compile(rf"The input model file size \(MB\): ({NUMBER})")
 _THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference): \[(-?\d{1,15})\]")
 
 
@@ -92,7 +93,7 @@ def parse_log(text: str, exit_code: int = 0) -> BenchmarkLog:
         raise ValueError(f"benchmark_model failed{code}. Received: {failure_reason(text)!r}")
     closing = read_closing(lines, text)
     warmup, regular = _statistics(lines, closing, text)
-    size, threads, graph = (_search(pattern, lines) for pattern in (_SIZE, _THREADS, _GRAPH))
+    size, threads, graph = (search(pattern, lines) for pattern in (_SIZE, _THREADS, _GRAPH))
     delegation = parse_delegation(lines)
     first_us = closing.first_inference_us
     if warmup is not None and (first_us is None or closing.family is LITERT):
@@ -156,7 +157,3 @@ def _same(one, other, step):
 
 def _six_digits(value):
     return f"{value:.6g}"
-
-
-def _search(pattern, lines):
-    return next((found for line in lines if (found := pattern.search(line))), None)

@@ -1,7 +1,7 @@
 """Lines of what benchmark_model prints: their messages, levels, and what a failure says."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from care_keras.files import printable
 
@@ -26,8 +26,15 @@ _LEVEL = re.compile(
 WARNINGS, ERRORS = ("WARN", "WARNING", "W"), ("ERROR", "FATAL", "E", "F")
 _RESULT = re.compile(r"nference timings in us: ")
 FAILED = "Benchmarking failed"
+# A number as the program prints one.
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
 _BEFORE_LOG = "All log messages before absl::InitializeLog"
 _QUOTED = 300
+
+
+def search(pattern: re.Pattern, lines: Iterable[str]) -> re.Match | None:
+    """The first place in some lines that has a pattern."""
+    return next((found for line in lines if (found := pattern.search(line))), None)
 
 
 def message_lines(text: str) -> list[str]:

@@ -10,7 +10,7 @@ import math
 import re
 
 from care_keras.files import printable
-from tflite.benchmark_tool.messages import message_lines, tail
+from tflite.benchmark_tool.messages import NUMBER, message_lines, tail
 
 _PHASES = {
     "Profiling Info for Benchmark Initialization": "initialization",
@@ -19,12 +19,11 @@ _PHASES = {
 _PART = re.compile(r"(Delegate internal|(?:Primary graph|Subgraph) \(.*?\)(?= profile)).*:\s*$")
 # Not the head of LiteRT's results.
 _TABLE = re.compile(r"={5,} (?!BENCHMARK RESULTS)(.+?) ={5,}")
-_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
 _NODES = re.compile(r"Number of nodes executed: (\d{1,15})")
 _END = re.compile(r"^(?:Subgraph .*\) )?\d+ nodes observed")
 # Where all runs took as long, or there was but one, no average is printed.
 _AVERAGE = re.compile(
-    rf"Timings \(microseconds\): .*?(?:avg=({_NUMBER})|curr=({_NUMBER})(?:\(all same\)|\s*$))"
+    rf"Timings \(microseconds\): .*?(?:avg=({NUMBER})|curr=({NUMBER})(?:\(all same\)|\s*$))"
 )
 
 
@@ -167,7 +166,7 @@ class _RowReader:
             )
         numbers = len(self._columns) - 2
         self._row = re.compile(
-            rf"^\s*(?P<type>.+?)(?P<numbers>(?:{separator}{_NUMBER}%?){{{numbers}}})"
+            rf"^\s*(?P<type>.+?)(?P<numbers>(?:{separator}{NUMBER}%?){{{numbers}}})"
             rf"{separator}(?P<name>.*)$"
         )
 
@@ -175,7 +174,7 @@ class _RowReader:
         found = self._row.match(line)
         if found is None:
             return None
-        values = [float(value) for value in re.findall(_NUMBER, found["numbers"])]
+        values = [float(value) for value in re.findall(NUMBER, found["numbers"])]
         row = {
             # Shares of a run that took no time.
             column: value if math.isfinite(value) else None

@@ -4,11 +4,10 @@ import dataclasses
 import math
 import re
 
-from tflite.benchmark_tool.messages import damaged
+from tflite.benchmark_tool.messages import NUMBER, damaged
 
-_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf)"
 _STATISTICS = re.compile(r"(?<![\w=])count=\d+.*")
-_FIELD = re.compile(rf"(\w+)=({_NUMBER})")
+_FIELD = re.compile(rf"(\w+)=({NUMBER})")
 
 
 @dataclasses.dataclass(frozen=True)
