@@ -93,7 +93,7 @@ def run_job(job: ConversionJob) -> ConversionResult:
     with, and removed again.
 
     Raises:
-        ValueError: If anything given cannot be used; no file is left then.
+        ValueError: If anything given cannot be used; nothing is written then.
         FailedCheckError: If the file does not do what the model does; none is
             left either.
         OSError: If the output cannot be written.
@@ -196,7 +196,7 @@ def _judge(prepared, result, failures):
     result.warnings.extend(judgement.warnings)
     failures = [*judgement.failures, *failures]
     if failures:
-        raise FailedCheckError(f"{'; '.join(failures)}: no file is left", result)
+        raise FailedCheckError(f"{'; '.join(failures)}: nothing is written", result)
 
 
 def _advice(job, model, specs):

@@ -2,9 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-import keras
 import numpy as np
 
 from care_keras.metrics import wilson_interval
@@ -14,9 +13,7 @@ from tflite.compare.figures import Criterion, Figures, Tally
 from tflite.compare.opened import Pair
 from tflite.compare.tensors import FileFailsError
 from tflite.inputs.example_file import ExampleFile
-
-# How many tracing a Keras model pays for, which takes half a minute for a quantized form.
-_GRAPH_EXAMPLES = 1000
+from tflite.inputs.keras_runner import KerasRunner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,42 +41,6 @@ class OutputComparison:
         """What sorts the worst of several first: not finite, then the agreement, then the noise."""
         agreement = 1.0 if self.agreement is None else self.agreement
         return math.isfinite(self.figures.max_difference), agreement, self.figures.total_snr_db
-
-
-class KerasRunner:
-    """Runs a Keras model on prepared inputs.
-
-    Args:
-        model: The model.
-        examples: How many it is for, in all.
-    """
-
-    def __init__(self, model: keras.Model, examples: int):
-        self._model = model
-        self._graph = examples >= _GRAPH_EXAMPLES
-        self._rows = 0
-
-    def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """float32 outputs for what the inputs take, both in the model's order."""
-        rows = len(inputs[0])
-        if self._graph:
-            # Always as many rows: another number would be traced anew.
-            self._rows = max(self._rows, rows)
-            inputs = [
-                np.concatenate([one, np.repeat(one[-1:], self._rows - rows, axis=0)])
-                for one in inputs
-            ]
-        structure = inputs[0]
-        if len(inputs) > 1:
-            structure = keras.tree.pack_sequence_as(self._model.input, list(inputs))
-        if self._graph:
-            outputs = self._model.predict_on_batch(structure)
-        else:
-            outputs = self._model(structure, training=False)
-        return [
-            keras.ops.convert_to_numpy(output)[:rows].astype(np.float32)
-            for output in keras.tree.flatten(outputs)
-        ]
 
 
 def run_file(file: ExampleFile, examples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

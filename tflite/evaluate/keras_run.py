@@ -11,15 +11,12 @@ import numpy as np
 from care_keras.console.native_output import captured_native_output
 from care_keras.data.overrides import InputOverrides
 from care_keras.models.presets import PRESETS
+from tflite.inputs.keras_runner import KerasRunner
 from tflite.inputs.model_inputs import keras_model_input, load_keras
 from tflite.inputs.records import ModelInput
 
 if TYPE_CHECKING:
     import keras
-
-# Images from which on making a graph of a Keras model pays: it takes 3 to 30 s, and halves the
-# time of CARE-Nano, that of its quantized form by five.
-_GRAPH_IMAGES = 1000
 
 
 def keras_file(path: str | os.PathLike) -> pathlib.Path:
@@ -67,16 +64,11 @@ class KerasRun:
         self._model = model
         self._input = model_input
         self._lock = threading.Lock()
-        self._graph = False
-        self._rows = 0
+        self._runner = KerasRunner(model, 0)
 
     def ready_for(self, images: int) -> Self:
         """The same for so many images: from some number on as a graph, which takes time to make."""
-        if images >= _GRAPH_IMAGES:
-            from care_keras.training.devices.grappler import set_up_grappler
-
-            self._graph = True
-            set_up_grappler()
+        self._runner = KerasRunner(self._model, images)
         return self
 
     def __call__(self, pixels: np.ndarray) -> tuple[list[np.ndarray], float]:
@@ -84,19 +76,5 @@ class KerasRun:
         values = self._input.values(pixels)
         with self._lock:
             started = time.perf_counter()
-            outputs = self._run(values.astype(np.float32))
-            seconds = time.perf_counter() - started
-        return [output[: len(pixels)] for output in outputs], seconds
-
-    def _run(self, values):
-        import keras
-
-        if not self._graph:
-            outputs = self._model(values, training=False)
-        else:
-            # Always as many rows: a graph is made anew for another number.
-            self._rows = max(self._rows, len(values))
-            filling = np.repeat(values[-1:], self._rows - len(values), axis=0)
-            outputs = self._model.predict_on_batch(np.concatenate([values, filling]))
-        flat = keras.tree.flatten(outputs)
-        return [keras.ops.convert_to_numpy(one).astype(np.float32) for one in flat]
+            outputs = self._runner([values.astype(np.float32)])
+            return outputs, time.perf_counter() - started

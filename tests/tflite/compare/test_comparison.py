@@ -62,7 +62,7 @@ def test_outputs_do_not_depend_on_chunks(pair, monkeypatch):
     monkeypatch.setattr("tflite.compare.opened._CHUNK_EXAMPLES", 7)
     assert pair.chunk_examples == 7
     # From so many images on the Keras model is traced.
-    monkeypatch.setattr("tflite.compare.outputs._GRAPH_EXAMPLES", 30)
+    monkeypatch.setattr("tflite.inputs.keras_runner._GRAPH_EXAMPLES", 30)
     in_parts = compare(pair, feed, 2).output
     assert in_parts.agreement == at_once.agreement
     assert in_parts.figures.snr_db == pytest.approx(at_once.figures.snr_db, abs=6.0)

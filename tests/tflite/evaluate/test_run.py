@@ -136,7 +136,7 @@ def test_a_keras_model_is_the_float_reference(photos, write, keras_file, monkeyp
     assert [model.form for model in evaluation.models] == ["keras", "tflite"]
     assert evaluation.comparisons[0, 1].agreement.value == 1.0
     # As one graph, that longer runs are worth.
-    monkeypatch.setattr("tflite.evaluate.keras_run._GRAPH_IMAGES", 1)
+    monkeypatch.setattr("tflite.inputs.keras_runner._GRAPH_EXAMPLES", 1)
     as_graph = evaluate(photos, models[:1], workers=2)
     assert np.array_equal(
         as_graph.answers.models[0].predicted, evaluation.answers.models[0].predicted
