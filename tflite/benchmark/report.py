@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from care_keras.data.sidecar import sidecar_path
 from care_keras.files import parse_json
 from care_keras.json_shape import each, maybe, misfit, positive, text, whole
 from tflite.benchmark.engine import Engine, RoundPlan
@@ -197,7 +198,7 @@ def sidecar_top1(model_path: pathlib.Path) -> float | None:
     `None` if there is no such figure, or the JSON is of another file by its sum.
     """
     try:
-        content = parse_json(model_path.with_suffix(".json").read_text())
+        content = parse_json(sidecar_path(model_path).read_text())
         # The last one is the file itself; others were run to compare with.
         top1 = content["check"]["files"][-1]["top1"]
         same = content["sha256"] == hashlib.sha256(model_path.read_bytes()).hexdigest()

@@ -19,6 +19,7 @@ from care_keras.convert.examples import Examples
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.in_child import convert_in_child
 from care_keras.data.preprocessing import normalize
+from care_keras.data.sidecar import sidecar_path
 from care_keras.files import write_atomically
 from care_keras.litert.file import LiteRTFile
 from care_keras.loading import load_any
@@ -143,7 +144,7 @@ class Measurement:
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["no reason given"]
             raise ValueError(lines[-1].removeprefix("error: "))
-        return output, json.loads(output.with_suffix(".json").read_text())
+        return output, json.loads(sidecar_path(output).read_text())
 
     def _float32(self):
         path, _ = self._convert("float32")
