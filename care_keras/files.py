@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 # What is no file to be replaced, even where it leads to one.
-_STREAMS = ("/dev/", "/proc/")
+_STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: If the folder is missing or cannot be written to.
     """
     given, path = pathlib.Path(path), _target(path)
-    streams = os.fspath(given).startswith(_STREAMS) or path.is_fifo()
+    streams = os.fspath(given).startswith(_STREAMS) or path.is_fifo() or path.is_char_device()
     prefix, suffix = _ends(path)
     folder = pathlib.Path(tempfile.gettempdir()) if streams else path.parent
     temporary = folder / f"{prefix}{secrets.token_hex(8)}{suffix}"

@@ -30,7 +30,7 @@ _CROP_RATIO = flags.DEFINE_float(
     "crop_ratio",
     None,
     "Share of the resized image that is cut out, with --fit=crop (default: what the model or its "
-    "JSON says).",
+    "JSON says, else 0.875).",
 )
 _FIT = flags.DEFINE_enum(
     "fit",

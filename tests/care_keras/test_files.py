@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import pytest
 
@@ -96,6 +97,8 @@ def test_pipes_and_devices_are_written_to(tmp_path):
     assert finish(reader).strip() == "through the pipe" and pipe.is_fifo()
     writes = "from care_keras.files import write_atomically as w; w('/dev/stdout', 'to the end')"
     assert finish(start(writes)) == "to the end"
+    write_atomically("/dev/null", "nowhere")
+    assert pathlib.Path("/dev/null").is_char_device()
 
 
 def test_missing_folder(tmp_path):
