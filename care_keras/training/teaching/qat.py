@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from care_keras.console.cli import UserError
+from care_keras.console.native_output import captured_native_output
 from care_keras.convert.conversion import deploy_form, int8_form
 from care_keras.data.preprocessing import normalize
 from care_keras.emit.network import emit_tflite
@@ -32,7 +33,8 @@ class Teacher:
     def __init__(self, model: DeployModel, threads: int | None = None):
         record = model.preprocessing
         content = emit_tflite(model, (record.height, record.width), input_kind="rgb_uint8")
-        self._model = LiteRTModel(content, num_threads=threads or os.cpu_count() or 1)
+        with captured_native_output():
+            self._model = LiteRTModel(content, num_threads=threads or os.cpu_count() or 1)
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """float32 logits `(images, classes)` of pixels from 0 to 255, of any number type."""
