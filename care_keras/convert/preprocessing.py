@@ -71,20 +71,11 @@ def model_preprocessing(
     if converter is not None:
         record = converter_record(converter, size, channels, warnings)
         if not overrides.normalization():
-            warnings.append(_line("the model's image converter says", record))
+            warnings.append(_line("the model's image converter says", record, overrides))
     elif record is None:
         record = Preprocessing.of_pixels(*size, channels)
-        whole = "all of each is resized to the input, as Keras's own loaders do"
-        if not (overrides.normalization() or wants_pixels(model, place)):
-            warnings.append(
-                f"the model does not say how its images are prepared: {whole}, and fed as pixels "
-                "from 0 to 255; --mean, --std and --fit=crop say otherwise"
-            )
-        elif not overrides.geometry():
-            warnings.append(
-                f"the model does not say how its images are resized: {whole}; --fit=crop says "
-                "otherwise"
-            )
+        fed = not (overrides.normalization() or wants_pixels(model, place))
+        warnings += _assumed(fed, not overrides.geometry())
     fields = {"height": size[0], "width": size[1]}
     return dataclasses.replace(
         record, **fields, **overrides.normalization(), **overrides.geometry()
@@ -111,15 +102,36 @@ def _inherited(model, place, overrides, warnings):
         return None
     record, name = found
     if not overrides.normalization():
-        warnings.append(_line(f"those of {name}, the backbone in the model", record))
+        warnings.append(_line(f"those of {name}, the backbone in the model", record, overrides))
     return record
 
 
-def _line(source, record):
-    return (
-        f"the images are prepared as {source}: mean {_numbers(record.mean)}, std "
-        f"{_numbers(record.std)}, {_geometry(record)}; --mean, --std and --fit say otherwise"
-    )
+def _assumed(fed, resized):
+    """A line, or none, on what nothing says: what images are fed as, and how they are resized."""
+    whole = "all of each is resized to the input, as Keras's own loaders do"
+    if fed and resized:
+        return [
+            f"the model does not say how its images are prepared: {whole}, and fed as pixels from "
+            "0 to 255; --mean, --std and --fit=crop say otherwise"
+        ]
+    if fed:
+        return [
+            "the model does not say how its images are prepared: they are fed as pixels from 0 to "
+            "255; --mean and --std say otherwise"
+        ]
+    if resized:
+        return [
+            f"the model does not say how its images are resized: {whole}; --fit=crop says otherwise"
+        ]
+    return []
+
+
+def _line(source, record, overrides):
+    prepared = f"mean {_numbers(record.mean)}, std {_numbers(record.std)}"
+    flags = "--mean and --std"
+    if not overrides.geometry():
+        prepared, flags = f"{prepared}, {_geometry(record)}", "--mean, --std and --fit"
+    return f"the images are prepared as {source}: {prepared}; {flags} say otherwise"
 
 
 def _geometry(record):

@@ -7,6 +7,7 @@ import pathlib
 from care_keras.console.flag_values import parse_channels, parse_counts
 from care_keras.console.options import option, to_flags
 from care_keras.console.own_modules import import_option
+from care_keras.data.record import FITS
 from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
 from care_keras.training.images.engine import INPUT_PIPELINES
 from care_keras.training.images.joint import DenseAugmentation
@@ -161,6 +162,12 @@ class TrainingConfig(DenseAugmentation):
         "With --qat: likewise, the standard deviation.",
         (),
         parse=functools.partial(parse_channels, positive=True),
+    )
+    fit: str = option(
+        "With --qat: how images become the input of a model that does not say it: all of each, "
+        "resized (stretch), or the centre (crop); auto: stretch, as Keras's own loaders do.",
+        "auto",
+        choices=("auto", *FITS),
     )
     float_layers: tuple[str, ...] = option(
         "With --qat: layers, by a shell pattern of their names, that stay in float32.", ()

@@ -291,7 +291,10 @@ def _preprocessing(config, start, distribution):
     """How the images of `--from` are prepared."""
     warnings: list[str] = []
     said = InputOverrides(
-        size=parse_size(config.size or None), mean=config.mean or None, std=config.std or None
+        size=parse_size(config.size or None),
+        mean=config.mean or None,
+        std=config.std or None,
+        fit=None if config.fit == "auto" else config.fit,
     )
     try:
         record = model_preprocessing(start, said, warnings)

@@ -94,7 +94,8 @@ def load_teacher(
         if size is None and getattr(model, "preprocessing", None) is None:
             fixed = tuple(model.inputs[0].shape[1:3])
             size = (record.height, record.width) if None in fixed else None
-        own = model_preprocessing(model, InputOverrides(size, mean, std), warnings)
+        # It is given the student's images, which are cropped already.
+        own = model_preprocessing(model, InputOverrides(size, mean, std, fit="stretch"), warnings)
     except ValueError as error:
         raise UserError(f"--teacher: {error}") from error
     shape = tuple(model.outputs[0].shape)

@@ -199,7 +199,7 @@ def test_a_file_without_preprocessing_gets_pixels_or_what_flags_say(files, pixel
     path = str(files / "plain.keras")
     model = keras.models.load_model(path)
     teacher, (line,) = load_teacher(path, taught())
-    assert "fed pixels from 0 to 255" in line and "--teacher_mean and --teacher_std" in line
+    assert "fed as pixels from 0 to 255" in line and "--teacher_mean and --teacher_std" in line
     actual = numpy_of(teacher.logits(normalize(pixels, STUDENT)))
     np.testing.assert_allclose(actual, numpy_of(model(pixels.astype("float32"))), rtol=1e-3)
     teacher, lines = load_teacher(path, taught(), mean=OTHER.mean, std=OTHER.std)

@@ -187,3 +187,23 @@ def test_a_model_of_grey_images(images, tmp_path):
     assert trained.preprocessing.channels == 1 and is_quantized(trained)
     with pytest.raises(UserError, match="--rand_augment is for RGB images"):
         train(dataclasses.replace(given, run_dir=tmp_path / "other", rand_augment=5.0))
+
+
+@pytest.mark.parametrize(("flag", "fit"), [("auto", "stretch"), ("crop", "crop")])
+def test_how_images_become_the_input_of_a_foreign_model(images, tmp_path, flag, fit, capsys):
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    keras.Model(inputs, keras.layers.Dense(3)(x)).save(tmp_path / "own.keras")
+    train(settings(images, tmp_path / "own.keras", tmp_path / "run", fit=flag))
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    assert model.preprocessing.fit == fit
+    assert ("how its images are resized" in capsys.readouterr().err) == (flag == "auto")
+
+
+def test_a_training_that_is_refused_leaves_no_folder(images, tmp_path):
+    inputs = [keras.Input((16, 16, 3)), keras.Input((3,))]
+    x = keras.layers.GlobalAveragePooling2D()(inputs[0])
+    keras.Model(inputs, keras.layers.Add()([x, inputs[1]])).save(tmp_path / "two.keras")
+    with pytest.raises(UserError, match="trains models of one input"):
+        train(settings(images, tmp_path / "two.keras", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
