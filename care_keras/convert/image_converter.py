@@ -8,7 +8,7 @@ Its attributes say how, so that KerasHub itself is not imported.
 import keras
 import numpy as np
 
-from care_keras.data.record import Preprocessing
+from care_keras.data.record import INTERPOLATIONS, Preprocessing
 
 _NEEDED = ("image_size", "scale", "offset", "interpolation", "crop_to_aspect_ratio")
 
@@ -41,7 +41,7 @@ def converter_record(
             f"Received: scale={converter.scale!r}"
         )
     interpolation = converter.interpolation
-    if interpolation not in ("bicubic", "bilinear", "nearest"):
+    if interpolation not in INTERPOLATIONS:
         lines.append(f"the model's image converter resizes by {interpolation}; here it is bicubic")
         interpolation = "bicubic"
     if getattr(converter, "pad_to_aspect_ratio", False):

@@ -8,7 +8,7 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_channels, parse_size
 from care_keras.data.overrides import InputOverrides
-from care_keras.data.record import FITS
+from care_keras.data.record import FITS, INTERPOLATIONS
 
 _SIZE = flags.DEFINE_string(
     "size", None, "Input size in pixels, N or HxW, of a model that takes any (default: its own)."
@@ -23,7 +23,7 @@ _STD = flags.DEFINE_list("std", None, "R,G,B standard deviation, likewise; 1/255
 _INTERPOLATION = flags.DEFINE_enum(
     "interpolation",
     None,
-    ["bicubic", "bilinear", "nearest"],
+    INTERPOLATIONS,
     "How images are resized (default: what the model or its JSON says, else bilinear).",
 )
 _CROP_RATIO = flags.DEFINE_float(

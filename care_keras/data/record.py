@@ -11,6 +11,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGE_CHANNELS = (3, 1)
 # How an image fills the input: the centre of it, or the whole of it at another aspect.
 FITS = ("crop", "stretch")
+INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
 # Of a mean, and of 1 over a standard deviation: their product is still a float32.
 _LARGEST = 1e15
 
@@ -65,7 +66,7 @@ class Preprocessing:
             raise ValueError(
                 f"`crop_ratio` must be in (0, 1]. Received: crop_ratio={self.crop_ratio!r}"
             )
-        if self.interpolation not in ("bicubic", "bilinear", "nearest"):
+        if self.interpolation not in INTERPOLATIONS:
             raise ValueError(
                 "`interpolation` must be bicubic, bilinear or nearest. "
                 f"Received: interpolation={self.interpolation!r}"

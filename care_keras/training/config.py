@@ -7,7 +7,7 @@ import pathlib
 from care_keras.console.flag_values import parse_channels, parse_counts
 from care_keras.console.options import option, to_flags
 from care_keras.console.own_modules import import_option
-from care_keras.data.record import FITS
+from care_keras.data.record import FITS, INTERPOLATIONS
 from care_keras.training.devices.hosts import DISTRIBUTIONS, Hosts
 from care_keras.training.images.engine import INPUT_PIPELINES
 from care_keras.training.images.joint import DenseAugmentation
@@ -168,6 +168,11 @@ class TrainingConfig(DenseAugmentation):
         "resized (stretch), or the centre (crop); auto: stretch, as Keras's own loaders do.",
         "auto",
         choices=("auto", *FITS),
+    )
+    interpolation: str = option(
+        "With --qat: how the images of such a model are resized; auto: bilinear.",
+        "auto",
+        choices=("auto", *INTERPOLATIONS),
     )
     float_layers: tuple[str, ...] = option(
         "With --qat: layers, by a shell pattern of their names, that stay in float32.", ()

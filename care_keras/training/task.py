@@ -294,6 +294,7 @@ def _preprocessing(config, start, distribution):
         size=parse_size(config.size or None),
         mean=config.mean or None,
         std=config.std or None,
+        interpolation=None if config.interpolation == "auto" else config.interpolation,
         fit=None if config.fit == "auto" else config.fit,
     )
     try:

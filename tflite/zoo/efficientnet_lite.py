@@ -42,7 +42,8 @@ def main() -> None:
         raise cli.UserError(f"{_WEIGHTS.value} lacks the array {error}") from error
     with atomic_path(output) as path:
         model.save(path)
-    print(f"wrote {output}: feed it with --mean={_flag(MEAN)} --std={_flag(STD)}")
+    normalized = f"--mean={_flag(MEAN)} --std={_flag(STD)}"
+    print(f"wrote {output}: feed it with {normalized} --fit=crop --interpolation=bicubic")
 
 
 def _name(name):

@@ -194,9 +194,11 @@ def test_how_images_become_the_input_of_a_foreign_model(images, tmp_path, flag, 
     inputs = keras.Input((16, 16, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
     keras.Model(inputs, keras.layers.Dense(3)(x)).save(tmp_path / "own.keras")
-    train(settings(images, tmp_path / "own.keras", tmp_path / "run", fit=flag))
-    model = keras.models.load_model(tmp_path / "run" / "model.keras")
-    assert model.preprocessing.fit == fit
+    said = {"fit": flag} if flag == "auto" else {"fit": flag, "interpolation": "nearest"}
+    train(settings(images, tmp_path / "own.keras", tmp_path / "run", **said))
+    record = keras.models.load_model(tmp_path / "run" / "model.keras").preprocessing
+    expected = "bilinear" if flag == "auto" else "nearest"
+    assert (record.fit, record.interpolation) == (fit, expected)
     assert ("how its images are resized" in capsys.readouterr().err) == (flag == "auto")
 
 
