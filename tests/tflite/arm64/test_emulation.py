@@ -223,9 +223,10 @@ def test_numbers_beyond_half_precision_are_seen(emulator, tmp_path):
     assert done.stderr.splitlines()[-1].endswith("cortex-a76, 1 thread: not finite")
     audited = run_command("audit", f"--model={path}", "--fp16", *flags[:2])
     assert audited.returncode == 1
-    assert audited.stderr.splitlines()[-1] == (
+    # Nearly a million: white, of which the resized photos have little.
+    assert audited.stderr.splitlines()[-1].startswith(
         "error: half precision does not hold large.tflite: 1 of 2 tensors goes beyond 65,504 "
-        "(large 1e+06)"
+        "(large 9."
     )
 
 
