@@ -9,6 +9,7 @@ import pytest
 
 from care_keras.convert.conversion import convert_model
 from care_keras.convert.preprocessing import model_preprocessing
+from care_keras.data.overrides import InputOverrides
 from care_keras.data.sources import open_source
 from care_keras.litert.file import LiteRTFile
 from care_keras.loading import load_any
@@ -244,7 +245,7 @@ def test_a_classifier_with_its_image_converter(family, tmp_path):
     settled(model, converter(photos(24).astype(np.float32)))
     model.save(tmp_path / "model.keras")
     model = load_any(str(tmp_path / "model.keras"))
-    record = model_preprocessing(model, None, None, None, [])
+    record = model_preprocessing(model, InputOverrides(), [])
     assert record.mean == pytest.approx((0.485, 0.456, 0.406)) and record.height == SIZE
     check_int8(model, record, lambda pixels: converter(pixels.astype(np.float32)))
 
@@ -263,7 +264,7 @@ def test_a_head_on_a_backbone(name, tmp_path):
     settled(model, photos(24).astype(np.float32))
     model.save(tmp_path / "model.keras")
     model = load_any(str(tmp_path / "model.keras"))
-    record = model_preprocessing(model, None, None, None, [])
+    record = model_preprocessing(model, InputOverrides(), [])
     check_int8(model, record, lambda pixels: pixels.astype(np.float32))
 
 
