@@ -296,9 +296,9 @@ def depth_anything():
 def test_dense_tasks(make):
     keras.utils.set_random_seed(0)
     model, size = make()
-    record = model_preprocessing(
-        model, (size, size), (0.5,) * 3, (0.5,) * 3, []
-    )  # What an image converter would say.
+    # What an image converter would say.
+    said = InputOverrides(size=(size, size), mean=(0.5,) * 3, std=(0.5,) * 3)
+    record = model_preprocessing(model, said, [])
 
     def prepare(pixels):
         return pixels.astype(np.float32) / 127.5 - 1.0
