@@ -101,6 +101,7 @@ class RunFolder:
     def forget(self) -> None:
         """Takes the settings of a run back that could not begin; one that has begun stays."""
         if self.writes and not self.checkpoints.path.exists() and not self.result.exists():
+            self._unlock()
             with contextlib.suppress(OSError):
                 self._config.unlink()
                 self.path.rmdir()
