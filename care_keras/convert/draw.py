@@ -8,6 +8,7 @@ import numpy as np
 from care_keras.convert.examples import Examples, InputSpec, noise_for, read_arrays
 from care_keras.convert.images import open_calibration_and_held_out, read_pixels
 from care_keras.convert.job import ConversionJob, is_array_file
+from care_keras.data.sources import drawn_places
 
 # Of arrays that nothing is said of: the share that is held out.
 _HELD_OUT_SHARE = 0.2
@@ -144,8 +145,8 @@ class DrawnExamples:
         total = _count(arrays, 0)
         if total <= samples:
             return arrays
-        chosen = np.random.default_rng(self._job.seed).permutation(total)[:samples]
-        return {name: array[np.sort(chosen)] for name, array in arrays.items()}
+        chosen = drawn_places(total, samples, self._job.seed)
+        return {name: array[chosen] for name, array in arrays.items()}
 
     def _sources(self, samples, check_samples, warnings):
         """Photos for the inputs that take them and are in no file."""

@@ -78,8 +78,12 @@ class Source:
         """At most `count` images, drawn without replacement; all where there are fewer."""
         if count >= self.size:
             return self
-        order = np.random.default_rng(seed).permutation(self.size)[:count]
-        return self.take(np.sort(order))
+        return self.take(drawn_places(self.size, count, seed))
+
+
+def drawn_places(total: int, count: int, seed: int) -> np.ndarray:
+    """`count` of `total` places, drawn without replacement, in their order."""
+    return np.sort(np.random.default_rng(seed).permutation(total)[:count])
 
 
 def check_source(spec: str) -> None:

@@ -218,8 +218,13 @@ def whole_batches(values: np.ndarray, batch: int) -> Iterator[tuple[np.ndarray, 
     """Any number of samples in batches, the last one filled up; with the number of its own."""
     for start in range(0, len(values), batch):
         part = values[start : start + batch]
-        filling = np.repeat(part[-1:], batch - len(part), axis=0)
-        yield np.concatenate([part, filling]) if len(filling) else part, len(part)
+        yield filled(part, batch), len(part)
+
+
+def filled(values: np.ndarray, rows: int) -> np.ndarray:
+    """Samples and the last one again, so that there are so many rows."""
+    filling = np.repeat(values[-1:], rows - len(values), axis=0)
+    return np.concatenate([values, filling]) if len(filling) else values
 
 
 def _infos(details):

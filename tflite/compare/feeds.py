@@ -7,7 +7,8 @@ from typing import Protocol, Self
 import numpy as np
 
 from care_keras.data.preprocessing import resize_and_crop
-from care_keras.data.sources import Source
+from care_keras.data.sources import Source, drawn_places
+from care_keras.litert.file import filled
 from tflite.compare.opened import Pair
 
 
@@ -28,9 +29,10 @@ class Fed:
 
     def filled(self, batch: int) -> "Fed":
         """The same and the last one again, until batches are whole."""
+        rows = -(-len(self) // batch) * batch
         return Fed(
-            [_filled(array, batch) for array in self.keras],
-            {name: _filled(array, batch) for name, array in self.file.items()},
+            [filled(array, rows) for array in self.keras],
+            {name: filled(array, rows) for name, array in self.file.items()},
         )
 
 
@@ -144,8 +146,7 @@ class ArrayFeed:
         return ArrayFeed(self._pair, arrays, self.name)
 
     def sample(self, count: int, seed: int) -> "ArrayFeed":
-        places = np.random.default_rng(seed).permutation(len(self))[:count]
-        return self.take(np.sort(places)) if count < len(self) else self
+        return self.take(drawn_places(len(self), count, seed)) if count < len(self) else self
 
     def read(self, places: range) -> Fed:
         parts = [array[places.start : places.stop] for array in self._arrays.values()]
@@ -162,8 +163,3 @@ class ArrayFeed:
                 # Half a step is lost by rounding.
                 self._outside[own] += float((lost > infos[name].scale).mean()) * len(places)
         return Fed(self._pair.in_keras_types(parts), encoded)
-
-
-def _filled(array, batch):
-    filling = np.repeat(array[-1:], -len(array) % batch, axis=0)
-    return np.concatenate([array, filling])

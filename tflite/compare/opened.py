@@ -167,10 +167,8 @@ def open_pair(
         )
     keras_input, file_input = _inputs(keras_model, keras_name, path, overrides)
     try_apart(path, file_input)
-    inputs = (keras_input, file_input)
-    return _paired(
-        keras_name, keras_model, file, inputs, lambda: ImageFile(path, file_input, num_threads)
-    )
+    litert = ImageFile(path, file_input, num_threads)
+    return _paired(keras_name, keras_model, file, litert, keras_input, file_input)
 
 
 def open_pair_of_arrays(
@@ -214,9 +212,7 @@ def open_pair_of_arrays(
         )
     _check_same_numbers(path, data)
     batch = infos[names[0]].shape[0] if infos[names[0]].shape else 1
-    pair = _paired(
-        keras_name, keras_model, file, (None, None), lambda: ExampleFile(file, batch, num_threads)
-    )
+    pair = _paired(keras_name, keras_model, file, ExampleFile(file, batch, num_threads))
     return pair, {spec.name: arrays[spec.name] for spec in specs}
 
 
@@ -232,11 +228,8 @@ def _read(keras_name, path):
         return load_keras(keras_name), file
 
 
-def _paired(keras_name, keras_model, file, inputs, open_file):
+def _paired(keras_name, keras_model, file, litert, keras_input=None, file_input=None):
     """The pair, if both are alike in their inputs and outputs."""
-    keras_input, file_input = inputs
-    asked = delegation(file.source, file.main)
-    litert = open_file()
     pair = Pair(
         keras_name,
         keras_model,
@@ -246,7 +239,7 @@ def _paired(keras_name, keras_model, file, inputs, open_file):
         file_kind(file),
         file_input,
         litert,
-        asked,
+        delegation(file.source, file.main),
     )
     for what, tensors, names, infos in (
         ("inputs", keras_model.inputs, pair.inputs, litert.inputs),

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from care_keras.litert.file import filled
+
 if TYPE_CHECKING:
     import keras
 
@@ -38,10 +40,7 @@ class KerasRunner:
         if self._graph:
             # Always as many rows: another number would be traced anew.
             self._rows = max(self._rows, rows)
-            inputs = [
-                np.concatenate([one, np.repeat(one[-1:], self._rows - rows, axis=0)])
-                for one in inputs
-            ]
+            inputs = [filled(one, self._rows) for one in inputs]
         structure = inputs[0]
         if len(inputs) > 1:
             structure = keras.tree.pack_sequence_as(self._model.input, list(inputs))
