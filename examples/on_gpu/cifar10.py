@@ -16,9 +16,9 @@ from absl import flags
 from jax import numpy as jnp
 
 from care_keras.console import cli
-from care_keras.console.cli import UserError
 from care_keras.models import build_model
 from care_keras.models.config import CARE_NANO
+from examples.cifar10 import LABELS, read_arrays
 from examples.on_gpu.augmentation import cropped, erased, mixed
 from examples.on_gpu.loop import Recipe, Training, predictions, prepare
 
@@ -37,18 +37,6 @@ _RATE = flags.DEFINE_float("learning_rate", 4e-3, "Peak of the learning rate.")
 _TEMPERATURE = flags.DEFINE_float("temperature", 2.0, "At which the teacher's classes are learnt.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.")
 
-LABELS = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
 CLASSES = len(LABELS)
 _SMOOTHING = 0.1
 
@@ -57,8 +45,8 @@ def main() -> None:
     """Trains the teacher, then the student, and says what both reach on the test images."""
     end = time.perf_counter() + _SECONDS.value
     output = prepare(_OUTPUT.value, _SEED.value)
-    known = _arrays(_DATA.value)
-    data = {"images": known["x_train"], "labels": known["y_train"].reshape(-1).astype(np.int32)}
+    known = read_arrays(_DATA.value)
+    data = {"images": known["x_train"], "labels": known["y_train"]}
     student = build_model(CARE_NANO, classifier_activation=None, labels=LABELS)
     record = student.preprocessing
     mean, std = (np.asarray(values, np.float32) for values in (record.mean, record.std))
@@ -76,7 +64,7 @@ def main() -> None:
 
     def accuracy(model):
         outputs = predictions(model, known["x_test"], prepared)
-        return float((outputs.argmax(-1) == known["y_test"].reshape(-1)).mean())
+        return float((outputs.argmax(-1) == known["y_test"]).mean())
 
     teacher = resnet()
     teacher_training = Training(
@@ -125,17 +113,6 @@ def main() -> None:
     training.run(data | {"teacher": _values(teacher)})
     student.save(output)
     print(f"student: {accuracy(student):.2%} of the test images", flush=True)
-
-
-def _arrays(path):
-    """The arrays of a file, by their names."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    except OSError as error:
-        raise UserError(f"--data={path} cannot be read: {error.strerror or error}") from error
-    except KeyError as error:
-        raise UserError(f"--data={path}: {error.args[0]}") from error
 
 
 def _values(model):
