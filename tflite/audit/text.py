@@ -1,11 +1,12 @@
 """An audit as text for people."""
 
 import pathlib
-import textwrap
 from collections.abc import Sequence
 
 from care_keras.console.table import format_table
+from care_keras.console.wrapped import wrapped
 from care_keras.litert.model import runtime_version
+from care_keras.shapes import shape_text
 from care_keras.tflite_file import Finding, Tensor
 from tflite.audit.ethos_u.text import ethos_u_cell, format_ethos_u
 from tflite.audit.gpu.text import format_gpu, gpu_cell
@@ -18,7 +19,6 @@ from tflite.audit.report import (
     type_totals,
 )
 
-_WIDTH = 100
 # Places that are shown of one kind of finding; the JSON has all.
 _SHOWN = 3
 
@@ -105,12 +105,8 @@ def format_findings(findings: Sequence[Finding]) -> str:
         lines = [f"{severity}: {rule}, {len(found)}x", *(f"  {place}" for place in places)]
         lines += [f"  do: {text}" for text in advice if text]
         lines.append(f"  why: {reason_of(found[0])}")
-        blocks.append("\n".join(map(_wrap, lines)))
+        blocks.append("\n".join(map(wrapped, lines)))
     return "\n\n".join(blocks)
-
-
-def _wrap(line):
-    return textwrap.fill(line, _WIDTH, subsequent_indent="    ", break_long_words=False)
 
 
 def _place(finding):
@@ -261,7 +257,7 @@ def _every_operator(audit):
                 str(operator.index),
                 operator.label,
                 str(operator.version),
-                ", ".join(f"{tensor.dtype} {_shape(tensor)}" for tensor in outputs),
+                ", ".join(f"{tensor.dtype} {shape_text(tensor.shape)}" for tensor in outputs),
                 _macs(cost.macs) if cost.macs else cost.macs,
                 _kilobytes(cost.weight_bytes),
                 None if asked.error else operator.index in asked.delegated,
@@ -277,7 +273,7 @@ def _every_tensor(audit):
         [
             str(tensor.index),
             tensor.dtype,
-            _shape(tensor),
+            shape_text(tensor.shape),
             "constant" if tensor.is_constant else None,
             _quantization(tensor) or None,
             tensor.name,
@@ -285,10 +281,6 @@ def _every_tensor(audit):
         for tensor in audit.graph.tensors
     ]
     return format_table(["#", "type", "shape", "kind", "quantization", "tensor"], rows)
-
-
-def _shape(tensor):
-    return "x".join(map(str, tensor.shape)) or "scalar"
 
 
 def _all_macs(audit):

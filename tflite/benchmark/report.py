@@ -45,9 +45,10 @@ class Comparison:
     Attributes:
         label: Name of the file.
         threads: Threads.
-        ratio: New latency to old, `None` if the old report lacks the file.
-        verdict: `"faster"`, `"slower"`, `"no difference beyond noise"`, or
-            `"not in the old report"`.
+        ratio: New latency to old, `None` if the old report has nothing to hold it against.
+        verdict: `"faster"`, `"slower"`, `"no difference beyond noise"`, or why there
+            is no ratio: `"not in the old report"`, or `"of means in the old report, of
+            medians here"`.
     """
 
     label: str
@@ -167,19 +168,23 @@ def compare(
         seed: Seed of the bootstrap.
     """
     generator = np.random.default_rng(seed)
-    # A median is not held against a mean, which older releases of benchmark_model give.
-    before = {
-        (*_old_key(entry), entry.get("center", "median")): entry["rounds_ms"]
-        for entry in old["models"]
-    }
-    result = []
-    for latency in latencies:
-        rounds = before.get((*_key(latency), latency.center))
-        ratio = rounds and unpaired_ratio(latency.centers_ms, rounds, generator)
-        result.append(
-            Comparison(latency.label, latency.run.threads, ratio, verdict(ratio, tolerance))
-        )
-    return result
+    before = {_old_key(entry): entry for entry in old["models"]}
+
+    def against_old(latency):
+        entry = before.get(_key(latency))
+        if entry is None:
+            return None, "not in the old report"
+        # A median is not held against a mean, which older releases of benchmark_model give.
+        center = entry.get("center", "median")
+        if center != latency.center:
+            return None, f"of {center}s in the old report, of {latency.center}s here"
+        ratio = unpaired_ratio(latency.centers_ms, entry["rounds_ms"], generator)
+        return ratio, verdict(ratio, tolerance)
+
+    return [
+        Comparison(latency.label, latency.run.threads, *against_old(latency))
+        for latency in latencies
+    ]
 
 
 def runtime(content: dict) -> str:
@@ -216,10 +221,8 @@ def _old_key(entry):
     return entry["file"], entry["threads"], json.dumps(entry["input_shapes"], sort_keys=True)
 
 
-def verdict(ratio: Estimate | None, tolerance: float) -> str:
+def verdict(ratio: Estimate, tolerance: float) -> str:
     """What a ratio of new to old latencies says; see `compare`."""
-    if ratio is None:
-        return "not in the old report"
     if ratio.low > 1 + tolerance:
         return "slower"
     if ratio.high < 1 / (1 + tolerance):

@@ -16,6 +16,7 @@ from care_keras.data.noise import random_input
 from care_keras.litert.file import LiteRTFile, runtime
 from care_keras.litert.tensor import TensorInfo, asked_shapes
 from care_keras.memory import status_bytes
+from care_keras.shapes import shape_text
 
 # Inferences of one round, at most: enough for its quantiles.
 MAX_INFERENCES = 2000
@@ -35,11 +36,11 @@ def input_shape(name: str, shape, signature, given: list[int] | None) -> tuple[i
             or the given one contradicts the file.
     """
     signature = tuple(int(size) for size in signature) or tuple(int(size) for size in shape)
-    text = "x".join("?" if size < 0 else str(size) for size in signature)
+    text = shape_text(signature)
     if given is not None:
         if len(given) != len(signature):
             raise ValueError(
-                f"The input {name!r} has {len(signature)} dimensions ({text or 'a scalar'}). "
+                f"The input {name!r} has {len(signature)} dimensions ({text}). "
                 f"Received: --input_shape={'x'.join(map(str, given))}"
             )
         return tuple(given)

@@ -15,6 +15,7 @@ from care_keras.data.overrides import GEOMETRY, InputOverrides
 from care_keras.data.record import image_places
 from care_keras.litert.tensor import inputs_of
 from care_keras.quantization import is_quantized
+from care_keras.shapes import shape_text
 from care_keras.tflite_file import Graph, read_graph
 from tflite.audit.xnnpack import Delegation, delegation
 from tflite.compare.figures import Criterion
@@ -330,8 +331,3 @@ def file_kind(file):
     if "int8" in constants:
         return "dynamic"
     return "float16" if "float16" in constants else "float32"
-
-
-def shape_text(shape) -> str:
-    """A shape for a message."""
-    return "x".join("?" if size is None else str(size) for size in shape) or "one number"

@@ -12,6 +12,7 @@ import numpy as np
 from care_keras.data.overrides import InputOverrides
 from care_keras.litert.tensor import outputs_of
 from care_keras.models.presets import PRESETS, check_name_or_path
+from care_keras.shapes import shape_text
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.thread_check import check_threads
 from tflite.evaluate.keras_run import KerasRun, keras_file, open_keras
@@ -196,7 +197,7 @@ def _classes(shape, batch, path, is_class):
     # Singleton axes are no matter; two others would be a map of classes, or no classes at all.
     wide = [size for size in shape[1:] if size != 1]
     if len(shape) < 2 or shape[0] != batch or len(wide) != 1 or outputs < 2:
-        text = "x".join("?" if size is None else str(size) for size in shape) or "a scalar"
+        text = shape_text(shape)
         what = "integers" if is_class else "an output"
         raise ValueError(
             "The model must give a score for each class, (batch, classes), or the class as an "

@@ -14,6 +14,7 @@ from care_keras.data.sidecar import sidecar_path
 from care_keras.litert.tensor import inputs_of
 from care_keras.models.presets import PRESETS
 from care_keras.models.tasks import task_of
+from care_keras.shapes import shape_text
 from care_keras.tflite_file import Graph, Tensor, read_graph
 from tflite.inputs.records import ModelInput, read_sidecar
 
@@ -240,8 +241,7 @@ def _check_channels(path, tensor, record, overrides):
 
 
 def _text(tensor):
-    shape = tensor.shape_signature or tensor.shape
-    return "x".join("?" if size < 0 else str(size) for size in shape) or "a scalar"
+    return shape_text(tensor.shape_signature or tensor.shape)
 
 
 def _size(path, shape, described, overrides):
@@ -252,7 +252,7 @@ def _size(path, shape, described, overrides):
     if None in size:
         raise ValueError(f"The model takes any size: choose one with --size. Received: {path}")
     if any(have not in (None, want) for want, have in zip(size, fixed, strict=True)):
-        text = "x".join("?" if have is None else str(have) for have in fixed)
+        text = shape_text(fixed)
         source = "--size" if overrides.size else f"{sidecar_path(path).name} beside it"
         raise ValueError(
             f"The model takes images of {text} pixels only. "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from care_keras.detection.anchors import LOCATION_SCALES, Anchors
+from care_keras.shapes import shape_text
 from tflite.inputs.chosen_output import chosen_output
 from tflite.inputs.records import ModelInput
 
@@ -45,12 +46,8 @@ def task_outputs(
         "classes), of these names where there are four classes",
         "segmentation": "A segmenter must give logits (1, height, width, classes)",
     }[task]
-    listed = ", ".join(f"{name} {_text(shape)}" for name, shape in shapes.items())
+    listed = ", ".join(f"{name} {shape_text(shape)}" for name, shape in shapes.items())
     raise ValueError(f"{wanted}. Received: outputs {listed} of {os.fspath(path)}")
-
-
-def _text(shape):
-    return "x".join("?" if size is None else str(size) for size in shape) or "(a scalar)"
 
 
 def task_anchors(model_input: ModelInput, path: str | os.PathLike, where: str) -> np.ndarray:
@@ -96,5 +93,6 @@ def check_anchors(anchors: np.ndarray, shapes: Sequence[Shape], path: str | os.P
     if rows - {len(anchors)} or shapes[0][-1] != 4:
         raise ValueError(
             f"A detector's outputs need a row for each of its {len(anchors)} anchors, and "
-            f"locations four values. Received: outputs {', '.join(map(_text, shapes))} of {path}"
+            "locations four values. "
+            f"Received: outputs {', '.join(map(shape_text, shapes))} of {path}"
         )

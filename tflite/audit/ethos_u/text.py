@@ -1,12 +1,11 @@
 """What Vela makes of a .tflite file, as text for people."""
 
-import textwrap
 from collections.abc import Iterator
 
 from care_keras.console.table import format_table
+from care_keras.console.wrapped import wrapped
 from tflite.audit.ethos_u.records import Compilation, EthosUAudit
 
-_WIDTH = 100
 _LEFT = ["stays on the CPU", "count", "writes", "for", "Vela's reason"]
 
 
@@ -15,14 +14,14 @@ def format_ethos_u(audit: EthosUAudit) -> str:
     done = [one for one in audit.compilations if one.error is None]
     failed = [one for one in audit.compilations if one.error is not None]
     blocks = [f"Arm Ethos-U: compiled by Vela {audit.vela_version}, not run"]
-    blocks += [_wrap(f"{one.accelerator} not known: {one.error}") for one in failed]
+    blocks += [wrapped(f"{one.accelerator} not known: {one.error}") for one in failed]
     if done:
         blocks.append(_shares(done))
     if any(one.estimate for one in done):
         blocks.append(_assumed([one for one in done if one.estimate]))
     if left := _left(done):
         blocks.append(format_table(_LEFT, left))
-    blocks.append("\n".join(map(_wrap, _notes(audit, done))))
+    blocks.append("\n".join(map(wrapped, _notes(audit, done))))
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -156,7 +155,3 @@ def _notes(audit, done):
 
 def _kilobytes(size):
     return f"{size / 1e3:,.1f} kB" if size else None
-
-
-def _wrap(line):
-    return textwrap.fill(line, _WIDTH, subsequent_indent="    ", break_long_words=False)

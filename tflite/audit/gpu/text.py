@@ -1,13 +1,12 @@
 """What became of a .tflite file on a GPU, as text for people."""
 
 import math
-import textwrap
 
 from care_keras.console.table import format_table
+from care_keras.console.wrapped import wrapped
 from care_keras.litert.model import runtime_version
 from tflite.audit.gpu.records import GpuAudit
 
-_WIDTH = 100
 _SHOWN = 3
 _ACCELERATION = {
     "full": "fully accelerated",
@@ -28,7 +27,7 @@ def format_gpu(audit: GpuAudit) -> str:
         blocks.append(format_table(headers, [list(row) for row in audit.refused]))
     if audit.outputs:
         blocks.append(_outputs(audit))
-    blocks += [_wrap(note) for note in _notes(audit)]
+    blocks += [wrapped(note) for note in _notes(audit)]
     return "\n\n".join(blocks)
 
 
@@ -58,7 +57,7 @@ def _head(audit):
     if audit.on_gpu is not None:
         lines[0] += f", {audit.on_gpu} of {audit.operators} operators"
     if audit.message:
-        lines.append(_wrap(f"  {audit.message}"))
+        lines.append(wrapped(f"  {audit.message}"))
     device = audit.device
     if device is not None:
         driver = f"; driver: {device.driver}" if device.driver else ""
@@ -68,7 +67,7 @@ def _head(audit):
                 "            software: what it covers and its numbers count, its times do not"
             )
         lines.append(f"arithmetic  {_arithmetic(audit)}")
-    lines.append(_wrap(f"inputs      {audit.inputs}"))
+    lines.append(wrapped(f"inputs      {audit.inputs}"))
     return "\n".join(lines)
 
 
@@ -127,7 +126,3 @@ def _notes(audit):
             "do: on phones, whose GPUs compute in half precision unless told otherwise, ask for "
             "float32 (GpuOptions.enforce_f32 in Python), or scale the model down"
         )
-
-
-def _wrap(line):
-    return textwrap.fill(line, _WIDTH, subsequent_indent="    ", break_long_words=False)

@@ -1,11 +1,9 @@
 """Whether half precision holds a file, as text for people."""
 
-import textwrap
-
 from care_keras.console.launched import as_typed
+from care_keras.console.wrapped import wrapped
 from tflite.audit.half_precision.check import HalfPrecisionRange
 
-_WIDTH = 100
 # Tensors that are named; the JSON has all.
 _SHOWN = 3
 
@@ -31,7 +29,7 @@ def format_range(found: HalfPrecisionRange) -> str:
             "  the file's metadata allow it: XNNPACK computes in it where the CPU can "
             "(LiteRT 2.1 and newer)"
         )
-    return "\n".join(map(_wrap, lines))
+    return "\n".join(map(wrapped, lines))
 
 
 def range_failure(found: HalfPrecisionRange | None) -> str | None:
@@ -63,7 +61,3 @@ def _verdict(found):
 def _beyond(found):
     goes = "goes" if len(found.beyond) == 1 else "go"
     return f"{len(found.beyond)} of {found.tensors} tensors {goes} beyond 65,504"
-
-
-def _wrap(line):
-    return textwrap.fill(line, _WIDTH, subsequent_indent="    ", break_long_words=False)

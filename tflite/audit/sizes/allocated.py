@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from care_keras.litert.tensor import asked_shapes, inputs_of
+from care_keras.shapes import shape_text
 from care_keras.tflite_file import Graph
 from care_keras.tflite_file.records import NO_NUMBERS
 from tflite.audit.sizes import worker
@@ -71,7 +72,7 @@ def allocated_sizes(
             shapes[name] = images[one.index]
         # The one size of a vector is no batch: it may be all samples of a sound.
         elif -1 in signature[1:] or signature == (-1,):
-            open_inputs.append(f"{name} {_text(signature)}")
+            open_inputs.append(f"{name} {shape_text(signature)}")
         else:
             shapes[name] = tensor.shape
     if open_inputs:
@@ -111,7 +112,3 @@ def allocated_sizes(
     graph = dataclasses.replace(graph, subgraphs=(main, *graph.subgraphs[1:]))
     unknown = by_data | (absent if asked else absent & dynamic)
     return Sizes(graph, shapes, unknown, reason)
-
-
-def _text(signature):
-    return "x".join("?" if size < 0 else str(size) for size in signature)
