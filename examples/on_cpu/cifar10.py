@@ -8,7 +8,8 @@ Three stages, each of which goes on where it was ended:
 1. EfficientNet-Lite0 is tuned on images of 64x64, then 96x96 (`teacher.pt`).
 2. It says what it sees in many augmented images, which are kept with its answers
    (`images.npy`, `logits.npy`): the student passes them several times, the teacher
-   once.
+   once. A network to begin with (`--from`) is asked as well, and their logarithms of
+   probabilities are averaged: the two err on other images.
 3. CARE-Nano learns these answers, and no labels: "Knowledge distillation: A good
    teacher is patient and consistent", arXiv 2106.05237.
 """
@@ -26,7 +27,7 @@ from torch.nn import functional
 from care_keras.console import cli
 from care_keras.console.cli import UserError
 from care_keras.console.outputs import output_file
-from care_keras.files import atomic_path
+from care_keras.files import atomic_path, first_line
 from care_keras.loading import load_any
 from care_keras.models import build_model
 from care_keras.models.config import CARE_NANO
@@ -53,7 +54,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "The .keras file to write.", requi
 _FROM = flags.DEFINE_string(
     "from", None, "A CARE-Nano to begin with: a .keras file or a bundled name. Without it: random."
 )
-_TEACHER_EPOCHS = flags.DEFINE_list("teacher_epochs", ["6", "6"], "Epochs at 64x64 and at 96x96.")
+_TEACHER_EPOCHS = flags.DEFINE_integer(
+    "teacher_epochs", 6, "Epochs of the teacher at 64x64, and as many at 96x96.", 1
+)
 _TARGET_EPOCHS = flags.DEFINE_integer(
     "target_epochs", 8, "Times that each image is augmented and kept; 160 MB each.", 1
 )
@@ -61,7 +64,7 @@ _EPOCHS = flags.DEFINE_integer(
     "epochs", 40, "Epochs of CARE-Nano, each of as many kept images as there are images.", 1
 )
 _RATE = flags.DEFINE_float("learning_rate", 1e-3, "Peak of CARE-Nano's learning rate.", 0.0)
-_TEMPERATURE = flags.DEFINE_float("temperature", 2.0, "At which the answers are learnt.", 0.1)
+_TEMPERATURE = flags.DEFINE_float("temperature", 1.0, "At which the answers are learnt.", 0.1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of order and augmentation.", 0)
 
 CLASSES = len(LABELS)
@@ -85,12 +88,23 @@ def main() -> None:
     folder = pathlib.Path(_RUN_DIR.value)
     folder.mkdir(parents=True, exist_ok=True)
     teacher = _tuned_teacher(folder, arrays)
-    images, logits = _targets(folder, teacher, arrays["x_train"])
-    student = _taught_student(folder, model, images, logits)
+    prepared = _preparation(model)
+    student = _in_torch(model)
+
+    def answers(pixels):
+        found = teacher(pixels, _SIZES[-1]).float().log_softmax(-1)
+        if _FROM.value is None:
+            return found
+        return (found + student(prepared(pixels)).log_softmax(-1)) / 2.0
+
+    if _FROM.value is not None:
+        right = _accuracy(answers, arrays)
+        print(f"teacher and --from together: {right:.2%} of the test images", flush=True)
+    images, logits = _targets(folder, answers, arrays["x_train"])
+    student = _taught_student(folder, student, prepared, images, logits)
     _assign(model, student)
     with atomic_path(output) as part:
         model.save(part)
-    prepared = _preparation(model)
     right = _accuracy(lambda pixels: student(prepared(pixels)), arrays)
     print(f"student: {right:.2%} of the test images")
 
@@ -110,7 +124,11 @@ def _tuned_teacher(folder, arrays) -> torch.nn.Module:
     teacher = EfficientNetLite0(CLASSES, skip_rate=0.1)
     path = folder / "teacher.pt"
     if path.exists():
-        teacher.load_state_dict(torch.load(path, weights_only=True))
+        try:
+            teacher.load_state_dict(torch.load(path, weights_only=True))
+        # A file that is damaged, or of another network: PyTorch raises whatever it leads to.
+        except Exception as error:
+            raise UserError(f"{path} is no tuned teacher: {first_line(error)}") from error
     else:
         if _TEACHER_WEIGHTS.value is None:
             raise UserError(f"there is no {path}: --teacher_weights must be given")
@@ -119,7 +137,7 @@ def _tuned_teacher(folder, arrays) -> torch.nn.Module:
         with atomic_path(path) as part:
             torch.save(teacher.state_dict(), part)
     teacher = teacher.to(memory_format=torch.channels_last).eval()
-    right = _accuracy(lambda pixels: teacher(_channels_first(pixels), _SIZES[-1]), arrays)
+    right = _accuracy(lambda pixels: teacher(pixels, _SIZES[-1]), arrays)
     print(f"teacher: {right:.2%} of the test images", flush=True)
     return teacher
 
@@ -127,8 +145,7 @@ def _tuned_teacher(folder, arrays) -> torch.nn.Module:
 def _tune(teacher, arrays, checkpoint):
     images, labels = _channels_first(arrays["x_train"]), torch.from_numpy(arrays["y_train"]).long()
     order = Order(len(images), _TEACHER_BATCH, _SEED.value)
-    epochs = [int(count) for count in _TEACHER_EPOCHS.value]
-    sizes = np.repeat(_SIZES, epochs)
+    sizes = np.repeat(_SIZES, _TEACHER_EPOCHS.value)
 
     def batch(step, generator):
         rows = order.rows(step)
@@ -152,12 +169,12 @@ def _tune(teacher, arrays, checkpoint):
     return train(teacher, batch, loss, recipe, checkpoint, "teacher")
 
 
-def _targets(folder, teacher, pixels) -> tuple[np.ndarray, np.ndarray]:
-    """Stage 2: augmented images, uint8 `(n, 32, 32, 3)`, and the teacher's logits."""
+def _targets(folder, answers, pixels) -> tuple[np.ndarray, np.ndarray]:
+    """Stage 2: augmented images, uint8 `(n, 32, 32, 3)`, and the answers to them."""
     paths = folder / "images.npy", folder / "logits.npy"
     count = len(pixels) * _TARGET_EPOCHS.value
     if not all(path.exists() for path in paths):
-        _write_targets(paths, teacher, pixels, count)
+        _write_targets(paths, answers, pixels, count)
     images, logits = (np.load(path, mmap_mode="r", allow_pickle=False) for path in paths)
     if len(images) != count:
         raise UserError(
@@ -167,7 +184,7 @@ def _targets(folder, teacher, pixels) -> tuple[np.ndarray, np.ndarray]:
     return images, logits
 
 
-def _write_targets(paths, teacher, pixels, count):
+def _write_targets(paths, answers, pixels, count):
     pixels = _channels_first(pixels)
     colour = torch.tensor(CARE_NANO.preprocessing.mean) * 255.0
     order = Order(len(pixels), _BATCH, _SEED.value + 1)
@@ -181,9 +198,9 @@ def _write_targets(paths, teacher, pixels, count):
             x = erased(cropped(pixels[rows], generator), colour, generator)
             x = mixed(x, generator).round().clamp(0, 255)
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                answers = teacher(x, _SIZES[-1])
+                found = answers(x)
             images[start : start + len(rows)] = x.permute(0, 2, 3, 1).to(torch.uint8).numpy()
-            logits[start : start + len(rows)] = answers.float().numpy()
+            logits[start : start + len(rows)] = found.numpy()
             if step % 200 == 199:
                 rate = (start + _BATCH) / (time.perf_counter() - began)
                 print(
@@ -195,22 +212,28 @@ def _write_targets(paths, teacher, pixels, count):
         logits.flush()
 
 
-def _taught_student(folder, model, images, logits) -> CAREClassifier:
-    """Stage 3."""
+def _in_torch(model) -> CAREClassifier:
+    """The Keras model in PyTorch, for inference."""
     student = CAREClassifier(CARE_NANO, CLASSES)
     try:
         student.read_keras(_weights(model))
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RuntimeError) as error:
         raise UserError(f"--from={_FROM.value} is no CARE-Nano of {CLASSES} classes") from error
+    return student.to(memory_format=torch.channels_last).eval()
+
+
+def _taught_student(folder, student, prepared, images, logits) -> CAREClassifier:
+    """Stage 3."""
     order = Order(len(images), _BATCH, _SEED.value + 2)
-    prepared = _preparation(model)
+
+    def inputs(rows):
+        # In the order of the file.
+        rows = rows.sort().values.numpy()
+        return prepared(_channels_first(images[rows])), rows
 
     def batch(step, generator):
-        # In the order of the file.
-        rows = order.rows(step).sort().values.numpy()
-        return _mirrored(prepared(images[rows]), generator), torch.from_numpy(
-            logits[rows].astype(np.float32)
-        )
+        x, rows = inputs(order.rows(step))
+        return _mirrored(x, generator), torch.from_numpy(logits[rows].astype(np.float32))
 
     def loss(network, inputs, targets):
         temperature = _TEMPERATURE.value
@@ -236,7 +259,7 @@ def _taught_student(folder, model, images, logits) -> CAREClassifier:
         seed=_SEED.value + 2,
     )
     student = train(student, batch, loss, recipe, folder / "student_state.pt", "student")
-    return with_own_statistics(student, lambda step: prepared(images[order.rows(step).numpy()]))
+    return with_own_statistics(student, lambda step: inputs(order.rows(step))[0])
 
 
 def _mirrored(images, generator):
@@ -250,12 +273,12 @@ def _channels_first(pixels):
 
 
 def _preparation(model):
-    """`prepared(pixels)` makes the Keras model's inputs, `(batch, 3, 32, 32)`, of pixels."""
+    """`prepared(pixels)` makes inputs of pixels, both `(batch, 3, 32, 32)`."""
     record = model.preprocessing
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (record.mean, record.std))
 
     def prepared(pixels):
-        return (_channels_first(np.asarray(pixels)).float() / 255.0 - mean) / std
+        return (pixels.float() / 255.0 - mean) / std
 
     return prepared
 
@@ -272,7 +295,7 @@ def _assign(model, student):
 
 def _accuracy(network, arrays):
     """Of the test images."""
-    pixels, labels = arrays["x_test"], arrays["y_test"]
+    pixels, labels = _channels_first(arrays["x_test"]), arrays["y_test"]
     with torch.no_grad():
         classes = [
             network(pixels[start : start + 250]).argmax(-1).numpy()

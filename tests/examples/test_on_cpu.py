@@ -364,6 +364,14 @@ def test_what_the_command_refuses(taught, arguments, message):
     assert "Traceback" not in result.stderr, line
 
 
+def test_a_damaged_teacher_is_refused(folder, tmp_path):
+    (tmp_path / "teacher.pt").write_bytes(b"damaged")
+    result = command(folder, f"--run_dir={tmp_path}")
+    assert result.returncode == 2
+    assert "teacher.pt is no tuned teacher" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_another_backend_is_refused(folder):
     pytest.importorskip("jax")
     result = command(folder, backend="jax")
