@@ -135,5 +135,5 @@ def test_the_worker_holds_next_to_nothing_of_the_project(file, tmp_path):
     assert not modules & {"keras", "tensorflow", "lazy_loader", "care_keras.console"}
     assert {name for name in modules if name.partition(".")[0] in ("care_keras", "tflite")} == {
         *("care_keras", "care_keras.litert", "care_keras.litert.file", "care_keras.litert.tensor"),
-        *("care_keras.data", "care_keras.data.noise", "care_keras.memory"),
+        *("care_keras.data", "care_keras.data.noise", "care_keras.memory", "care_keras.shapes"),
     }
