@@ -21,6 +21,8 @@ _NAMES = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+# Of a convolution's kernel.
+_TO_TORCH, _TO_KERAS = (3, 2, 0, 1), (2, 3, 1, 0)
 
 
 def _norm(channels):
@@ -181,7 +183,10 @@ class CAREClassifier(nn.Module):
 
     def read_keras(self, weights: dict[str, np.ndarray]) -> None:
         """Takes the weights of a Keras model, by their paths."""
-        values = {_name(path): torch.from_numpy(_turned(path, w)) for path, w in weights.items()}
+        values = {
+            _name(path): torch.from_numpy(_turned(path, w, _TO_TORCH))
+            for path, w in weights.items()
+        }
         counts = {name for name in self.state_dict() if name.endswith("num_batches_tracked")}
         wanted = self.state_dict().keys() - counts
         if values.keys() != wanted:
@@ -194,7 +199,7 @@ class CAREClassifier(nn.Module):
     def keras_weights(self, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Gives the weights under the paths that `like` has, in Keras's order of axes."""
         values = self.state_dict()
-        return {path: _turned_back(path, values[_name(path)].numpy()) for path in like}
+        return {path: _turned(path, values[_name(path)].numpy(), _TO_KERAS) for path in like}
 
 
 def _name(path):
@@ -209,19 +214,10 @@ def _is_depthwise(path):
     return layer == "depthwise" or layer.startswith(("local_conv", "strip_conv"))
 
 
-def _turned(path, weight):
-    """From Keras's order of axes to PyTorch's."""
+def _turned(path, weight, axes):
+    """A weight in the other order of axes: `axes` of a convolution that is not depthwise."""
     if weight.ndim == 4:
-        weight = weight.transpose((2, 3, 0, 1) if _is_depthwise(path) else (3, 2, 0, 1))
-    elif weight.ndim == 2:
-        weight = weight.T
-    return np.ascontiguousarray(weight)
-
-
-def _turned_back(path, weight):
-    """The inverse."""
-    if weight.ndim == 4:
-        weight = weight.transpose((2, 3, 0, 1) if _is_depthwise(path) else (2, 3, 1, 0))
+        weight = weight.transpose((2, 3, 0, 1) if _is_depthwise(path) else axes)
     elif weight.ndim == 2:
         weight = weight.T
     return np.ascontiguousarray(weight)

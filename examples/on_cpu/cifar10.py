@@ -15,7 +15,6 @@ Three stages, each of which goes on where it was ended:
 """
 
 import pathlib
-import sys
 import time
 
 import keras
@@ -27,6 +26,7 @@ from torch.nn import functional
 from care_keras.console import cli
 from care_keras.console.cli import UserError
 from care_keras.console.outputs import output_file
+from care_keras.console.progress import say
 from care_keras.files import atomic_path, first_line
 from care_keras.loading import load_any
 from care_keras.models import build_model
@@ -203,11 +203,7 @@ def _write_targets(paths, answers, pixels, count):
             logits[start : start + len(rows)] = found.numpy()
             if step % 200 == 199:
                 rate = (start + _BATCH) / (time.perf_counter() - began)
-                print(
-                    f"targets: {start + _BATCH:,} of {count:,} images, {rate:.0f} images/s",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                say(f"targets: {start + _BATCH:,} of {count:,} images, {rate:.0f} images/s")
         images.flush()
         logits.flush()
 

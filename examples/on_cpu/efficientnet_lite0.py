@@ -12,19 +12,11 @@ from torch.nn import functional
 
 from care_keras.console.cli import UserError
 from care_keras.files import first_line
+from care_keras.weights.checkpoint import load_checkpoint
 from examples.on_cpu.layers import DepthwiseConv2d, channels_last, resized, skipped
+from tflite.zoo.efficientnet_lite_stages import STAGES
 
-# Size of the depthwise kernel, stride of the first block, expansion, channels, blocks.
-_STAGES = (
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
-)
-_BLOCKS = sum(stage[-1] for stage in _STAGES)
+_BLOCKS = sum(stage[-1] for stage in STAGES)
 # The file's names of a block's parts; the classifier is not taken.
 _PARTS = {
     "_expand_conv": "expand.conv",
@@ -100,7 +92,7 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.stem = _Conv(3, 32, 3, 2)
         blocks, inputs = [], 32
-        for kernel, stride, expansion, outputs, count in _STAGES:
+        for kernel, stride, expansion, outputs, count in STAGES:
             for index in range(count):
                 rate = skip_rate * len(blocks) / _BLOCKS
                 first = stride if index == 0 else 1
@@ -126,17 +118,23 @@ class EfficientNetLite0(nn.Module):
             UserError: If the file cannot be read, or is of another network.
         """
         try:
-            file = torch.load(path, map_location="cpu", weights_only=True)
-            named = {_name(name): value for name, value in file.items() if name[:3] != "_fc"}
-            classifier = {"fc.weight", "fc.bias"}
-            wanted = self.state_dict().keys() - classifier
-            if named.keys() != wanted:
-                raise KeyError(f"{len(named.keys() ^ wanted)} weights too many or too few")
+            arrays = load_checkpoint(path)
+            named = {
+                _name(name): torch.from_numpy(array)
+                for name, array in arrays.items()
+                if not name.startswith("_fc")
+            }
+            alone = named.keys() ^ {
+                name
+                for name in self.state_dict()
+                if not name.startswith("fc.") and not name.endswith("num_batches_tracked")
+            }
+            if alone:
+                raise KeyError(f"{len(alone)} weights too many or too few")
             self.load_state_dict(named, strict=False)
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-        # A file that is damaged, or of another network: PyTorch raises whatever it leads to.
-        except Exception as error:
+        except (ValueError, KeyError, RuntimeError) as error:
             raise UserError(
                 f"{path} has no weights of EfficientNet-Lite0: {first_line(error)}"
             ) from error

@@ -6,7 +6,6 @@ import math
 import os
 import pathlib
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from care_keras.console.cli import UserError
+from care_keras.console.progress import say
 from care_keras.files import atomic_path, first_line
 
 _CHECKPOINT_STEPS = 200
@@ -100,7 +100,7 @@ def train(
     first = 0
     if checkpoint.exists():
         first = _resume(checkpoint, network, average, optimizer, recipe)
-        print(f"{label}: goes on after step {first} of {recipe.steps}", file=sys.stderr)
+        say(f"{label}: goes on after step {first} of {recipe.steps}")
     pairs = [
         (mean, value)
         for mean, value in zip(
@@ -135,12 +135,10 @@ def train(
         done = step + 1
         if done % _LINE_STEPS == 0 or done == recipe.steps:
             seconds = (time.perf_counter() - began) / (done - first)
-            print(
+            say(
                 f"{label}: step {done} of {recipe.steps}, loss {statistics.fmean(losses):.4f}, "
                 f"{len(targets) / seconds:.0f} images/s, "
-                f"{(recipe.steps - done) * seconds / 60:.0f} min to go",
-                file=sys.stderr,
-                flush=True,
+                f"{(recipe.steps - done) * seconds / 60:.0f} min to go"
             )
             losses.clear()
         if done % _CHECKPOINT_STEPS == 0:

@@ -11,17 +11,8 @@ from absl import flags
 from care_keras.console import cli
 from care_keras.console.outputs import output_file
 from care_keras.files import atomic_path, check_readable
+from tflite.zoo.efficientnet_lite_stages import STAGES
 
-# Kernel size, stride, expansion, width, repetitions of each stage.
-_STAGES = (
-    (3, 1, 1, 16, 1),
-    (3, 2, 6, 24, 2),
-    (5, 2, 6, 40, 2),
-    (3, 2, 6, 80, 3),
-    (5, 1, 6, 112, 3),
-    (5, 2, 6, 192, 4),
-    (3, 1, 6, 320, 1),
-)
 _SIZE, _STEM, _HEAD, _CLASSES = 224, 32, 1280, 1000
 # Pixels to what the network takes: `(pixel - 127) / 128`, bicubic, crop ratio 0.875.
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -93,7 +84,7 @@ def build(weights: dict):
     images = keras.Input((_SIZE, _SIZE, 3), name="images")
     x = relu6(norm(conv(images, _STEM, 3, 2, "_conv_stem"), "_bn0"))
     number = 0
-    for size, stride, expansion, width, count in _STAGES:
+    for size, stride, expansion, width, count in STAGES:
         for repetition in range(count):
             name, given = f"_blocks.{number}", x
             if expansion > 1:
