@@ -1,5 +1,7 @@
 """Augmentation of whole batches of pixels in PyTorch; `(batch, 3, size, size)`, 0 to 255."""
 
+import math
+
 import torch
 from torch.nn import functional
 
@@ -7,6 +9,10 @@ from torch.nn import functional
 _PADDING = 4
 # Largest side of an erased square, in parts of the image.
 _ERASED = 0.5
+# Smallest part of an image that is enlarged to all of it, and how far its sides may differ.
+_AREA, _ASPECT = 0.35, 4 / 3
+# Largest change of brightness, contrast and saturation, in parts of them.
+_COLOUR = 0.35
 
 
 def cropped(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -41,3 +47,54 @@ def mixed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     share = torch.rand(shape, generator=generator)
     share = torch.where(torch.rand(shape, generator=generator) < 0.5, share, torch.ones(()))
     return share * images + (1.0 - share) * images.flip(0)
+
+
+def zoomed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Parts of any place, area and aspect, enlarged to the images' own size."""
+    count = len(images)
+    area, shape, *places = torch.rand(4, count, generator=generator)
+    side = (_AREA + (1.0 - _AREA) * area).sqrt()
+    aspect = (math.log(_ASPECT) * (shape - 0.5)).exp()
+    sides = [(side * aspect).clamp(max=1.0), (side / aspect).clamp(max=1.0)]
+    # In the coordinates of `affine_grid`, an image reaches from -1 to 1.
+    moves = [(2.0 * place - 1.0) * (1.0 - part) for place, part in zip(places, sides, strict=True)]
+    zero = torch.zeros(count)
+    rows = [
+        torch.stack([sides[0], zero, moves[0]], 1),
+        torch.stack([zero, sides[1], moves[1]], 1),
+    ]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return functional.grid_sample(
+        images.float(), grid, padding_mode="reflection", align_corners=False
+    )
+
+
+def coloured(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Images of another brightness, contrast and saturation."""
+    changes = 1.0 + _COLOUR * (2.0 * torch.rand(3, len(images), generator=generator) - 1.0)
+    brightness, contrast, saturation = changes[:, :, None, None, None]
+    images = images * brightness
+    mean = images.mean((1, 2, 3), keepdim=True)
+    images = mean + contrast * (images - mean)
+    grey = images.mean(1, keepdim=True)
+    return (grey + saturation * (images - grey)).clamp(0.0, 255.0)
+
+
+def pasted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Images with a rectangle of another one in its place: CutMix, arXiv 1905.04899."""
+    count, size = len(images), images.shape[-1]
+    share = torch.rand(count, 1, generator=generator)
+    steps = torch.arange(size)
+    centres = torch.rand(count, 2, generator=generator) * size
+    half = share.sqrt() * (size / 2)
+    down, across = ((steps - centres[:, axis, None]).abs() < half for axis in range(2))
+    inside = down[:, :, None] & across[:, None, :]
+    return torch.where(inside[:, None], images.flip(0), images)
+
+
+def some(
+    share: float, changed: torch.Tensor, images: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """A share of the images, at random, as they are changed, the others as they are."""
+    chosen = torch.rand(len(images), 1, 1, 1, generator=generator) < share
+    return torch.where(chosen, changed, images)

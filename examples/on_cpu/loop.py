@@ -7,7 +7,7 @@ import os
 import pathlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -144,6 +144,16 @@ def train(
         if done % _CHECKPOINT_STEPS == 0:
             _save(checkpoint, network, average, optimizer, recipe, done)
     return average.eval()
+
+
+def mean_of(networks: Sequence[nn.Module]) -> nn.Module:
+    """The mean of networks of one descent, of weights and statistics: a soup, arXiv 2203.05482."""
+    found = copy.deepcopy(networks[0])
+    states = [network.state_dict() for network in networks]
+    for name, value in found.state_dict().items():
+        if value.dtype.is_floating_point:
+            value.copy_(torch.stack([state[name] for state in states]).mean(0))
+    return found
 
 
 def with_own_statistics(

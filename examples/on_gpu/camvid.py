@@ -7,20 +7,16 @@ with the same kinds of augmentation, made on the GPU.
 """
 
 import dataclasses
+import os
 import time
 
-import jax
-import numpy as np
 from absl import flags
-from jax import numpy as jnp
+
+if __name__ == "__main__":
+    os.environ.setdefault("CARE_KERAS_COMMAND", "1")  # Flags first, then Keras.
 
 from care_keras.console import cli
-from care_keras.data.segmentation import open_segmentation
-from care_keras.models import CAREBackbone, SemanticFPN
-from care_keras.models.config import CARE_XS
-from care_keras.segmentation.loss import SegmentationLoss, class_weights
-from examples.on_gpu.augmentation import placed, recoloured
-from examples.on_gpu.loop import Recipe, Training, prepare
+from care_keras.console.optional import require
 
 _DATA = flags.DEFINE_string("data", None, "Folder of images and labels.", required=True)
 _SPLIT = flags.DEFINE_string("split", "train", "Which images to train on.")
@@ -42,6 +38,18 @@ _JITTER = 0.3
 def main() -> None:
     """Trains, and writes the network with the averages of its weights."""
     end = time.perf_counter() + _SECONDS.value
+    require("jax", "jax")
+    import jax
+    import numpy as np
+    from jax import numpy as jnp
+
+    from care_keras.data.segmentation import open_segmentation
+    from care_keras.models import CAREBackbone, SemanticFPN
+    from care_keras.models.config import CARE_XS
+    from care_keras.segmentation.loss import SegmentationLoss, class_weights
+    from examples.on_gpu.augmentation import placed, recoloured
+    from examples.on_gpu.loop import Recipe, Training, prepare
+
     output = prepare(_OUTPUT.value, _SEED.value)
     source = open_segmentation(_DATA.value, _SPLIT.value)
     indices = range(len(source))

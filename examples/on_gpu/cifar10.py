@@ -7,20 +7,16 @@ many epochs: "Knowledge distillation: A good teacher is patient and consistent",
 arXiv 2106.05237. It is a ResNet-18 for small images with pre-activation.
 """
 
+import os
 import time
 
-import jax
-import keras
-import numpy as np
 from absl import flags
-from jax import numpy as jnp
+
+if __name__ == "__main__":
+    os.environ.setdefault("CARE_KERAS_COMMAND", "1")  # Flags first, then Keras.
 
 from care_keras.console import cli
-from care_keras.models import build_model
-from care_keras.models.config import CARE_NANO
-from examples.cifar10 import LABELS, read_arrays
-from examples.on_gpu.augmentation import cropped, erased, mixed
-from examples.on_gpu.loop import Recipe, Training, predictions, prepare
+from care_keras.console.optional import require
 
 _DATA = flags.DEFINE_string(
     "data",
@@ -37,13 +33,24 @@ _RATE = flags.DEFINE_float("learning_rate", 4e-3, "Peak of the learning rate.")
 _TEMPERATURE = flags.DEFINE_float("temperature", 2.0, "At which the teacher's classes are learnt.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.")
 
-CLASSES = len(LABELS)
 _SMOOTHING = 0.1
 
 
 def main() -> None:
     """Trains the teacher, then the student, and says what both reach on the test images."""
     end = time.perf_counter() + _SECONDS.value
+    require("jax", "jax")
+    import jax
+    import numpy as np
+    from jax import numpy as jnp
+
+    from care_keras.models import build_model
+    from care_keras.models.config import CARE_NANO
+    from examples.cifar10 import LABELS, read_arrays
+    from examples.on_gpu.augmentation import cropped, erased, mixed
+    from examples.on_gpu.loop import Recipe, Training, cross_entropy, predictions, prepare
+    from examples.on_gpu.resnet import resnet
+
     output = prepare(_OUTPUT.value, _SEED.value)
     known = read_arrays(_DATA.value)
     data = {"images": known["x_train"], "labels": known["y_train"]}
@@ -55,8 +62,8 @@ def main() -> None:
         return (pixels.astype(jnp.float32) / 255.0 - mean) / std
 
     def labelled(data, rows, key):
-        targets = jax.nn.one_hot(data["labels"][rows], CLASSES)
-        targets = targets * (1 - _SMOOTHING) + _SMOOTHING / CLASSES
+        targets = jax.nn.one_hot(data["labels"][rows], len(LABELS))
+        targets = targets * (1 - _SMOOTHING) + _SMOOTHING / len(LABELS)
         images = cropped(data["images"][rows], jax.random.fold_in(key, 0))
         # 0 is the mean colour.
         images = erased(prepared(images), jax.random.fold_in(key, 1))
@@ -66,7 +73,7 @@ def main() -> None:
         outputs = predictions(model, known["x_test"], prepared)
         return float((outputs.argmax(-1) == known["y_test"]).mean())
 
-    teacher = resnet()
+    teacher = resnet(len(LABELS))
     teacher_training = Training(
         teacher,
         Recipe(
@@ -118,54 +125,6 @@ def main() -> None:
 def _values(model):
     variables = model.trainable_variables, model.non_trainable_variables
     return [[variable.value for variable in group] for group in variables]
-
-
-def cross_entropy(targets: jax.Array, logits: jax.Array) -> jax.Array:
-    """Mean over the images."""
-    return -(targets * jax.nn.log_softmax(logits.astype(jnp.float32))).sum(-1).mean()
-
-
-def resnet(width: int = 64, blocks: tuple[int, ...] = (2, 2, 2, 2)) -> keras.Model:
-    """ResNet-18 with pre-activation, whose first convolution keeps the size; logits."""
-    # The teacher alone computes in half precision: its file is not kept.
-    with _policy("mixed_bfloat16"):
-        x = inputs = keras.Input((32, 32, 3))
-        x = _conv(x, width, 3)
-        for stage, count in enumerate(blocks):
-            for block in range(count):
-                x = _block(x, width * 2**stage, 2 if stage and not block else 1)
-        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-        x = keras.layers.GlobalAveragePooling2D()(x)
-        return keras.Model(inputs, keras.layers.Dense(CLASSES, dtype="float32")(x))
-
-
-def _block(x, channels, stride):
-    shortcut, x = x, keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    if stride > 1 or shortcut.shape[-1] != channels:
-        shortcut = _conv(x, channels, 1, stride)
-    x = _conv(x, channels, 3, stride)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    return keras.layers.Add()([_conv(x, channels, 3), shortcut])
-
-
-def _conv(x, channels, kernel, stride=1):
-    return keras.layers.Conv2D(
-        channels, kernel, stride, "same", use_bias=False, kernel_initializer="he_normal"
-    )(x)
-
-
-class _policy:
-    """Within it layers have another dtype policy."""
-
-    def __init__(self, name):
-        self._name = name
-
-    def __enter__(self):
-        self._before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self._name)
-
-    def __exit__(self, *_):
-        keras.config.set_dtype_policy(self._before)
 
 
 if __name__ == "__main__":

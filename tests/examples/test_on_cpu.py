@@ -5,14 +5,17 @@ Of PyTorch alone.
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from care_keras.console.cli import UserError
+from care_keras.data.sources import Source
 from care_keras.loading import load_any
 from care_keras.models import build_model
 from care_keras.models.config import CARE_NANO, CARE_S0
@@ -24,7 +27,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from examples.on_cpu import augmentation, efficientnet_lite0, loop
+from examples.on_cpu import augmentation, efficientnet_lite0, loop, pieces
 from examples.on_cpu.care import CAREClassifier
 from examples.on_cpu.efficientnet_lite0 import EfficientNetLite0
 
@@ -183,6 +186,94 @@ def test_half_of_the_images_are_mixed():
     own, other = np.arange(64.0), np.arange(64.0)[::-1]
     assert (np.minimum(own, other) <= found).all() and (found <= np.maximum(own, other)).all()
     assert 16 < (found == own).sum() < 48
+
+
+def ramps(count):
+    """Rows rise in the first channel, columns in the second; the third is the image's number."""
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    numbers = torch.arange(float(count)).view(-1, 1, 1).expand(-1, 32, 32)
+    return torch.stack([rows.expand(count, 32, 32), columns.expand(count, 32, 32), numbers], 1)
+
+
+def test_zoomed_images_are_parts_of_their_images():
+    images = ramps(256)
+    found = augmentation.zoomed(images, generator())
+    torch.testing.assert_close(found[:, 2], images[:, 2])
+    for channel, axis in ((0, 1), (1, 2)):
+        # Within the image, evenly spaced, and no larger than it was.
+        assert found[:, channel].min() >= 0 and found[:, channel].max() <= 31
+        steps = found[:, channel].diff(dim=axis)[:, 2:-2, 2:-2]
+        sides = steps.mean((1, 2))
+        assert steps.std((1, 2)).max() < 1e-4
+        assert 0.5 < sides.min() < 0.6 and 0.97 < sides.max() <= 1.0001
+    area = found[:, 0].diff(dim=1)[:, 16, 16] * found[:, 1].diff(dim=2)[:, 16, 16]
+    assert 0.3 < area.min() < 0.4 and area.max() > 0.9
+    # A centre that is anywhere where the part still fits.
+    corners = torch.stack([found[:, 0, 0, 0], found[:, 1, 0, 0]])
+    assert corners.min() < 0.2 and corners.max() > 10
+
+
+def test_coloured_images_differ_in_colour_alone():
+    rng = np.random.default_rng(0)
+    images = torch.from_numpy(rng.uniform(100, 150, (64, 3, 32, 32)).astype(np.float32))
+    found = augmentation.coloured(images, generator())
+    ratio = found.mean((1, 2, 3)) / images.mean((1, 2, 3))
+    assert 0.6 < ratio.min() < 0.75 and 1.25 < ratio.max() < 1.4
+    grey, changed = images.mean(1), found.mean(1)
+    grey, changed = (x - x.mean((1, 2), keepdim=True) for x in (grey, changed))
+    # What is brighter stays brighter.
+    for before, after in zip(grey, changed, strict=True):
+        assert torch.corrcoef(torch.stack([before.ravel(), after.ravel()]))[0, 1] > 0.999
+    assert found.min() >= 0 and found.max() <= 255
+
+
+def test_pasted_images_have_a_rectangle_of_another():
+    images = ramps(64)
+    found = augmentation.pasted(images, generator())
+    torch.testing.assert_close(found[:, :2], images[:, :2])
+    other = found[:, 2] != images[:, 2]
+    torch.testing.assert_close(found[:, 2][other], images.flip(0)[:, 2][other])
+    assert 0 < other.float().mean((1, 2)).min() < 0.1 and other.float().mean((1, 2)).max() > 0.6
+
+
+def test_some_of_the_images_are_changed():
+    images, changed = torch.zeros(1000, 1, 2, 2), torch.ones(1000, 1, 2, 2)
+    found = augmentation.some(0.3, changed, images, generator())
+    assert (found == found[:, :, :1, :1]).all()
+    assert 250 < found[:, 0, 0, 0].sum() < 350
+
+
+def test_pieces_are_reduced_parts_of_photos():
+    rows, columns = np.mgrid[:160, :240]
+    photos = [np.stack([rows, columns, np.full_like(rows, n)], -1).astype(np.uint8) for n in (7, 9)]
+    source = Source("photos", 2, photos.__getitem__, None, None, ("a.png", "b.png"))
+    found = pieces.cut(source, 32, 50)
+    assert found.shape == (100, 32, 32, 3) and found.dtype == np.uint8
+    assert (found[:50, ..., 2] == 7).all() and (found[50:, ..., 2] == 9).all()
+    sides = found[..., 0].max((1, 2)).astype(int) - found[..., 0].min((1, 2))
+    across = found[..., 1].max((1, 2)).astype(int) - found[..., 1].min((1, 2))
+    # Squares, of 0.3 to 1 of the shorter side.
+    assert abs(sides - across).max() <= 2
+    assert 45 <= sides.min() < 60 and 140 < sides.max() < 160
+    np.testing.assert_array_equal(found, pieces.cut(source, 32, 50))
+
+
+def test_a_photo_smaller_than_a_piece_is_refused():
+    read = [np.zeros((20, 40, 3), np.uint8)].__getitem__
+    source = Source("photos", 1, read, None, None, ("small.png",))
+    with pytest.raises(ValueError, match="at least 32 pixels.*Received: small.png of 40x20"):
+        pieces.cut(source, 32, 1)
+
+
+def test_the_mean_of_networks():
+    networks = [nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)) for _ in range(3)]
+    for number, network in enumerate(networks):
+        network[1].running_mean.fill_(number)
+    found = loop.mean_of(networks).state_dict()
+    for name, value in found.items():
+        wanted = torch.stack([network.state_dict()[name].float() for network in networks]).mean(0)
+        torch.testing.assert_close(value.float(), wanted)
+    assert networks[0][1].running_mean.max() == 0
 
 
 def test_each_epoch_takes_every_image_once():
@@ -353,11 +444,33 @@ def test_the_command(taught):
     assert min(moved) > 0
 
 
+def test_pieces_and_several_networks(taught, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        Image.fromarray(rng.integers(0, 256, (64, 80, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "run").mkdir()
+    shutil.copy(taught / "run" / "teacher.pt", tmp_path / "run")
+    result = command(
+        taught,
+        f"--from={NANO}",
+        f"--from={taught / 'nano.keras'}",
+        f"--photos={tmp_path}",
+        f"--run_dir={tmp_path / 'run'}",
+        f"--output={tmp_path / 'nano.keras'}",
+        "--target_epochs=1",
+        "--epochs=1",
+    )
+    assert result.returncode == 0, result.stderr
+    # 300 images and eight pieces of each of two photos.
+    assert len(np.load(tmp_path / "run" / "logits.npy")) == 316
+    assert load_any(tmp_path / "nano.keras").labels == load_any(NANO).labels
+
+
 @pytest.mark.parametrize(
     "arguments,message",
     [
         (["--from=care_s0"], "--from=care_s0"),
-        ([f"--from={NANO}", "--target_epochs=3"], "of another --target_epochs"),
+        ([f"--from={NANO}", "--target_epochs=3"], "of another --target_epochs or --photos"),
         (["--data=nothing.npz"], "--data=nothing.npz cannot be read"),
         (["--output=nano.h5"], "--output must end in .keras"),
     ],

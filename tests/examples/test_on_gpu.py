@@ -3,8 +3,6 @@
 Of JAX alone; all but the GPU's own programs is the same on a CPU.
 """
 
-import subprocess
-import sys
 import time
 
 import keras
@@ -143,15 +141,3 @@ def test_time_that_is_over_trains_nothing():
     training = loop.Training(model, loop.Recipe(16, 0.01, 1, 0.0, 0.9, end=0.0), data, batch, loss)
     with pytest.raises(UserError, match="give more --seconds"):
         training.run(data)
-
-
-@pytest.mark.parametrize("name", ["cifar10", "camvid"])
-def test_help_says_what_it_does(name):
-    result = subprocess.run(
-        [sys.executable, "-m", f"examples.on_gpu.{name}", "--help"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "--seconds" in result.stdout
