@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from care_keras.litert.tensor import TensorInfo, by_name
+from care_keras.shapes import shape_text
 
 _MOST_OF_A_REASON = 500  # characters
 
@@ -76,13 +77,15 @@ class LiteRTFile:
                 experimental_op_resolver_type=resolver,
                 experimental_preserve_all_tensors=keep_all,
             )
-        resized = {}
+        resized, what = {}, "LiteRT cannot open the model"
         if input_shapes is not None:
             details = self._details("input")
             for name, shape in _shapes(input_shapes, details).items():
-                if tuple(details[name]["shape"]) != tuple(shape):
+                own = tuple(int(size) for size in details[name]["shape"])
+                if own != tuple(shape):
                     resized[details[name]["index"]] = shape
-        with self._telling("LiteRT cannot open the model"):
+                    what += f", with {shape_text(shape)} for its input {name!r} of {shape_text(own)}"
+        with self._telling(what):
             for index, shape in resized.items():
                 self.interpreter.resize_tensor_input(index, shape, strict=strict)
             self.interpreter.allocate_tensors()
