@@ -263,6 +263,7 @@ def _taught_student(plan, folder, student, prepared, images, logits) -> CAREClas
         average=0.999,
         half_precision_steps=int(_HALF_PRECISION * steps),
         seed=plan.seed + 2,
+        loss=f"temperature {plan.temperature}",
     )
     student = train(student, batch, loss, recipe, folder / "student_state.pt", "student")
     return with_own_statistics(student, lambda step: inputs(order.rows(step))[0])

@@ -32,6 +32,7 @@ class Recipe:
         average: Momentum of the averages of all weights and statistics.
         half_precision_steps: So many steps multiply matrices in bfloat16, the others in float32.
         seed: Of order and augmentation.
+        loss: What the loss hangs on besides; a state that was trained by another is refused.
     """
 
     steps: int
@@ -41,6 +42,7 @@ class Recipe:
     average: float
     half_precision_steps: int
     seed: int = 0
+    loss: str = ""
 
 
 class Order:

@@ -309,8 +309,8 @@ class Learner:
         noise = torch.rand(16, 3, 8, 8, generator=generator)
         return self.images[rows] + noise / 10, self.labels[rows]
 
-    def train(self, checkpoint, steps=300, network=None, loss=None):
-        recipe = loop.Recipe(steps, 0.03, 10, 0.01, 0.9, steps // 2)
+    def train(self, checkpoint, steps=300, network=None, loss=None, kind=""):
+        recipe = loop.Recipe(steps, 0.03, 10, 0.01, 0.9, steps // 2, loss=kind)
         network = network or self.network()
         loss = loss or (lambda network, x, y: functional.cross_entropy(network(x).float(), y))
         return loop.train(network, self.batch, loss, recipe, checkpoint, "test")
@@ -348,6 +348,8 @@ def test_a_state_of_other_flags_is_refused(tmp_path):
     learner.train(tmp_path / "state.pt")
     with pytest.raises(UserError, match="is of other flags"):
         learner.train(tmp_path / "state.pt", steps=400)
+    with pytest.raises(UserError, match="is of other flags"):
+        learner.train(tmp_path / "state.pt", kind="temperature 2.0")
     (tmp_path / "state.pt").write_bytes(b"damaged")
     with pytest.raises(UserError, match="cannot be gone on from"):
         learner.train(tmp_path / "state.pt")
