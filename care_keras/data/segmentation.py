@@ -96,7 +96,7 @@ def _open_folder(folder, split, first_class):
     images, name = _images_of(folder, split)
     masks = [_mask_of(path, folder / "images", labels) for path in images]
     if names is None:
-        every = sorted(path for path in labels.rglob("*") if path.suffix.lower() in _LABEL_SUFFIXES)
+        every = sorted(path for path in labels.rglob("*") if _is_label(path.relative_to(labels)))
         names = _named_by_value(every, first_class, f"classes of {labels}")
     return _source(name, images, masks, names, tuple(map(os.fspath, images)), first_class)
 
@@ -165,12 +165,19 @@ def _listed(path, images):
     return found
 
 
+def _is_label(path):
+    """Not what systems add: `._1.png`, `__MACOSX/`."""
+    hidden = any(part.startswith((".", "__")) for part in path.parts)
+    return path.suffix.lower() in _LABEL_SUFFIXES and not hidden
+
+
 def _mask_of(image, images, labels):
     place = labels / image.relative_to(images)
     for suffix in _LABEL_SUFFIXES:
-        path = place.with_name(place.stem + suffix)
-        if path.is_file():
-            return path
+        for one in (suffix, suffix.upper()):
+            path = place.with_name(place.stem + one)
+            if path.is_file():
+                return path
     raise ValueError(
         f"There is no label image {place.stem}.png in {place.parent}. Received: {os.fspath(image)}"
     )

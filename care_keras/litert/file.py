@@ -84,7 +84,9 @@ class LiteRTFile:
                 own = tuple(int(size) for size in details[name]["shape"])
                 if own != tuple(shape):
                     resized[details[name]["index"]] = shape
-                    what += f", with {shape_text(shape)} for its input {name!r} of {shape_text(own)}"
+                    what += (
+                        f", with {shape_text(shape)} for its input {name!r} of {shape_text(own)}"
+                    )
         with self._telling(what):
             for index, shape in resized.items():
                 self.interpreter.resize_tensor_input(index, shape, strict=strict)

@@ -46,10 +46,12 @@ class TrainingConfig(DenseAugmentation):
     eval_split: str = option("Split to evaluate on; never trained on.", "test")
     start_from: str = option("A .keras file whose weights the run starts from.", "", flag="from")
     imports: tuple[str, ...] = import_option()
-    seed: int = option("Seed of weights, order and augmentation.", 0)
+    seed: int = option("Seed of weights, order and augmentation.", 0, low=0, high=2**32 - 1)
     epochs: int = option("Epochs in all, with those of the warm-up.", 30, low=1)
     batch_size: int = option("Images per step, of all devices together.", 128, low=1)
-    eval_every: int = option("Epochs between evaluations.", 1, low=1)
+    eval_every: int = option(
+        "Epochs between evaluations; the last one always ends with one.", 1, low=1
+    )
 
     # Segmentation and detection.
     head: str = option("The network on the backbone.", "lite", choices=HEADS)

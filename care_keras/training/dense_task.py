@@ -19,6 +19,7 @@ from care_keras.detection.drawing import below
 from care_keras.loading import load_any
 from care_keras.quantization import freeze, is_quantized
 from care_keras.training.devices.distribution import Distribution
+from care_keras.training.run.loop import is_evaluated
 from care_keras.training.task import Task
 from care_keras.training.teaching.weight_averages import WeightAverages
 
@@ -186,7 +187,7 @@ class _EvaluateApart(keras.callbacks.Callback):
         self._averages.forget()
 
     def on_epoch_end(self, epoch, logs=None) -> None:
-        if (epoch + 1) % self._every:
+        if not is_evaluated(epoch, self.params["epochs"], self._every):
             return
         with self._averages.in_place():
             figures = self._task.figures(self._distribution)

@@ -17,6 +17,7 @@ from care_keras.data.sources import Source
 from care_keras.loading import load_any
 from care_keras.models import CAREBackbone
 from care_keras.quantization import layer_overrides
+from care_keras.shapes import shape_text
 from care_keras.training.config import TrainingConfig
 from care_keras.training.dense_task import DenseTask, Judged
 from care_keras.training.devices.distribution import Distribution
@@ -225,6 +226,13 @@ def _load_trained(config, kind, source):
         )
     if start.preprocessing is None:
         raise UserError(f"--from={config.start_from} does not say how its images are prepared")
+    size = parse_size(config.size or None)
+    own = start.preprocessing.height, start.preprocessing.width
+    if size not in (None, own):
+        raise UserError(
+            f"--from={config.start_from} is of images of {shape_text(own)}, which --qat keeps: "
+            f"leave --size={config.size} out"
+        )
     if start.classes != len(source.class_names) or start.labels not in (None, source.class_names):
         raise UserError(f"--from={config.start_from} has other classes than {source.name}")
     return start

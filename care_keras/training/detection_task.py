@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from care_keras.console.optional import require
 from care_keras.data.detection import DetectionSource, open_detection
 from care_keras.detection import postprocessing
 from care_keras.detection.anchors import Anchors
@@ -28,6 +29,8 @@ class DetectionMaker(DenseTaskMaker):
     pipeline = DetectionPipeline
 
     def open(self, config: TrainingConfig, split: str) -> DetectionSource:
+        # Of the evaluation, which comes after epochs.
+        require("pycocotools", "detection")
         return open_detection(config.data, split)
 
     def build(self, config: TrainingConfig, backbone: CAREBackbone, **described) -> RetinaNet:
@@ -36,9 +39,13 @@ class DetectionMaker(DenseTaskMaker):
     def trained(self, model, like, config, source) -> dict:
         size = like.preprocessing.height, like.preprocessing.width
         loss = DetectionLoss(like.anchors, size)
+        # One loss sees both outputs: scores learn how good boxes are.
+        joined = keras.layers.Concatenate(-1, dtype="float32")(model.outputs)
+        trained = keras.Model(model.inputs, joined)
+        # By it Keras knows that float16 needs its losses scaled.
+        trained.dtype_policy = model.dtype_policy
         return {
-            # One loss sees both outputs: scores learn how good boxes are.
-            "model": keras.Model(model.inputs, keras.layers.Concatenate(-1)(model.outputs)),
+            "model": trained,
             "loss": loss,
             "metrics": tuple(
                 keras.metrics.MeanMetricWrapper(getattr(loss, part), name=part)

@@ -59,7 +59,13 @@ _IMAGENET_QAT = {
 # What quantization-aware training takes where nothing else is said: it goes on from a trained
 # model, in steps that are small beside kernels that a BatchNorm was folded into (with 1e-4
 # EfficientNet-Lite0's accuracy on its training images fell from 84 to 75 % in an epoch).
-_QAT = {"epochs": 5, "learning_rate": 1e-5, "warmup_epochs": 0.1}
+_QAT = {
+    "epochs": 5,
+    "learning_rate": 1e-5,
+    "base_batch_size": 0,
+    "warmup_epochs": 0.1,
+    "eval_every": 1,
+}
 
 # How backbones like CARE are compared on ADE20K: Semantic FPN, 40,000 steps of 32 images, from
 # ImageNet's weights (--from). PoolFormer's and RepViT's protocol, arXiv 2111.11418 and 2307.09283;
@@ -138,8 +144,11 @@ def training_config(preset: str, given: Mapping) -> TrainingConfig:
     Raises:
         UserError: If there is no data, or a value is out of its range.
     """
-    settings = {**(_QAT if given.get("qat") else {}), **PRESETS[preset], **given}
-    task = PRESETS[preset].get("task", "classification")
+    preset_settings = PRESETS[preset]
+    # A preset that is itself for int8 knows its own; all others are for training float models.
+    is_for_float = given.get("qat") and not preset_settings.get("qat")
+    settings = {**preset_settings, **(_QAT if is_for_float else {}), **given}
+    task = preset_settings.get("task", "classification")
     if settings.get("task", "classification") != task:
         raise UserError(f"--preset={preset} is for --task={task}, not {settings['task']}")
     if "data" not in settings:

@@ -72,7 +72,8 @@ def finish(
         if pictures is not None:
             write_png(folder.predictions, pictures)
         print(
-            f"{shown.name} {value:.2%} on {task.evaluation.images} images of {task.evaluation.name}"
+            f"{shown.name} {_percent(value)} on {task.evaluation.images} images of "
+            f"{task.evaluation.name}"
         )
         print(f"wrote {folder.model}")
     return result
@@ -103,9 +104,15 @@ _SHOWN = {
 }
 
 
+def _percent(value):
+    return "not known, as there is nothing to find" if value is None else f"{value:.2%}"
+
+
 def _compare_with_float(shown, value, of_float):
     """The float model's figure; a training that lost much of it is called that."""
-    print(f"{shown.name} of the float model {of_float:.2%}")
+    print(f"{shown.name} of the float model {_percent(of_float)}")
+    if value is None or of_float is None:
+        return None
     if value < of_float - _LOST:
         print(
             f"warning: int8 is {100 * (of_float - value):.1f} points below the float "

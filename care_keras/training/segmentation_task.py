@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from care_keras.data.segmentation import SegmentationSource, open_segmentation
+from care_keras.data.segmentation import VOID, SegmentationSource, open_segmentation
 from care_keras.detection.drawing import beside
 from care_keras.models import CAREBackbone, SemanticFPN
 from care_keras.segmentation.drawing import draw_classes
@@ -12,7 +12,7 @@ from care_keras.segmentation.mean_iou import SegmentationEvaluation
 from care_keras.segmentation.postprocessing import class_map
 from care_keras.training.config import TrainingConfig
 from care_keras.training.dense_task import Judge, in_batches, readable
-from care_keras.training.dense_task_maker import DenseTaskMaker
+from care_keras.training.dense_task_maker import DenseTaskMaker, user_errors
 from care_keras.training.images.dense_pipeline import SegmentationPipeline
 
 
@@ -23,13 +23,20 @@ class SegmentationMaker(DenseTaskMaker):
     pipeline = SegmentationPipeline
 
     def open(self, config: TrainingConfig, split: str) -> SegmentationSource:
-        return open_segmentation(config.data, split, config.first_class)
+        source = open_segmentation(config.data, split, config.first_class)
+        if len(source.class_names) < 2:
+            raise ValueError(
+                f"There must be two classes or more; {VOID} in a label image is none. "
+                f"Received: {source.name} with {source.class_names[0]!r} alone"
+            )
+        return source
 
     def build(self, config: TrainingConfig, backbone: CAREBackbone, **described) -> SemanticFPN:
         return SemanticFPN(backbone, head=config.head, **described)
 
     def trained(self, model, like, config, source) -> dict:
-        weights = class_weights(_pixels(source)) if config.class_balance else None
+        with user_errors():
+            weights = class_weights(_pixels(source)) if config.class_balance else None
         return {
             "model": model,
             "loss": SegmentationLoss(weights),

@@ -198,6 +198,11 @@ def _open_labelled(data, split):
         raise UserError(str(error)) from error
     if source.labels is None:
         raise UserError(f"{source.name} has no labels to train or evaluate with")
+    if len(source.class_names) < 2:
+        raise UserError(
+            f"{source.name} has one class alone, {source.class_names[0]!r}: a folder must have a "
+            "subfolder of images for each class"
+        )
     return source
 
 
@@ -367,6 +372,8 @@ def _calibration_pixels(config, source, preprocessing):
 def _check_low_resolution(config, model):
     largest = min(model.preprocessing.height, model.preprocessing.width)
     smallest = model.backbone.min_image_size
+    if config.low_resolution_epochs > 0 and config.crop == "none":
+        raise UserError("--low_resolution is a size of crops: it needs another --crop than none")
     if config.low_resolution_epochs > 0 and not smallest <= config.low_resolution <= largest:
         raise UserError(
             f"--low_resolution must be from {smallest} to {largest} pixels for "

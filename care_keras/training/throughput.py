@@ -2,6 +2,7 @@
 
 import time
 
+from care_keras.console.cli import UserError
 from care_keras.training.config import TrainingConfig
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.images.input_pipeline import TrainingPipeline, reading_errors
@@ -42,6 +43,8 @@ def measure_input(config: TrainingConfig, seconds: float = 10.0) -> float:
         UserError: If the flags or the data cannot be used.
     """
     maker = task_maker(config)
+    if config.qat:
+        raise UserError("--measure_input measures a training in float: leave --qat out")
     source, evaluation = maker.open_sources(config)
     config = fitted(config, source)
     if config.task == "classification":

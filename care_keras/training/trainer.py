@@ -76,15 +76,15 @@ def _train(config, distribution):
     folder = RunFolder(config.run_dir, distribution.is_chief)
     folder.prepare(asked.to_dict())
 
-    keras.utils.set_random_seed(config.seed)
     set_up_grappler(quantized=config.qat)
     say(f"{keras.backend.backend()} backend; {distribution}; training on {sources[0].name}")
     try:
+        keras.utils.set_random_seed(config.seed)
         with distribution.scope():
             make_task = maker.quantized_task if config.qat else maker.float_task
             task = make_task(config, *sources, distribution)
             _compile(task, config)
-    except UserError:
+    except BaseException:
         folder.forget()
         raise
     keep_weights_after_fit(task.model.optimizer)

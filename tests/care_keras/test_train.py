@@ -54,6 +54,12 @@ def test_defaults_are_those_of_small_images(parse):
     assert parse() == TrainingConfig("nano", "tfds:cifar10", pathlib.Path("runs/nano"))
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeds_are_those_of_keras(parse, seed):
+    with pytest.raises(flags.Error, match=f"--seed={seed}"):
+        parse(f"--seed={seed}")
+
+
 def test_the_command_of_a_run_gives_its_settings_again(parse):
     arguments = [
         "--preset=imagenet",

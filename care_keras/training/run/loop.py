@@ -40,7 +40,7 @@ def run_epochs(
             start of their epoch, and step results stay on the device.
         start: Where to start.
         epochs: Epochs of the whole run.
-        eval_every: Epochs between evaluations.
+        eval_every: Epochs between evaluations; the last is evaluated too.
     """
     callbacks = _Callbacks(
         list(callbacks),
@@ -59,11 +59,16 @@ def run_epochs(
             epochs=epoch + 1,
             # Shuffled already; Keras would reorder some batches, not reproducibly.
             shuffle=False,
-            validation_data=evaluation if (epoch + 1) % eval_every == 0 else None,
+            validation_data=evaluation if is_evaluated(epoch, epochs, eval_every) else None,
             callbacks=callbacks,
             verbose=0,
         )
     callbacks.end()
+
+
+def is_evaluated(epoch: int, epochs: int, eval_every: int) -> bool:
+    """Whether an epoch, of numbers from 0 on, ends with an evaluation."""
+    return (epoch + 1) % eval_every == 0 or epoch + 1 == epochs
 
 
 class _Callbacks(keras.callbacks.CallbackList):

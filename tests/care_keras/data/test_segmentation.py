@@ -50,6 +50,16 @@ def test_values_begin_where_it_is_said(tmp_path, capsys):
     assert f"classes of {tmp_path}/annotations 2/2" in capsys.readouterr().err
 
 
+def test_names_as_cameras_and_systems_write_them(tmp_path):
+    write(tmp_path)
+    labels = tmp_path / "labels"
+    (labels / "a.png").rename(labels / "a.PNG")
+    (labels / "._b.png").write_bytes(b"of another system")
+    (labels / "__MACOSX").mkdir()
+    (labels / "__MACOSX" / "b.png").write_bytes(b"of another system")
+    np.testing.assert_array_equal(open_segmentation(str(tmp_path), "train").mask(0), MASK)
+
+
 def test_classes_are_those_of_all_splits(tmp_path):
     write(tmp_path, masks=(MASK, np.full_like(MASK, 6)))
     assert open_segmentation(str(tmp_path), "train").class_names == tuple("0123456")

@@ -1,7 +1,9 @@
 """Segmentation and detection as tasks, each run on few real images."""
 
 import json
+import pathlib
 import shutil
+import sys
 
 import keras
 import numpy as np
@@ -9,12 +11,14 @@ import pytest
 from PIL import Image
 
 from care_keras.console.cli import UserError
+from care_keras.console.optional import MissingDependencyError
 from care_keras.data.detection import open_detection
 from care_keras.data.preprocessing import normalize, prepare
 from care_keras.data.segmentation import open_segmentation
 from care_keras.loading import load_any
 from care_keras.metrics import snr_db
 from care_keras.models import RetinaNet, SemanticFPN
+from care_keras.training import trainer
 from care_keras.training.devices.distribution import Distribution
 from care_keras.training.recipe import training_config
 from care_keras.training.run.epoch_log import EpochLog
@@ -248,6 +252,74 @@ def test_mistakes_are_named(task, changes, message, folders, tmp_path):
     with pytest.raises(UserError, match=message):
         train(settings(task, folders, tmp_path / "run", **changes))
     assert not list(tmp_path.rglob("*.keras"))
+
+
+def test_a_quantized_form_keeps_its_size(run, folders, tmp_path):
+    task, run_dir, _ = run
+    changes = {"start_from": str(run_dir / "model.keras"), "qat": True, "size": "96x96"}
+    with pytest.raises(UserError, match="64x96, which --qat keeps: leave --size=96x96 out"):
+        train(settings(task, folders, tmp_path / "run", **changes))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_losses_in_half_precision_are_scaled(task, folders, tmp_path):
+    config = settings(task, folders, tmp_path, dtype="mixed_float16")
+    maker = task_maker(config)
+    made = maker.float_task(config, *maker.open_sources(config), Distribution())
+    trainer._compile(made, config)
+    assert isinstance(made.model.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_nothing_to_find_is_no_figure(task, folders, tmp_path, capsys):
+    """And no end of a run in a traceback."""
+    data = shutil.copytree(folders[task], tmp_path / "data")
+    if task == "segmentation":
+        names = {pathlib.Path(name).stem for name in (data / "val.txt").read_text().split()}
+        for path in (path for path in (data / "labels").iterdir() if path.stem in names):
+            with Image.open(path) as mask:
+                Image.new("L", mask.size, 255).save(path)
+    else:
+        content = json.loads((data / "val.json").read_text())
+        (data / "val.json").write_text(json.dumps({**content, "annotations": []}))
+    changes = {"data": str(data), "epochs": 1}
+    result = train(settings(task, folders, tmp_path / "run", **changes))
+    assert result[FIGURES[task]] is None and result["best"] is None
+    assert "not known, as there is nothing to find on 2 images" in capsys.readouterr().out
+
+
+def test_one_class_is_not_told_apart(folders, tmp_path):
+    """As masks of 0 and 255 have it."""
+    data = shutil.copytree(folders["segmentation"], tmp_path / "data")
+    (data / "classes.txt").unlink()
+    for path in (data / "labels").iterdir():
+        with Image.open(path) as mask:
+            pixels = np.where(np.asarray(mask) == 1, 255, 0).astype(np.uint8)
+        Image.fromarray(pixels).save(path)
+    with pytest.raises(UserError, match="two classes or more; 255 in a label image is none"):
+        train(settings("segmentation", folders, tmp_path / "run", data=str(data)))
+
+
+def test_values_of_no_class_are_one_line(folders, tmp_path):
+    data = shutil.copytree(folders["segmentation"], tmp_path / "data")
+    (data / "classes.txt").write_text("sky\nroad\n")
+    changes = {"data": str(data), "class_balance": True}
+    with pytest.raises(UserError, match="and the 2 classes are 0 to 1"):
+        train(settings("segmentation", folders, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_judges_boxes_is_asked_for_first(folders, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(MissingDependencyError, match=r"pycocotools is needed .*\[detection\]"):
+        train(settings("detection", folders, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_last_epoch_is_evaluated(folders, tmp_path):
+    """A run of fewer epochs than lie between evaluations has a best model too."""
+    result = train(settings("segmentation", folders, tmp_path, epochs=1, eval_every=5))
+    assert result["best"]["epoch"] == 1 and (tmp_path / "best.keras").exists()
 
 
 def test_a_preset_is_for_its_task():

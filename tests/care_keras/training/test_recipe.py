@@ -65,6 +65,17 @@ def test_images_must_be_named_where_there_are_no_default_ones():
         training_config("imagenet_qat", {})
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_is_trained_for_int8_goes_in_small_steps(preset):
+    """Whatever float training the preset is for."""
+    given = {"qat": True, "data": "x", "task": PRESETS[preset].get("task", "classification")}
+    config = training_config(preset, given)
+    assert (config.epochs, config.warmup_epochs, config.eval_every) == (5, 0.1, 1)
+    assert config.learning_rate == (1e-4 if preset == "imagenet_qat" else 1e-5)
+    assert config.base_batch_size == 0
+    assert training_config(preset, {**given, "learning_rate": 0.5}).learning_rate == 0.5
+
+
 def test_values_out_of_range():
     with pytest.raises(UserError, match="`crop_scale` is out of its range"):
         training_config("cifar10", {"crop_scale": (0.5, 2.0)})
