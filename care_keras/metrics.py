@@ -121,13 +121,14 @@ def bootstrap_interval(
         limits: What the figure cannot go beyond.
 
     Returns:
-        Low and high, in the figure's unit, or `None` where it has no value.
+        Low and high, in the figure's unit, or `None` where it has no value, and of one
+        unit, of which nothing else can be drawn.
 
     Source: A. C. Davison and D. V. Hinkley, "Bootstrap methods and their application"
     (1997): the basic bootstrap interval.
     """
     generator = np.random.default_rng(seed)
-    own = figure(np.ones(units, np.int64)) if units else math.nan
+    own = figure(np.ones(units, np.int64)) if units > 1 else math.nan
     if math.isnan(own):
         return None
     shares = np.full(units, 1 / units)

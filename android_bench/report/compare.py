@@ -8,10 +8,7 @@ import numpy as np
 from android_bench.records import of_kind, phone_names
 from android_bench.report.statistics import CellStatistics, cell_statistics
 from tflite.benchmark.report import verdict
-from tflite.benchmark.statistics import Estimate, unpaired_ratio
-
-# Fewer rounds say nothing about what another run would give.
-FEWEST_ROUNDS = 3
+from tflite.benchmark.statistics import FEWEST_ROUNDS, Estimate, unpaired_ratio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +21,8 @@ class Comparison:
         new: In the second, or `None`.
         ratio: New latency to old with its 95 % interval, where both have one.
         verdict: `"faster"`, `"slower"`, `"no difference beyond noise"`, `"too few
-            rounds"`, `"failed"`, `"only in the old run"`, `"only in the new run"`.
+            rounds"`, `"failed"`, `"2 of 5 failed"`, `"only in the old run"`, `"only in the
+            new run"`.
     """
 
     phone: str
@@ -36,7 +34,7 @@ class Comparison:
     @property
     def bad(self) -> bool:
         """Whether a check for regressions has to fail."""
-        return self.verdict in ("slower", "failed")
+        return self.verdict == "slower" or self.verdict.endswith("failed")
 
 
 def compare(
@@ -89,6 +87,9 @@ def _compare_cell(phone, old, new, tolerance, generator):
         return Comparison(phone, None, new, None, "only in the new run")
     if not new.rounds and old.rounds:
         return Comparison(phone, old, new, None, "failed")
+    if new.failed_rounds and not old.failed_rounds:
+        runs = new.rounds + new.failed_rounds
+        return Comparison(phone, old, new, None, f"{new.failed_rounds} of {runs} failed")
     if min(old.rounds, new.rounds) < FEWEST_ROUNDS:
         return Comparison(phone, old, new, None, "too few rounds")
     ratio = unpaired_ratio(new.centers_ms, old.centers_ms, generator)

@@ -155,7 +155,7 @@ HEADERS = (
 def row(report: Report, cell: CellStatistics) -> list[str | int | None]:
     """A cell as a row under `HEADERS`."""
     interval = None
-    if cell.p50:
+    if cell.p50 and cell.rounds > 1:
         interval = f"{_digits(cell.p50.low)} to {_digits(cell.p50.high)} ms"
     verified = report.verification_of(cell)
     outputs = verified and (verified.get("verdict") or "failed")

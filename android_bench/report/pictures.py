@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from android_bench.report.contents import Report, milliseconds
 from android_bench.report.published import IPHONE_13
 from android_bench.report.statistics import CellStatistics
-from care_keras.pictures import COLORS, new_figure
+from care_keras.pictures import COLORS, keep_dollars, new_figure
 
 # Stands for the page's own text colour until the SVG is written.
 _TEXT = "#010203"
@@ -303,6 +303,7 @@ def _svg(figure, name):
                 text.set_color(_TEXT)
             if not text.get_fontsize() < 9:
                 text.set_fontsize(8.5)
+    keep_dollars(figure)
     stream = io.StringIO()
     # Names of clip paths would be the same in every picture of the page without a salt.
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):

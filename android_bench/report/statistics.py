@@ -8,7 +8,7 @@ import numpy as np
 from android_bench.records import measured, of_kind
 from android_bench.run.delegation import Delegation
 from android_bench.run.plan import PROBE
-from tflite.benchmark.statistics import Estimate, quantiles, typical
+from tflite.benchmark.statistics import FEWEST_ROUNDS, Estimate, quantiles, typical
 
 # Rounds of a cell differ by more than this share of its latency: something disturbed it.
 DISAGREEMENT = 0.10
@@ -193,6 +193,8 @@ def _marks(rounds, failed, spread, limits, delegation):
     throttled = any(_status(one["after"]) for one in rounds)
     if throttled or any(share < _FULL_SPEED for _, share in limits):
         marks.append("throttled")
+    if 0 < len(rounds) < FEWEST_ROUNDS:
+        marks.append("few rounds")
     if spread is not None and spread > DISAGREEMENT:
         marks.append("rounds disagree")
     if failed:

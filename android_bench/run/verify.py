@@ -38,6 +38,9 @@ class Verification:
         compared: The first so many images are compared output by output.
         max_codes: Largest difference of an integer output that passes.
         source: What the images are, for people.
+        classes: The data's class for each class of a model, by checksum; see
+            `tflite.evaluate.classes.match_classes`.
+        label_match: How they were matched.
         top1_output: Name of the output with the classes, of models that have several.
     """
 
@@ -47,6 +50,8 @@ class Verification:
     compared: int
     max_codes: int
     source: str
+    classes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    label_match: str = "exact"
     top1_output: str | None = None
 
     def settings(self) -> dict:
@@ -56,6 +61,7 @@ class Verification:
             "compared": self.compared,
             "top1": self.labels is not None,
             "top1_output": self.top1_output,
+            "label_match": self.label_match,
             "max_codes": self.max_codes,
             "inputs": {
                 digest: {"kind": one.kind, **one.preprocessing.to_dict()}
@@ -208,11 +214,12 @@ def _differences(session, cell, verification, tools):
     labels = verification.labels
     if labels is not None:
         scores = chosen_output(host.outputs, verification.top1_output, path, "--top1_output")
-        top1 = _top1(theirs[scores], labels)
+        about = labels, verification.classes[cell.sha256], host.outputs[scores].is_classes
+        top1 = _top1(theirs[scores], *about)
         result |= {
             "labelled": len(pixels),
             "top1": top1,
-            "host_top1": _top1(ours[scores], labels),
+            "host_top1": _top1(ours[scores], *about),
             "top1_interval": wilson_interval(top1, len(pixels)),
         }
     return result
@@ -252,8 +259,12 @@ def _run_on_phone(session, cell, tools, host, content):
     return session.phone.pull(made)
 
 
-def _top1(outputs, labels):
-    return float(np.mean([np.argmax(output) for output in outputs] == labels))
+def _top1(outputs, labels, classes, gives_class):
+    """Share of the images whose class a model finds, by its scores or by itself."""
+    picked = [int(output.ravel()[0] if gives_class else output.argmax()) for output in outputs]
+    # The data's classes are 0 and more.
+    found = [classes[one] if 0 <= one < len(classes) else -1 for one in picked]
+    return float(np.mean(np.array(found) == labels))
 
 
 def _say(fields, reason):

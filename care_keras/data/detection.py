@@ -10,7 +10,7 @@ import numpy as np
 
 from care_keras.data.coco import find_json, read_annotations, warn_of_empty
 from care_keras.data.preprocessing import decode_image
-from care_keras.data.sources import BCCD_SAMPLE, Source
+from care_keras.data.sources import BCCD_SAMPLE, BUNDLED_BCCD, Source
 from care_keras.data.tfds_examples import import_tfds, tfds_examples
 from care_keras.data.upright import stored_form
 
@@ -83,7 +83,7 @@ def open_detection(spec: str, split: str = "test") -> DetectionSource:
     """Opens images with boxes.
 
     Args:
-        spec: `bundled` for the few images of BCCD in the package, with the splits
+        spec: `bundled` or `bundled:bccd` for the few images of BCCD in the package, with the splits
             `train` and `test`; `tfds:NAME[:SPLIT]` for a prepared TFDS data set with
             `objects`, else a folder with JSON files of COCO's format: `train.json` beside
             `images/`, `annotations/instances_train2017.json` beside `train2017/`,
@@ -97,7 +97,7 @@ def open_detection(spec: str, split: str = "test") -> DetectionSource:
     """
     if spec.startswith("tfds:"):
         return _open_tfds(spec, split)
-    folder = BCCD_SAMPLE if spec == "bundled" else pathlib.Path(spec)
+    folder = BCCD_SAMPLE if spec in ("bundled", BUNDLED_BCCD) else pathlib.Path(spec)
     if not spec or not folder.is_dir():
         raise ValueError(f"No such folder of images and boxes. Received: {spec!r}")
     path, name = find_json(folder, split)

@@ -16,7 +16,10 @@ FLOAT16_MAX = float(np.finfo(np.float16).max)
 def largest_floats(
     model: str | os.PathLike | bytes, samples: Mapping[int, np.ndarray]
 ) -> dict[int, float]:
-    """The largest finite magnitude of each float32 tensor that an operator writes.
+    """The largest magnitude of each float32 tensor that an operator writes.
+
+    What is not finite does not count, as masks of -inf, unless an operator makes infinity or NaN
+    of finite numbers: float32 is too small for that tensor, whose magnitude is float32's largest.
 
     Args:
         model: Path of the file, or its content.
@@ -33,18 +36,34 @@ def largest_floats(
         lambda details: {name: samples[one["index"]].shape[1:] for name, one in details.items()},
     )
     native = file.interpreter._interpreter
-    written = [int(i) for node in range(native.NumNodes()) for i in native.NodeOutputs(node)]
-    floats = [i for i in written if i >= 0 and native.TensorType(i, 0) is np.float32]
+    # The inputs of the operator that writes each tensor.
+    read = {}
+    for node in range(native.NumNodes()):
+        inputs = _floats(native, native.NodeInputs(node))
+        read.update(dict.fromkeys(_floats(native, native.NodeOutputs(node)), inputs))
     del native  # The interpreter does not run while someone else holds it.
-    largest = dict.fromkeys(floats, 0.0)
-    if not floats:
+    largest = dict.fromkeys(read, 0.0)
+    if not read:
         return {}
     for _ in file.inferences(samples):
-        for index in floats:
+        for index, inputs in read.items():
             values = file.tensor(index)
-            finite = np.abs(values[np.isfinite(values)])
-            largest[index] = max(largest[index], float(finite.max(initial=0.0)))
+            finite = np.isfinite(values)
+            magnitude = np.abs(values[finite]).max(initial=0.0)
+            if not finite.all() and _overflows(values, map(file.tensor, inputs)):
+                magnitude = np.finfo(np.float32).max
+            largest[index] = max(largest[index], float(magnitude))
     return largest
+
+
+def _floats(native, indices):
+    return [int(i) for i in indices if i >= 0 and native.TensorType(int(i), 0) is np.float32]
+
+
+def _overflows(values, inputs):
+    # -inf may be meant: the logarithm of 0.
+    has_lost = np.isnan(values).any() or np.isposinf(values).any()
+    return has_lost and all(np.isfinite(one).all() for one in inputs)
 
 
 def beyond_float16(largest: Mapping[int, float]) -> dict[int, float]:

@@ -104,6 +104,11 @@ def test_bootstrap_of_a_figure_that_drawing_alone_raises():
     assert covered > 170
 
 
+@pytest.mark.parametrize("units", [0, 1])
+def test_nothing_can_be_drawn_of_one(units):
+    assert bootstrap_interval(lambda counts: 0.5, units) is None
+
+
 def test_bootstrap_stays_within_limits():
     values = np.arange(50.0)
     ends = bootstrap_interval(lambda drawn: values[drawn > 0].max(), 50, limits=(0.0, 49.0))

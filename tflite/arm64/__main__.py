@@ -82,7 +82,7 @@ def main() -> None:
         raise cli.UserError("nothing to do: give --model=FILE.tflite, or --setup")
     threads = parse_counts("threads", _THREADS.value)
     folder = pathlib.Path(_CACHE_DIR.value) if _CACHE_DIR.value else user_cache("arm64")
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
     overrides = input_overrides()
     for name in _MODEL.value or []:
         check_readable(name)

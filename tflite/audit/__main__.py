@@ -91,7 +91,7 @@ def main() -> None:
     """The command."""
     # TensorFlow's search for a GPU of its own prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
     overrides, shapes = input_overrides(), parse_shapes(_INPUT_SHAPE.value)
     for path in _MODEL.value:
         check_readable(path)

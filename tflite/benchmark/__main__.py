@@ -30,6 +30,7 @@ from tflite.benchmark.report import (
     runtime,
     sidecar_top1,
 )
+from tflite.benchmark.statistics import FEWEST_ROUNDS
 from tflite.benchmark.tables import comparison_table, latency_table, profile_table, start_table
 from tflite.benchmark.thread_check import check_candidates
 from tflite.benchmark_tool.binary import find_benchmark_model
@@ -81,7 +82,7 @@ _TIMEOUT = flags.DEFINE_float("timeout", 300, "Seconds that a process may take."
 
 def main() -> None:
     """The command."""
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
     picture = output_file("picture", _PICTURE.value, PICTURES)
     if picture:
         # Before minutes of measuring, not after.
@@ -104,6 +105,13 @@ def main() -> None:
             file=sys.stderr,
         )
     latencies = measure(candidates, engine, plan, _ROUNDS.value, _SEED.value)
+    if _ROUNDS.value < FEWEST_ROUNDS:
+        print(
+            f"warning: {_ROUNDS.value} rounds are too few for an interval of 95 %: it reaches from "
+            f"the least to the greatest, and {1 - 2 ** (1 - _ROUNDS.value):.0%} of such hold the "
+            f"typical latency; give --rounds={FEWEST_ROUNDS} or more",
+            file=sys.stderr,
+        )
     profiles = _profiles(candidates, engine)
 
     print(f"\n{latency_table(latencies)}\n\n{start_table(latencies)}")

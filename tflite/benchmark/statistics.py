@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Of fewer rounds the interval reaches from the least to the greatest, and holds the median of all
+# in 1 - 2**(1 - rounds) of cases: 75 % of three, 87.5 % of four; five have 93.8 %.
+FEWEST_ROUNDS = 5
 _RESAMPLES = 2000
 _TAILS = (0.025, 0.975)
 

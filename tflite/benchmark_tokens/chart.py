@@ -54,7 +54,7 @@ def draw(
         labels = [*_NAMES.values(), _fitted(fit)]
         axes.legend([handles[label] for label in labels], labels, frameon=False, loc="upper left")
     figure.suptitle(title, fontsize=11)
-    save_figure(figure, path, note)
+    save_figure(figure, path, note, math=True)
 
 
 def _fitted(fit):

@@ -70,7 +70,7 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write all of 
 def main() -> None:
     """The command."""
     # Before minutes of work, not after.
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), [_MODEL.value])
     check_name_or_path(_KERAS.value)
     overrides = input_overrides()
     read_graph(_MODEL.value)

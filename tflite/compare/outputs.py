@@ -81,6 +81,9 @@ def compare_outputs(
         outputs = run_file(pair.litert, fed.file)
         for place, name in pair.outputs.items():
             reference = references[place]
+            if reference.ndim == 1:
+                # A number for each example: the one channel of it.
+                reference = reference[:, None]
             output = outputs[name].reshape(reference.shape)
             tallies[name].add(reference, output)
             if agreeing[name] is None:

@@ -24,7 +24,24 @@ _EXACT_DB = 120.0
 
 def verdict(result: Comparison, min_agreement: float) -> str | None:
     """What does not hold, in one line, the layer to look at first; `None` if all holds."""
-    output, layers = result.output, result.layers
+    layers = result.layers
+    reasons = [
+        reason for output in result.outputs for reason in _reasons(output, result, min_agreement)
+    ]
+    wrong = layers and layers.first_wrong
+    if wrong:
+        reasons.append(f"the first layer that goes wrong is {_fault(wrong, result.criterion)}")
+    elif reasons and layers and layers.layers:
+        most = min(layers.layers, key=lambda layer: layer.lost_here_db)
+        reasons.append(
+            f"no layer computes wrongly, most is lost in {most.name} ({most.operator}, "
+            f"{_db(most.lost_here_db)})"
+        )
+    return ". ".join(reasons) or None
+
+
+def _reasons(output, result, min_agreement):
+    """What does not hold of one output."""
     reasons = []
     which = f" of {output.name}" if len(result.outputs) > 1 else ""
     if not math.isfinite(output.figures.max_difference):
@@ -38,19 +55,10 @@ def verdict(result: Comparison, min_agreement: float) -> str | None:
             f"{min_agreement:.2%} are asked for"
         )
     ratio, least = output.figures.total_snr_db, result.criterion.min_snr_db
-    if layers is None and output.agreement is None and ratio < least:
+    if result.layers is None and output.agreement is None and ratio < least:
         # There is nothing else to judge by.
         reasons.append(f"the output{which} has an SNR of {_db(ratio)}, {least:g} dB are asked for")
-    wrong = layers and layers.first_wrong
-    if wrong:
-        reasons.append(f"the first layer that goes wrong is {_fault(wrong, result.criterion)}")
-    elif reasons and layers and layers.layers:
-        most = min(layers.layers, key=lambda layer: layer.lost_here_db)
-        reasons.append(
-            f"no layer computes wrongly, most is lost in {most.name} ({most.operator}, "
-            f"{_db(most.lost_here_db)})"
-        )
-    return ". ".join(reasons) or None
+    return reasons
 
 
 def _fault(layer, criterion):

@@ -102,7 +102,7 @@ _PORTABLE = "tflite.audit --portable looks for the operator"
 def main() -> None:
     """The command."""
     # Before minutes of work, not after.
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
     picture = output_file("picture", _PICTURE.value, PICTURES)
     overrides = input_overrides()
     from tflite.evaluate.models import check_model_file
@@ -195,13 +195,13 @@ def _classification(overrides, labels, loaded, output_json, picture):
         f"\n{note}\nimages/s: of one worker, in the model alone; the whole pass with {workers} "
         f"workers: {evaluation.images_per_second:,.1f} images/s"
     )
+    if output_json:
+        settings["labels"] = _LABELS.value
+        write_output(output_json, to_json(to_dict(evaluation, settings)) + "\n")
     if picture:
         from tflite.evaluate import confusion_picture
 
         write_output(picture, lambda: confusion_picture.draw(evaluation, picture, note))
-    if output_json:
-        settings["labels"] = _LABELS.value
-        write_output(output_json, to_json(to_dict(evaluation, settings)) + "\n")
     if wrong:
         raise cli.CheckError("; ".join(wrong))
 

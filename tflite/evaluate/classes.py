@@ -1,11 +1,13 @@
 """What a model's outputs mean in terms of the classes that the data has."""
 
+import math
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
 from care_keras.files import read_bytes
+from care_keras.shapes import shape_text
 from tflite.evaluate.accuracy import NO_CLASS
 
 MATCHES = ("exact", "subset", "index")
@@ -33,6 +35,37 @@ def read_labels(path: str | os.PathLike) -> tuple[str, ...]:
             f"Received: {os.fspath(path)} ({where})"
         )
     return names
+
+
+def output_classes(
+    shape: Sequence[int | None], batch: int | None, path: str | os.PathLike, is_class: bool
+) -> int:
+    """Number of classes that an output of this shape has scores for; 0 of the class itself.
+
+    Args:
+        shape: Of the output.
+        batch: Its first size.
+        path: The model, for messages.
+        is_class: Whether it holds plain integers.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    shape = tuple(shape)
+    if is_class and shape[:1] == (batch,) and all(size == 1 for size in shape[1:]):
+        return 0
+    outputs = 0 if None in shape[1:] else math.prod(shape[1:])
+    # Singleton axes are no matter; two others would be a map of classes, or no classes at all.
+    wide = [size for size in shape[1:] if size != 1]
+    if len(shape) < 2 or shape[0] != batch or len(wide) != 1 or outputs < 2:
+        text = shape_text(shape)
+        what = "integers" if is_class else "an output"
+        raise ValueError(
+            "The model must give a score for each class, (batch, classes), or the class as an "
+            "integer, (batch,); of detectors and segmenters --task says it. "
+            f"Received: {what} of {text} in {path}"
+        )
+    return outputs
 
 
 def match_classes(

@@ -1,7 +1,6 @@
 """Classifiers ready to be evaluated: .tflite files and Keras models behind one interface."""
 
 import dataclasses
-import math
 import os
 import pathlib
 import time
@@ -12,9 +11,9 @@ import numpy as np
 from care_keras.data.overrides import InputOverrides
 from care_keras.litert.tensor import outputs_of
 from care_keras.models.presets import PRESETS, check_name_or_path
-from care_keras.shapes import shape_text
 from care_keras.tflite_file import read_graph
 from tflite.benchmark.thread_check import check_threads
+from tflite.evaluate.classes import output_classes
 from tflite.evaluate.keras_run import KerasRun, keras_file, open_keras
 from tflite.evaluate.opened import OpenedModel, names_of, try_apart, with_labels
 from tflite.inputs.chosen_output import chosen_output
@@ -104,21 +103,21 @@ def _open_tflite(name, path, overrides, num_threads, output):
     def open_file(threads=num_threads):
         return ImageFile(path, model_input, threads)
 
-    def scores_of(file, pixels, first=0):
-        return file.outputs[output].dequantize(file.run_on(pixels, first)[output])
+    def values_of(file, pixels, first=0):
+        return file.run_on(pixels, first)[output]
 
     def new_scorer(images):
         file = open_file()
 
         def score(pixels, first):
             started = time.perf_counter()
-            scores = scores_of(file, pixels, first)
+            scores = file.outputs[output].dequantize(values_of(file, pixels, first))
             return scores.reshape(len(pixels), -1), time.perf_counter() - started
 
         return score
 
     def thread_check(pixels):
-        one, several = (scores_of(open_file(threads), pixels) for threads in (1, num_threads))
+        one, several = (values_of(open_file(threads), pixels) for threads in (1, num_threads))
         return check_threads(num_threads, [one], [several])
 
     try_apart(path, model_input)
@@ -130,7 +129,9 @@ def _open_tflite(name, path, overrides, num_threads, output):
         model_input,
         file.input.dtype.name,
         file.batch,
-        _classes(file.outputs[output].shape, file.batch, path, file.outputs[output].is_classes),
+        output_classes(
+            file.outputs[output].shape, file.batch, path, file.outputs[output].is_classes
+        ),
         new_scorer,
         output,
         thread_check=thread_check if num_threads > 1 else None,
@@ -161,7 +162,7 @@ def _open_keras(name, path, overrides, output, loaded):
     place = names.index(output)
     scores = model.outputs[place]
     is_class = keras.backend.standardize_dtype(scores.dtype) in ("int32", "int64")
-    outputs = _classes(scores.shape, None, path, is_class)
+    outputs = output_classes(scores.shape, None, path, is_class)
     run = KerasRun(model, model_input)
     published = PRESETS[path].published if path in PRESETS else None
 
@@ -186,22 +187,3 @@ def _open_keras(name, path, overrides, output, loaded):
         output,
         None if published is None else published.top1,
     )
-
-
-def _classes(shape, batch, path, is_class):
-    """Number of classes that an output of this shape has scores for; 0 of the class itself."""
-    shape = tuple(shape)
-    if is_class and shape[:1] == (batch,) and all(size == 1 for size in shape[1:]):
-        return 0
-    outputs = 0 if None in shape[1:] else math.prod(shape[1:])
-    # Singleton axes are no matter; two others would be a map of classes, or no classes at all.
-    wide = [size for size in shape[1:] if size != 1]
-    if len(shape) < 2 or shape[0] != batch or len(wide) != 1 or outputs < 2:
-        text = shape_text(shape)
-        what = "integers" if is_class else "an output"
-        raise ValueError(
-            "The model must give a score for each class, (batch, classes), or the class as an "
-            "integer, (batch,); of detectors and segmenters --task says it. "
-            f"Received: {what} of {text} in {path}"
-        )
-    return outputs

@@ -47,7 +47,7 @@ _TIMEOUT = flags.DEFINE_float(
 
 def main() -> None:
     """The command."""
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
     overrides = input_overrides()
     paths = [pathlib.Path(name) for name in dict.fromkeys(_MODEL.value)]
     for path in paths:

@@ -57,7 +57,7 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write the res
 
 def main() -> None:
     """The command."""
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",))
+    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
     overrides = input_overrides()
     threads = parse_counts("threads", _THREADS.value)
     pythons = [_python(name) for name in dict.fromkeys(_PYTHON.value or [])]

@@ -33,19 +33,33 @@ def test_percentiles_of_runs_one_by_one(tmp_path):
     assert cell.p90.value == pytest.approx(np.quantile(times, 0.9))
     assert cell.p99.value == pytest.approx(np.quantile(times, 0.99))
     assert cell.p90.low <= cell.p90.value <= cell.p90.high < cell.p99.high
-    assert cell.marks == ()
+    assert cell.marks == ("few rounds",)
     # Of too few there is none, and what disagrees with the median is marked.
     few = {("m", "xnnpack", number): {"singles": single_fields(13.0, 3)} for number in (1, 2, 3)}
     (cell,) = statistics(tmp_path / "few", rounds, few)
     assert (cell.single_runs, cell.p90, cell.p99) == (9, None, None)
-    assert cell.marks == ("single runs differ",)
+    assert cell.marks == (
+        "few rounds",
+        "single runs differ",
+    )
     some = {("m", "xnnpack", number): {"singles": single_fields(10.0, 9)} for number in (1, 2, 3)}
     some["m", "xnnpack", 2] = {"singles": single_fields(10.0, 9) | {"reason": "it broke"}}
     (cell,) = statistics(tmp_path / "some", rounds, some)
-    assert cell.p90 is not None and cell.p99 is None and cell.marks == ("single runs failed",)
+    assert (
+        cell.p90 is not None
+        and cell.p99 is None
+        and cell.marks
+        == (
+            "few rounds",
+            "single runs failed",
+        )
+    )
     none = {("m", "xnnpack", number): {"singles": None} for number in (1, 2, 3)}
     (cell,) = statistics(tmp_path / "none", rounds, none)
-    assert (cell.single_runs, cell.single_p50_ms, cell.p90, cell.marks) == (0, None, None, ())
+    assert (cell.single_runs, cell.single_p50_ms, cell.p90, cell.marks) == (
+        *(0, None, None),
+        ("few rounds",),
+    )
 
 
 def test_marks(tmp_path):
@@ -58,8 +72,8 @@ def test_marks(tmp_path):
         ("fine", "xnnpack", 1): {"after": STATE | {"limit_khz": {"0": 300_000}}},
     }
     names = ["fine", "slow", "warm", "saver"]
-    cells = {(name, "xnnpack"): [1.0, 1.01] for name in names}
-    cells["broken", "xnnpack"] = [1.0, "was lost"]
+    cells = {(name, "xnnpack"): [1.0, 1.01, 1.0, 1.01, 1.0] for name in names}
+    cells["broken", "xnnpack"] = [1.0, 1.0, "was lost"]
     cells["never", "xnnpack"] = ["no space"]
     found = {cell.label: cell for cell in statistics(tmp_path / "a", cells, changes)}
     assert list(found) == [*names, "broken", "never"]
@@ -67,7 +81,10 @@ def test_marks(tmp_path):
     assert found["slow"].marks == ("throttled",) and found["slow"].limit_mhz == 1200.0
     assert found["warm"].marks == ("throttled",)
     assert found["saver"].marks == ("battery saver",)
-    assert found["broken"].marks == ("1 failed",) and found["broken"].failure == "was lost"
+    assert (
+        found["broken"].marks == ("few rounds", "1 failed")
+        and found["broken"].failure == "was lost"
+    )
     never = found["never"]
     assert (never.rounds, never.p50, never.spread, never.failure) == (0, None, None, "no space")
 
@@ -114,16 +131,27 @@ def test_noisy_rounds_are_no_difference(tmp_path):
 
 
 def test_what_cannot_be_compared(tmp_path):
-    old = {("a", "xnnpack"): [1.0] * 3, ("b", "xnnpack"): [1.0] * 3, ("c", "xnnpack"): [1.0] * 3}
-    new = {("a", "xnnpack"): [9.0] * 2, ("b", "xnnpack"): ["broke"], ("d", "xnnpack"): [1.0] * 3}
+    names = ("a", "b", "c", "e", "f")
+    old = {(name, "xnnpack"): [1.0] * 5 for name in names} | {("f", "xnnpack"): [1.0] * 5 + ["x"]}
+    new = {
+        ("a", "xnnpack"): [9.0] * 4,
+        ("b", "xnnpack"): ["broke"],
+        ("d", "xnnpack"): [1.0] * 5,
+        ("e", "xnnpack"): [1.0] * 5 + ["broke"] * 2,
+        ("f", "xnnpack"): [1.0] * 5 + ["broke"],
+    }
     found, notes = compared(tmp_path, old, new, {"fingerprint": "other"})
     assert {name: pair.verdict for name, pair in found.items()} == {
         "a": "too few rounds",
         "b": "failed",
         "c": "only in the old run",
         "d": "only in the new run",
+        "e": "2 of 7 failed",
+        # As before.
+        "f": "no difference beyond noise",
     }
-    assert found["b"].bad and notes == ["Android is another build"]
+    assert found["b"].bad and found["e"].bad and not found["f"].bad
+    assert notes == ["Android is another build"]
     with pytest.raises(ValueError, match="no model with the same delegate"):
         compared(tmp_path, {("a", "xnnpack"): [1.0]}, {("b", "xnnpack"): [1.0]})
     with pytest.raises(ValueError, match="different phones.*Nobody Fake <1> and Nobody 2"):

@@ -6,7 +6,7 @@ import pytest
 from android_bench.records import of_kind, read_records
 from android_bench.run.host_model import HostModel
 from android_bench.run.plan import read_models
-from android_bench.run.verify import Verification, compare_outputs
+from android_bench.run.verify import Verification, _top1, compare_outputs
 from care_keras.convert.images import read_pixels
 from care_keras.data.sources import BCCD_SAMPLE, open_source
 from care_keras.litert.model import LiteRTModel
@@ -65,6 +65,7 @@ def verification_of(nano_files):
             compared,
             1,
             source.name,
+            {digest: np.arange(10) for digest in inputs} if top1 else {},
             **fields,
         )
 
@@ -133,6 +134,15 @@ def test_right_numbers_on_the_phone(phone, nano_files, verification_of, stand_in
     request = dataclasses.replace(request, verification=laxer)
     with pytest.raises(ValueError, match="another setting verification max_codes: 1. Received: 9"):
         run_session(phone, request, path, resume=True, timed=False)
+
+
+def test_classes_are_the_data_s():
+    """By the model's scores or the class that it gives; in the data's order, and of its classes."""
+    scores = [np.eye(4)[index] for index in (0, 1, 2, 3)]
+    classes = np.array([1, 0, -1, 2])  # The third is none of the data's.
+    assert _top1(scores, np.array([1, 0, 0, 2]), classes, False) == 0.75
+    picked = [np.array([index], np.int32) for index in (0, 1, 2, 9)]
+    assert _top1(picked, np.array([1, 0, 0, 2]), classes, True) == 0.5
 
 
 def test_as_many_images_for_top1_as_are_compared(

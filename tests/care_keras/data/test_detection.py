@@ -78,6 +78,10 @@ def test_boxes_of_an_image_of_another_size(tmp_path):
         source.objects(0)
 
 
+def test_the_bundled_images_have_one_name_everywhere():
+    assert open_detection("bundled:bccd").item_names == open_detection("bundled").item_names
+
+
 @pytest.mark.parametrize("spec", ["", "no/such/folder"])
 def test_folders_that_are_not_there(spec):
     with pytest.raises(ValueError, match=rf"^No such folder .* Received: '{spec}'$"):

@@ -67,6 +67,30 @@ def test_half_precision_ends_where_it_says(tmp_path):
     assert found(products(65505.0), tmp_path, [(1.0, -1.0)]).holds is False
 
 
+def functions(*names):
+    """A float file that takes functions of two numbers in turn."""
+    writer = Writer("test")
+    given = x = writer.tensor("x", (1, 2), np.float32)
+    for name in names:
+        output = writer.tensor(name.lower(), (1, 2), np.float32)
+        options = getattr(schema, f"{name.title()}OptionsT", lambda: None)()
+        x = writer.operator(name, 1, [x], output, options)
+    return writer.finish({"x": given}, {"outputs": x})
+
+
+def test_what_float32_does_not_hold_either_is_beyond(tmp_path):
+    """And no more than that: infinity that is passed on is of another operator."""
+    result = found(functions("EXP", "NEG"), tmp_path, [(1.0, 1000.0)])
+    ((name, value),) = result.beyond
+    assert name == "exp" and value == np.finfo(np.float32).max
+    assert json.loads(json.dumps(result.to_dict()))["holds"] is False
+    assert range_failure(result).startswith("1 of 2 tensors goes beyond 65,504 (exp 3.4e+38)")
+
+
+def test_the_logarithm_of_zero_may_be_meant(tmp_path):
+    assert found(functions("LOG", "EXP"), tmp_path, [(0.0, 1.0)]).holds
+
+
 def test_what_does_not_run_is_not_known(tmp_path):
     path = tmp_path / "flex.tflite"
     path.write_bytes(function_file("flex"))

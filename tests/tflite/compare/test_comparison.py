@@ -10,6 +10,7 @@ import pytest
 from care_keras.console.native_output import captured_native_output
 from care_keras.convert.by_tensorflow import convert_by_tensorflow
 from care_keras.convert.conversion import convert_model
+from care_keras.convert.sidecar import describe
 from care_keras.data.overrides import InputOverrides
 from care_keras.data.preprocessing import resize_and_crop
 from care_keras.data.record import Preprocessing
@@ -269,6 +270,32 @@ def test_ends_that_do_not_fit(several, folder):
     model.save(folder / "other.keras")
     with pytest.raises(ValueError, match=r"inputs of 7 for an image in .*, of 5 in .* \(extra\)"):
         open_pair(str(folder / "other.keras"), path, SAID)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_number_for_each_image(tmp_path, precision):
+    """As a regression squeezes it: no axis is that of channels."""
+    keras.utils.set_random_seed(0)
+    images = keras.Input((16, 16, 3))
+    means = keras.layers.GlobalAveragePooling2D()(images)
+    number = keras.ops.squeeze(keras.layers.Dense(1)(means), -1)
+    keras.Model(images, number).save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    source = open_source("bundled", "train")
+    pixels = (resize_and_crop(source[index], RECORD) for index in range(40))
+    kind = "float" if precision == "float32" else "rgb_uint8"
+    converted = convert_model(model, RECORD, precision, kind, calibration=pixels)
+    (tmp_path / "model.tflite").write_bytes(converted.content)
+    path, record = tmp_path / "model.tflite", converted.preprocessing
+    described = describe(
+        path, path.name, kind, precision, record, labels=None, activation=None, of_model=RECORD
+    )
+    path.with_suffix(".json").write_text(json.dumps(described))
+    opened = open_pair(str(tmp_path / "model.keras"), path)
+    # The last chunk is shorter.
+    result = compare(opened, photos(opened, range(opened.chunk_examples + 3)), 5)
+    assert result.output.agreement is None and result.output.figures.channels == 1
+    assert result.output.figures.snr_db > (100.0 if precision == "float32" else 20.0)
 
 
 @pytest.mark.parametrize("kind", ["map", "class"])

@@ -27,7 +27,18 @@ def broken(tmp_path_factory):
 
 
 def with_output(result, **fields):
-    return dataclasses.replace(result, output=dataclasses.replace(result.output, **fields))
+    output = dataclasses.replace(result.output, **fields)
+    return dataclasses.replace(result, output=output, outputs=(output,))
+
+
+def test_every_output_is_judged(whole):
+    """A number alone has no class to agree, and is not the worst by that."""
+    result = dataclasses.replace(whole[0], layers=None)
+    noisy = dataclasses.replace(result.output.figures, total_snr_db=-6.0)
+    age = dataclasses.replace(result.output, name="age", agreement=None, figures=noisy)
+    scores = dataclasses.replace(result.output, name="scores", agreement=0.99)
+    both = dataclasses.replace(result, output=scores, outputs=(scores, age))
+    assert verdict(both, 0.98) == "the output of age has an SNR of -6.0 dB, 60 dB are asked for"
 
 
 def test_verdict_of_a_whole_file(whole):

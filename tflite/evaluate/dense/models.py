@@ -93,21 +93,26 @@ def _open_tflite(name, path, task, overrides, num_threads, output):
     def open_file(threads=num_threads):
         return ImageFile(path, model_input, threads)
 
-    def run_file(file, pixels, first=0):
+    def values_of(file, pixels, first=0):
         given = file.run_on(pixels, first)
-        return [file.outputs[one].dequantize(given[one]) for one in outputs]
+        return [given[one] for one in outputs]
 
     def new_run(images):
         file = open_file()
 
         def run(pixels, first):
             started = time.perf_counter()
-            return run_file(file, pixels, first), time.perf_counter() - started
+            values = values_of(file, pixels, first)
+            real = [
+                file.outputs[name].dequantize(one)
+                for name, one in zip(outputs, values, strict=True)
+            ]
+            return real, time.perf_counter() - started
 
         return run
 
     def thread_check(pixels):
-        one, several = (run_file(open_file(threads), pixels) for threads in (1, num_threads))
+        one, several = (values_of(open_file(threads), pixels) for threads in (1, num_threads))
         return check_threads(num_threads, one, several)
 
     try_apart(path, model_input)
