@@ -25,7 +25,7 @@ from care_keras.training.detection_task import DetectionJudge
 @pytest.mark.parametrize("name", BUNDLED)
 def test_card_says_how_the_weights_came_to_be(name):
     card = BUNDLED[name].read_card()
-    programs = r"(KERAS_BACKEND=\w+ )?python -m (care_keras\.train|examples\.on_gpu\.cifar10) "
+    programs = r"(KERAS_BACKEND=\w+ )?python -m (care_keras\.train|examples\.on_[cg]pu\.cifar10) "
     assert re.match(programs, card["command"])
     classifier = BUNDLED[name].task == "classification"
     assert card["images"] == (10_000 if classifier else 72)
