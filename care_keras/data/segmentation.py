@@ -167,7 +167,7 @@ def _listed(path, images):
 
 def _is_label(path):
     """Not what systems add: `._1.png`, `__MACOSX/`."""
-    hidden = any(part.startswith((".", "__")) for part in path.parts)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return path.suffix.lower() in _LABEL_SUFFIXES and not hidden
 
 
