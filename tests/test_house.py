@@ -13,6 +13,7 @@ ORDER = [
     "care_keras.files",
     "care_keras.locks",
     "care_keras.json_shape",
+    "care_keras.shapes",
     "care_keras.console",
     "care_keras.download",
     "care_keras.pictures",

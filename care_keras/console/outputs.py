@@ -7,26 +7,21 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 from care_keras.console.cli import UserError
-from care_keras.data.sidecar import sidecar_path
 from care_keras.files import write_atomically
 
 PICTURES = (".png", ".svg", ".pdf")
 
 
-def output_file(
-    flag: str, value: str | None, suffixes: Sequence[str], models: Sequence[str] = ()
-) -> pathlib.Path | None:
+def output_file(flag: str, value: str | None, suffixes: Sequence[str]) -> pathlib.Path | None:
     """The path of a file that a command will write, looked at before its work.
 
     Args:
         flag: Name of the flag.
         value: What was given, or `None`.
         suffixes: Endings that the command can write.
-        models: .tflite files that the command reads, with the JSON beside each.
 
     Raises:
-        UserError: If the ending is another, the file could not be written, or it is where a
-            model's description lies.
+        UserError: If the ending is another, or the file could not be written.
     """
     if value is None:
         return None
@@ -39,9 +34,6 @@ def output_file(
         raise UserError(f"--{flag}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"--{flag}: the folder {path.parent} cannot be written to")
-    for model in models:
-        if model.endswith(".tflite") and path.resolve() == sidecar_path(model).resolve():
-            raise UserError(f"--{flag}={value} would replace what describes {model}: another name")
     return path
 
 

@@ -16,12 +16,13 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_counts
-from care_keras.console.outputs import output_file, write_output
+from care_keras.console.outputs import write_output
 from care_keras.data.image_flags import input_overrides
 from care_keras.files import check_readable, user_cache
 from tflite.arm64 import pins
 from tflite.arm64.cache import Cache
 from tflite.arm64.count import command as counting
+from tflite.inputs.json_output import json_output
 from tflite.inputs.odd_inputs import FAMILIES
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.")
@@ -82,7 +83,7 @@ def main() -> None:
         raise cli.UserError("nothing to do: give --model=FILE.tflite, or --setup")
     threads = parse_counts("threads", _THREADS.value)
     folder = pathlib.Path(_CACHE_DIR.value) if _CACHE_DIR.value else user_cache("arm64")
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
+    output_json = json_output(_OUTPUT_JSON.value, _MODEL.value or ())
     overrides = input_overrides()
     for name in _MODEL.value or []:
         check_readable(name)

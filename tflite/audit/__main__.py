@@ -22,9 +22,10 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_shapes
-from care_keras.console.outputs import output_file, write_output
+from care_keras.console.outputs import write_output
 from care_keras.data.image_flags import input_overrides
 from care_keras.files import check_readable
+from tflite.inputs.json_output import json_output
 
 _MODEL = flags.DEFINE_multi_string(
     "model", None, "A .tflite file; give it several times to compare.", required=True
@@ -91,7 +92,7 @@ def main() -> None:
     """The command."""
     # TensorFlow's search for a GPU of its own prints errors.
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
+    output_json = json_output(_OUTPUT_JSON.value, _MODEL.value)
     overrides, shapes = input_overrides(), parse_shapes(_INPUT_SHAPE.value)
     for path in _MODEL.value:
         check_readable(path)

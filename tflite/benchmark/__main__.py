@@ -34,6 +34,7 @@ from tflite.benchmark.statistics import FEWEST_ROUNDS
 from tflite.benchmark.tables import comparison_table, latency_table, profile_table, start_table
 from tflite.benchmark.thread_check import check_candidates
 from tflite.benchmark_tool.binary import find_benchmark_model
+from tflite.inputs.json_output import json_output
 
 _MODEL = flags.DEFINE_multi_string(
     "model", None, "A .tflite file; give several. The first is what ratios are to.", required=True
@@ -82,7 +83,7 @@ _TIMEOUT = flags.DEFINE_float("timeout", 300, "Seconds that a process may take."
 
 def main() -> None:
     """The command."""
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
+    output_json = json_output(_OUTPUT_JSON.value, _MODEL.value)
     picture = output_file("picture", _PICTURE.value, PICTURES)
     if picture:
         # Before minutes of measuring, not after.

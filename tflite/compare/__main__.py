@@ -13,7 +13,7 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.import_flag import import_own_modules
-from care_keras.console.outputs import output_file, write_output
+from care_keras.console.outputs import write_output
 from care_keras.console.progress import say
 from care_keras.convert.job import is_array_file
 from care_keras.data.image_flags import input_overrides
@@ -22,6 +22,7 @@ from care_keras.data.sources import check_source
 from care_keras.files import check_readable
 from care_keras.models.presets import check_name_or_path
 from care_keras.tflite_file.reader import read_graph
+from tflite.inputs.json_output import json_output
 
 _KERAS = flags.DEFINE_string(
     "keras",
@@ -70,7 +71,7 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write all of 
 def main() -> None:
     """The command."""
     # Before minutes of work, not after.
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), [_MODEL.value])
+    output_json = json_output(_OUTPUT_JSON.value, [_MODEL.value])
     check_name_or_path(_KERAS.value)
     overrides = input_overrides()
     read_graph(_MODEL.value)

@@ -23,6 +23,7 @@ from care_keras.data.image_flags import input_overrides
 from care_keras.data.sources import check_source, open_source
 from tflite.benchmark.machine import cpu_name, describe_machine
 from tflite.evaluate.classes import MATCHES, read_labels
+from tflite.inputs.json_output import json_output
 
 _MODEL = flags.DEFINE_multi_string(
     "model",
@@ -102,7 +103,7 @@ _PORTABLE = "tflite.audit --portable looks for the operator"
 def main() -> None:
     """The command."""
     # Before minutes of work, not after.
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
+    output_json = json_output(_OUTPUT_JSON.value, _MODEL.value)
     picture = output_file("picture", _PICTURE.value, PICTURES)
     overrides = input_overrides()
     from tflite.evaluate.models import check_model_file

@@ -14,9 +14,10 @@ import pathlib
 from absl import flags
 
 from care_keras.console import cli
-from care_keras.console.outputs import output_file, write_output
+from care_keras.console.outputs import write_output
 from care_keras.data.image_flags import input_overrides
 from care_keras.files import check_readable
+from tflite.inputs.json_output import json_output
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
 _SOC = flags.DEFINE_multi_string("soc", ["SM8650"], "A Qualcomm SoC by its number; give several.")
@@ -47,7 +48,7 @@ _TIMEOUT = flags.DEFINE_float(
 
 def main() -> None:
     """The command."""
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
+    output_json = json_output(_OUTPUT_JSON.value, _MODEL.value)
     overrides = input_overrides()
     paths = [pathlib.Path(name) for name in dict.fromkeys(_MODEL.value)]
     for path in paths:

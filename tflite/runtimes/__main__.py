@@ -19,10 +19,11 @@ from absl import flags
 
 from care_keras.console import cli
 from care_keras.console.flag_values import parse_counts
-from care_keras.console.outputs import output_file, write_output
+from care_keras.console.outputs import write_output
 from care_keras.data.image_flags import input_overrides
 from care_keras.files import check_readable
 from tflite.arm64 import pins
+from tflite.inputs.json_output import json_output
 
 _MODEL = flags.DEFINE_multi_string("model", None, "A .tflite file; give several.", required=True)
 _PYTHON = flags.DEFINE_multi_string(
@@ -57,7 +58,7 @@ _OUTPUT_JSON = flags.DEFINE_string("output_json", None, "A file to write the res
 
 def main() -> None:
     """The command."""
-    output_json = output_file("output_json", _OUTPUT_JSON.value, (".json",), _MODEL.value or ())
+    output_json = json_output(_OUTPUT_JSON.value, _MODEL.value)
     overrides = input_overrides()
     threads = parse_counts("threads", _THREADS.value)
     pythons = [_python(name) for name in dict.fromkeys(_PYTHON.value or [])]

@@ -80,8 +80,8 @@ def test_killed_gone_on_with_and_reported(
 
 
 def test_a_regression_is_an_exit_code(command, tmp_path):
-    old = write_run(tmp_path / "old", {("a", "xnnpack"): [1.0, 1.01, 0.99]})
-    new = write_run(tmp_path / "new", {("a", "xnnpack"): [1.5, 1.52, 1.49]})
+    old = write_run(tmp_path / "old", {("a", "xnnpack"): [1.0, 1.01, 0.99, 1.0, 1.0]})
+    new = write_run(tmp_path / "new", {("a", "xnnpack"): [1.5, 1.52, 1.49, 1.5, 1.5]})
     output = tmp_path / "comparison.json"
     finished = command("compare", old, new, f"--output_json={output}")
     assert finished.returncode == 1

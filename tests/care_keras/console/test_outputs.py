@@ -6,16 +6,6 @@ from care_keras.console.cli import UserError
 from care_keras.console.outputs import output_file
 
 
-def test_what_describes_a_model_is_not_replaced(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    models = ["other.tflite", str(tmp_path / "m.tflite")]
-    with pytest.raises(UserError, match="--output_json=m.json would replace what describes .*m.tf"):
-        output_file("output_json", "m.json", (".json",), models)
-    assert output_file("output_json", "m_audit.json", (".json",), models).name == "m_audit.json"
-    # A Keras model has no file beside it.
-    assert output_file("output_json", "k.json", (".json",), ["k.keras"]).name == "k.json"
-
-
 @pytest.mark.parametrize(
     ("value", "message"),
     [

@@ -112,7 +112,7 @@ def test_outputs_without_classes_or_layers_have_their_noise_judged(tmp_path, sen
     result, _ = compared(tmp_path, sensor, emit_tflite(fuse(sensor), (1, 1)))
     noisy = dataclasses.replace(result.output.figures, total_snr_db=12.0)
     output = dataclasses.replace(result.output, agreement=None, figures=noisy)
-    alone = dataclasses.replace(result, output=output, layers=None)
+    alone = dataclasses.replace(result, output=output, outputs=(output,), layers=None)
     assert verdict(alone, 0.9) == "the output has an SNR of 12.0 dB, 60 dB are asked for"
     assert verdict(result, 0.9) is None
 

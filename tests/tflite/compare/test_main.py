@@ -43,7 +43,7 @@ def test_both_agree(folder):
 
 
 def test_a_broken_layer(folder):
-    output = folder / "broken.json"
+    output = folder / "figures.json"
     done = command(
         folder, f"--model={folder}/broken.tflite", *SAID, "--layers", f"--output_json={output}"
     )

@@ -96,7 +96,7 @@ def test_labels_that_no_model_needs(folder):
 
 def test_several_outputs(folder):
     write_several_ends(folder / "both.tflite", "both")
-    flags = ("--model=both.tflite", "--data=photos", "--output_json=both.json")
+    flags = ("--model=both.tflite", "--data=photos", "--output_json=figures.json")
     done = run_here("tflite.evaluate", *flags, folder=folder)
     assert done.returncode == 2 and "evaluating" not in done.stdout
     assert done.stderr.splitlines()[-1] == (
@@ -106,7 +106,7 @@ def test_several_outputs(folder):
     done = run_here("tflite.evaluate", *flags, "--output=scores", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "warning: both.tflite is fed noise for extra, which photos say nothing of" in done.stderr
-    content = json.loads((folder / "both.json").read_text())
+    content = json.loads((folder / "figures.json").read_text())
     (model,) = content["models"]
     assert (model["output"], model["inputs_of_noise"]) == ("scores", ["extra"])
     assert content["settings"]["output"] == "scores"

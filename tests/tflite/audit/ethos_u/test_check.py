@@ -53,11 +53,11 @@ def words(text):
 
 
 def test_the_bundled_file(folder):
-    flags = [f"--ethos_u={U65},{U85},{U65}", "--model=nano.tflite", "--output_json=nano.json"]
+    flags = [f"--ethos_u={U65},{U85},{U65}", "--model=nano.tflite", "--output_json=vela.json"]
     done = run_command("audit", *flags, folder=folder)
     assert done.returncode == 0, done.stderr
     assert "compiling nano.tflite for ethos-u85-256\n" in done.stderr
-    (record,) = json.loads((folder / "nano.json").read_text())
+    (record,) = json.loads((folder / "vela.json").read_text())
     compilations = record["ethos_u"]["compilations"]
     assert [one["accelerator"] for one in compilations] == [U65, U85]
     for one in compilations:
