@@ -8,6 +8,7 @@ from absl import flags
 from android_bench.run.plan import Model
 from care_keras.console import cli
 from care_keras.data.image_flags import input_overrides
+from tflite.evaluate.classes import MATCHES
 
 if TYPE_CHECKING:
     from android_bench.run.verify import Verification
@@ -28,7 +29,7 @@ _TOP1_OUTPUT = flags.DEFINE_string(
 _LABEL_MATCH = flags.DEFINE_enum(
     "label_match",
     "exact",
-    ["exact", "subset", "index"],
+    MATCHES,
     "How a model's classes become those of --top1_images, as for tflite.evaluate.",
 )
 _CODES = flags.DEFINE_integer(

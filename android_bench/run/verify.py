@@ -17,6 +17,7 @@ from care_keras.metrics import (
     finite_or_none,
     wilson_interval,
 )
+from tflite.evaluate.accuracy import NO_CLASS
 from tflite.inputs.chosen_output import chosen_output
 from tflite.inputs.records import ModelInput
 
@@ -262,8 +263,7 @@ def _run_on_phone(session, cell, tools, host, content):
 def _top1(outputs, labels, classes, gives_class):
     """Share of the images whose class a model finds, by its scores or by itself."""
     picked = [int(output.ravel()[0] if gives_class else output.argmax()) for output in outputs]
-    # The data's classes are 0 and more.
-    found = [classes[one] if 0 <= one < len(classes) else -1 for one in picked]
+    found = [classes[one] if 0 <= one < len(classes) else NO_CLASS for one in picked]
     return float(np.mean(np.array(found) == labels))
 
 

@@ -33,12 +33,9 @@ def cropped(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def erased(images: torch.Tensor, colour: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Images with a square of one colour somewhere."""
     count, size = len(images), images.shape[-1]
-    steps = torch.arange(size)
     centres = torch.rand(count, 2, generator=generator) * size
     half = torch.rand(count, 1, generator=generator) * (_ERASED * size / 2)
-    down, across = ((steps - centres[:, axis, None]).abs() < half for axis in range(2))
-    inside = down[:, :, None] & across[:, None, :]
-    return torch.where(inside[:, None], colour.view(3, 1, 1), images)
+    return torch.where(_squares(centres, half, size), colour.view(3, 1, 1), images)
 
 
 def mixed(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -83,13 +80,16 @@ def coloured(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def pasted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Images with a rectangle of another one in its place: CutMix, arXiv 1905.04899."""
     count, size = len(images), images.shape[-1]
-    share = torch.rand(count, 1, generator=generator)
-    steps = torch.arange(size)
+    half = torch.rand(count, 1, generator=generator).sqrt() * (size / 2)
     centres = torch.rand(count, 2, generator=generator) * size
-    half = share.sqrt() * (size / 2)
+    return torch.where(_squares(centres, half, size), images.flip(0), images)
+
+
+def _squares(centres, half, size):
+    """`(batch, 1, size, size)`: where a square of each image is, as far as it lies in it."""
+    steps = torch.arange(size)
     down, across = ((steps - centres[:, axis, None]).abs() < half for axis in range(2))
-    inside = down[:, :, None] & across[:, None, :]
-    return torch.where(inside[:, None], images.flip(0), images)
+    return (down[:, :, None] & across[:, None, :])[:, None]
 
 
 def some(

@@ -239,7 +239,9 @@ def _taught_student(plan, folder, student, prepared, images, logits) -> CAREClas
 
     def batch(step, generator):
         x, rows = inputs(order.rows(step))
-        return _mirrored(x, generator), torch.from_numpy(logits[rows].astype(np.float32))
+        # The kept images are few: half of them are mirrored once more.
+        x = some(0.5, x.flip(3), x, generator)
+        return x, torch.from_numpy(logits[rows].astype(np.float32))
 
     def loss(network, inputs, targets):
         temperature = plan.temperature
@@ -267,12 +269,6 @@ def _taught_student(plan, folder, student, prepared, images, logits) -> CAREClas
     )
     student = train(student, batch, loss, recipe, folder / "student_state.pt", "student")
     return with_own_statistics(student, lambda step: inputs(order.rows(step))[0])
-
-
-def _mirrored(images, generator):
-    """The kept images are few: half of them are mirrored once more."""
-    chosen = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-    return torch.where(chosen, images.flip(3), images)
 
 
 def _channels_first(pixels):

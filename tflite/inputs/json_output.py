@@ -19,9 +19,9 @@ def json_output(value: str | None, models: Sequence[str]) -> pathlib.Path | None
         UserError: If the file could not be written, or would replace a model's description.
     """
     path = output_file("output_json", value, (".json",))
-    for model in models:
-        is_file = path is not None and model.endswith(".tflite")
-        if is_file and path.resolve() == sidecar_path(model).resolve():
+    files = [model for model in models if model.endswith(".tflite")] if path else []
+    for model in files:
+        if path.resolve() == sidecar_path(model).resolve():
             raise UserError(
                 f"--output_json={value} is the place of what describes {model}: give another name"
             )
